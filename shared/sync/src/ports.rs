@@ -1,0 +1,449 @@
+//! What the use cases need from outside. Adapters implement these traits: the AWS SDK in production, memory twins in tests and
+//! in the simulator. One conformance suite (`testkit::conformance`) runs against every adapter.
+//!
+//! Every method may be abandoned at any await point (a Lambda is killed, a simulator drops the future); an adapter must not
+//! leave itself in a state that a later call cannot work with.
+#![allow(async_fn_in_trait)]
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Time and randomness.
+pub trait Clock {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    fn now_ms(&self) -> i64;
+    /// Sixty-four random bits; not for keys.
+    fn random(&self) -> u64;
+    /// Fills the buffer with bytes fit for keys and secrets.
+    fn fill_secret(&self, buffer: &mut [u8]);
+    /// Returns after that many milliseconds.
+    async fn sleep(&self, ms: u64);
+}
+
+/// Why a port call did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortError {
+    /// Nothing is wrong with the request; try again, not before `after_ms` where given.
+    Unavailable {
+        /// What the other side said, without personal data.
+        reason: String,
+        /// How long to wait.
+        after_ms: Option<u64>,
+    },
+    /// The request will never succeed as it is.
+    Rejected {
+        /// What the other side said, without personal data.
+        reason: String,
+    },
+}
+
+impl PortError {
+    /// Shorthand for [`PortError::Unavailable`].
+    pub fn unavailable(reason: impl Into<String>) -> PortError {
+        PortError::Unavailable { reason: reason.into(), after_ms: None }
+    }
+
+    /// Shorthand for [`PortError::Rejected`].
+    pub fn rejected(reason: impl Into<String>) -> PortError {
+        PortError::Rejected { reason: reason.into() }
+    }
+}
+
+impl fmt::Display for PortError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PortError::Unavailable { reason, .. } => write!(f, "not available: {reason}"),
+            PortError::Rejected { reason } => write!(f, "rejected: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for PortError {}
+
+/// A message to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The body; at most 1 MiB less attributes, and only characters that SQS accepts.
+    pub body: String,
+    /// Seconds before it can be received, 0 to 900.
+    pub delay_s: u32,
+    /// The fair-queue group (SQS `MessageGroupId` on a standard queue).
+    pub group: Option<String>,
+    /// String attributes, at most ten.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Outgoing {
+    /// A message without delay, group or attributes.
+    pub fn new(body: impl Into<String>) -> Outgoing {
+        Outgoing { body: body.into(), delay_s: 0, group: None, attributes: BTreeMap::new() }
+    }
+}
+
+/// A message as it was received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The queue's id of the message.
+    pub id: String,
+    /// Names this reception; needed to delay or delete.
+    pub receipt: String,
+    /// The body.
+    pub body: String,
+    /// How often it was received, from 1.
+    pub receive_count: u32,
+    /// String attributes.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// Message queues, by their logical names (`ingest-urgent`, `upsert-hubspot`, `upsert-hubspot-dlq`, …).
+pub trait Queue {
+    /// Sends messages, in as few calls as the queue allows. The answer has one entry per message, in order: a message whose
+    /// entry is `Ok` is stored durably.
+    async fn send(&self, queue: &str, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>>;
+    /// Makes a received message visible again after that many seconds (0 to 43,200).
+    async fn delay(&self, queue: &str, receipt: &str, seconds: u32) -> Result<(), PortError>;
+}
+
+/// The tables. Each function's IAM policy names exactly those that its row in `docs/architecture.md` allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Golden records and source records.
+    Golden,
+    /// Identity keys, links to destinations, leases.
+    Links,
+    /// What came in and how it ended.
+    Journal,
+    /// Append-only history.
+    Audit,
+    /// Pauses, token buckets, attempts, watermarks.
+    Control,
+    /// Data keys of persons and envelopes; no point-in-time recovery.
+    Keys,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: &'static [Table] = &[Table::Golden, Table::Links, Table::Journal, Table::Audit, Table::Control, Table::Keys];
+
+    /// The logical name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Table::Golden => "golden",
+            Table::Links => "links",
+            Table::Journal => "journal",
+            Table::Audit => "audit",
+            Table::Control => "control",
+            Table::Keys => "keys",
+        }
+    }
+}
+
+/// The primary key of an item; both parts are strings of 1 to 1024 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Partition key, attribute `pk`.
+    pub pk: String,
+    /// Sort key, attribute `sk`.
+    pub sk: String,
+}
+
+impl Key {
+    /// A key.
+    pub fn new(pk: impl Into<String>, sk: impl Into<String>) -> Key {
+        Key { pk: pk.into(), sk: sk.into() }
+    }
+}
+
+/// An attribute value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attr {
+    /// Text.
+    S(String),
+    /// A whole number.
+    N(i64),
+    /// Bytes.
+    B(Vec<u8>),
+    /// True or false.
+    Bool(bool),
+}
+
+/// An item: its key and its other attributes. The attribute `ttl` (a number, seconds since the epoch) is when the store
+/// may delete it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The primary key.
+    pub key: Key,
+    /// Everything else.
+    pub attrs: BTreeMap<String, Attr>,
+}
+
+impl Item {
+    /// An item without attributes.
+    pub fn new(key: Key) -> Item {
+        Item { key, attrs: BTreeMap::new() }
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Attr) -> Item {
+        self.attrs.insert(name.to_owned(), value);
+        self
+    }
+
+    /// The text of an attribute.
+    pub fn s(&self, name: &str) -> Option<&str> {
+        match self.attrs.get(name) {
+            Some(Attr::S(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The number of an attribute.
+    pub fn n(&self, name: &str) -> Option<i64> {
+        match self.attrs.get(name) {
+            Some(Attr::N(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The bytes of an attribute.
+    pub fn b(&self, name: &str) -> Option<&[u8]> {
+        match self.attrs.get(name) {
+            Some(Attr::B(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+/// What must hold of the stored item for a write to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    Always,
+    /// No item has this key.
+    Absent,
+    /// The item exists and this attribute equals this value.
+    Equals(&'static str, Attr),
+    /// No item has this key, or this number attribute is missing or smaller.
+    AbsentOrLess(&'static str, i64),
+}
+
+/// One write of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// Writes the whole item.
+    Put {
+        /// Where.
+        table: Table,
+        /// What.
+        item: Item,
+        /// If.
+        condition: Condition,
+    },
+    /// Removes an item; it need not exist unless the condition says so.
+    Delete {
+        /// Where.
+        table: Table,
+        /// Which.
+        key: Key,
+        /// If.
+        condition: Condition,
+    },
+    /// Writes nothing, but the transaction fails unless the condition holds.
+    Check {
+        /// Where.
+        table: Table,
+        /// Which.
+        key: Key,
+        /// If.
+        condition: Condition,
+    },
+}
+
+/// Why a write did not happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WriteError {
+    /// A condition did not hold, or another transaction was at one of the items. Nothing was written.
+    Conflict {
+        /// The index of each write whose condition failed; empty when another transaction was in the way.
+        failed: Vec<usize>,
+    },
+    /// Anything else; it is not known whether the write happened.
+    Port(PortError),
+}
+
+impl From<PortError> for WriteError {
+    fn from(error: PortError) -> WriteError {
+        WriteError::Port(error)
+    }
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WriteError::Conflict { failed } => write!(f, "conflict at writes {failed:?}"),
+            WriteError::Port(_) => f.write_str("the store failed"),
+        }
+    }
+}
+
+impl std::error::Error for WriteError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            WriteError::Conflict { .. } => None,
+            WriteError::Port(error) => Some(error),
+        }
+    }
+}
+
+/// One page of a query or scan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The items, in key order for a query.
+    pub items: Vec<Item>,
+    /// Hand this to the next call; `None` at the end.
+    pub next: Option<Key>,
+}
+
+/// Tables with conditional writes and transactions. Reads are strongly consistent, scans are not.
+pub trait Store {
+    /// One item.
+    async fn get(&self, table: Table, key: &Key) -> Result<Option<Item>, PortError>;
+    /// Several items of one table, at most 100; the answer has one entry per key, in order.
+    async fn get_many(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Item>>, PortError>;
+    /// The items of a partition whose sort key starts with `prefix` (which may be empty), ascending.
+    async fn query(&self, table: Table, pk: &str, prefix: &str, limit: u32, after: Option<&Key>) -> Result<Page, PortError>;
+    /// Any items of a table, for sweeps and operators; eventually consistent.
+    async fn scan(&self, table: Table, limit: u32, after: Option<&Key>) -> Result<Page, PortError>;
+    /// All of these writes or none; at most 100, at most one per item. A repeat of the same `token` with the same writes
+    /// within ten minutes succeeds without writing again. One write without a token need not be a transaction.
+    async fn write(&self, writes: Vec<Write>, token: Option<&str>) -> Result<(), WriteError>;
+}
+
+/// Large bodies (claim check).
+pub trait Blob {
+    /// Stores bytes durably under a key.
+    async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), PortError>;
+    /// The bytes of a key.
+    async fn get_blob(&self, key: &str) -> Result<Option<Vec<u8>>, PortError>;
+}
+
+/// The active values of a secret. `Debug` shows no value.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SecretSet {
+    /// AWSCURRENT.
+    pub current: Option<String>,
+    /// AWSPENDING: a rotation is under way.
+    pub pending: Option<String>,
+    /// AWSPREVIOUS: the last one, still in use by senders that have not noticed.
+    pub previous: Option<String>,
+}
+
+impl SecretSet {
+    /// The values that a signature may be made with, the current one first.
+    pub fn active(&self) -> impl Iterator<Item = &str> {
+        [&self.current, &self.pending, &self.previous].into_iter().filter_map(|v| v.as_deref())
+    }
+}
+
+impl fmt::Debug for SecretSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = |v: &Option<String>| if v.is_some() { "set" } else { "none" };
+        write!(
+            f,
+            "SecretSet {{ current: {}, pending: {}, previous: {} }}",
+            stage(&self.current),
+            stage(&self.pending),
+            stage(&self.previous)
+        )
+    }
+}
+
+/// Secrets with their version stages.
+pub trait Secrets {
+    /// The secret of that name. `fresh` bypasses the cache; the adapter limits how often it really does.
+    async fn secret(&self, name: &str, fresh: bool) -> Result<SecretSet, PortError>;
+}
+
+/// The four steps of a Secrets Manager rotation, for `rotate` only.
+pub trait SecretVersions {
+    /// The value of a version in a stage; `None` when no version is there.
+    async fn version_value(&self, secret: &str, version: Option<&str>, stage: &str) -> Result<Option<String>, PortError>;
+    /// The version that has AWSCURRENT.
+    async fn current_version(&self, secret: &str) -> Result<Option<String>, PortError>;
+    /// Stores a value as a version with the stage AWSPENDING; the same version and value again is no error.
+    async fn put_pending(&self, secret: &str, version: &str, value: &str) -> Result<(), PortError>;
+    /// Moves AWSCURRENT to a version, away from the one that has it (which becomes AWSPREVIOUS).
+    async fn promote(&self, secret: &str, version: &str, from: Option<&str>) -> Result<(), PortError>;
+}
+
+/// A request to a provider.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// Upper case.
+    pub method: &'static str,
+    /// Absolute.
+    pub url: String,
+    /// Lower-case names.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// When to give up, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({} bytes)", self.method, self.url.split('?').next().unwrap_or_default(), self.body.len())
+    }
+}
+
+/// A provider's answer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpResponse {
+    /// The status code.
+    pub status: u16,
+    /// Lower-case names.
+    pub headers: Vec<(String, String)>,
+    /// The body, bounded by the adapter.
+    pub body: Vec<u8>,
+}
+
+impl HttpResponse {
+    /// The first header of that (lower-case) name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+impl fmt::Debug for HttpResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} bytes)", self.status, self.body.len())
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HttpError {
+    /// The request surely had no effect: no connection was made, or the URL is not allowed.
+    NotSent(String),
+    /// It is not known whether the request took effect: time-out, lost answer.
+    Unknown(String),
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HttpError::NotSent(reason) => write!(f, "the request was not sent: {reason}"),
+            HttpError::Unknown(reason) => write!(f, "the request may have taken effect: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for HttpError {}
+
+/// Outbound HTTPS to providers.
+pub trait Http {
+    /// Sends a request once, follows no redirect.
+    async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError>;
+}

@@ -1,0 +1,1 @@
+//! Integration tests of crm-hub; see `it/main.rs`.
