@@ -377,50 +377,7 @@ pub trait SecretVersions {
     async fn promote(&self, secret: &str, version: &str, from: Option<&str>) -> Result<(), PortError>;
 }
 
-/// A request to a provider.
-#[derive(Clone, PartialEq, Eq)]
-pub struct HttpRequest {
-    /// Upper case.
-    pub method: &'static str,
-    /// Absolute.
-    pub url: String,
-    /// Lower-case names.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Vec<u8>,
-    /// When to give up, in milliseconds.
-    pub timeout_ms: u64,
-}
-
-impl fmt::Debug for HttpRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} ({} bytes)", self.method, self.url.split('?').next().unwrap_or_default(), self.body.len())
-    }
-}
-
-/// A provider's answer.
-#[derive(Clone, PartialEq, Eq)]
-pub struct HttpResponse {
-    /// The status code.
-    pub status: u16,
-    /// Lower-case names.
-    pub headers: Vec<(String, String)>,
-    /// The body, bounded by the adapter.
-    pub body: Vec<u8>,
-}
-
-impl HttpResponse {
-    /// The first header of that (lower-case) name.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
-    }
-}
-
-impl fmt::Debug for HttpResponse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} bytes)", self.status, self.body.len())
-    }
-}
+pub use providers::http::{HttpRequest, HttpResponse};
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
