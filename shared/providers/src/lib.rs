@@ -1,2 +1,3 @@
 //! providers
+pub mod api;
 pub mod http;
