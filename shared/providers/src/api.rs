@@ -11,6 +11,20 @@ use serde_json::{Map, Value};
 
 use crate::http::{HttpRequest, HttpResponse};
 
+#[path = "../hubspot/api.rs"]
+pub mod hubspot;
+#[path = "../salesforce/api.rs"]
+pub mod salesforce;
+
+/// The protocol of a provider that can be a destination; `None` when it cannot be one.
+pub fn api(provider: &str) -> Option<&'static dyn Api> {
+    match provider {
+        "hubspot" => Some(&hubspot::API),
+        "salesforce" => Some(&salesforce::API),
+        _ => None,
+    }
+}
+
 /// The calls that have a limit of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Op {
@@ -33,8 +47,8 @@ pub trait Api: Sync {
     fn batch_limit(&self, op: Op) -> usize;
     /// Creates or updates by the hub's own id property. Answer: [`Api::written`].
     fn upsert(&self, t: &Target, rows: &[Row]) -> HttpRequest;
-    /// Updates existing objects by their remote id, and writes the hub's id into them. Rows without a remote id get
-    /// [`FailureKind::NotFound`]. Answer: [`Api::written`].
+    /// Updates existing objects by their remote id, and writes the hub's id into them. A row without a remote id is not sent.
+    /// Answer: [`Api::written`].
     fn update(&self, t: &Target, rows: &[Row]) -> HttpRequest;
     /// One result per row, in row order. A row that the answer does not mention is `Transient`: nobody knows.
     ///
@@ -230,4 +244,32 @@ pub struct Usage {
     pub max: u64,
     /// The length of the allowance's window in milliseconds.
     pub window_ms: u64,
+}
+
+/// The instant that an ISO 8601 text names, in milliseconds; offsets may come without a colon.
+pub(crate) fn instant_ms(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(|t| t.as_millisecond())
+}
+
+/// The seconds of a `Retry-After` header as milliseconds.
+pub(crate) fn retry_after_ms(r: &HttpResponse) -> Option<u64> {
+    r.header("retry-after")?.trim().parse::<u64>().ok()?.checked_mul(1_000)
+}
+
+/// The body as JSON.
+pub(crate) fn json(r: &HttpResponse) -> Result<Value, CallFailure> {
+    serde_json::from_slice(&r.body).map_err(|e| {
+        RowFailure::new(FailureKind::Transient, "BAD_ANSWER", format!("status {}, not JSON at byte {}", r.status, e.column()))
+    })
+}
+
+/// A string member of an object.
+pub(crate) fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name).and_then(Value::as_str)
+}
+
+/// Keeps what looks like a code or a property's name, so that no value slips into an error.
+pub(crate) fn word(text: &str) -> Option<String> {
+    let fits = !text.is_empty() && text.len() <= 100 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    fits.then(|| text.to_owned())
 }

@@ -1,0 +1,133 @@
+use super::*;
+
+fn target(object: &str) -> Target {
+    Target {
+        base_url: "https://org.test".into(),
+        token: "00D!tok".into(),
+        object: object.into(),
+        id_property: "Hub_Id__c".into(),
+        version: "v62.0".into(),
+    }
+}
+
+fn row(hub_id: &str, remote_id: Option<&str>, properties: Value) -> Row {
+    let properties = properties.as_object().cloned().unwrap_or_default();
+    Row { hub_id: hub_id.into(), remote_id: remote_id.map(str::to_owned), properties }
+}
+
+fn answer(status: u16, body: &Value) -> HttpResponse {
+    HttpResponse { status, headers: vec![], body: body.to_string().into_bytes() }
+}
+
+#[test]
+fn upsert_goes_by_the_external_id_and_passes_references_through() {
+    let contact = row("g1", None, json!({"LastName": "Roe", "Account": {"Hub_Id__c": "g9"}}));
+    let r = API.upsert(&target("Contact"), &[contact]);
+    assert_eq!(
+        (r.method, r.url.as_str()),
+        ("PATCH", "https://org.test/services/data/v62.0/composite/sobjects/Contact/Hub_Id__c")
+    );
+    assert!(r.headers.contains(&("sforce-call-options".into(), "client=crm-hub".into())));
+    let expected = json!({"allOrNone": false, "records": [
+        {"attributes": {"type": "Contact"}, "Hub_Id__c": "g1", "LastName": "Roe", "Account": {"Hub_Id__c": "g9"}}]});
+    assert_eq!(serde_json::from_slice::<Value>(&r.body).expect("JSON"), expected);
+}
+
+#[test]
+fn update_goes_by_id_and_writes_the_hubs_id() {
+    let r = API.update(&target("Contact"), &[row("g1", Some("003A"), json!({})), row("g2", None, json!({}))]);
+    assert!(r.url.ends_with("/composite/sobjects"));
+    let body: Value = serde_json::from_slice(&r.body).expect("JSON");
+    assert_eq!(body["records"], json!([{"attributes": {"type": "Contact"}, "Hub_Id__c": "g1", "Id": "003A"}]));
+}
+
+#[test]
+fn results_follow_the_order_of_the_rows() {
+    let error = |code: &str, message: &str, fields: Value| json!({"success": false, "errors": [{"statusCode": code, "message": message, "fields": fields}]});
+    let body = json!([
+        {"id": "003A", "success": true, "created": true, "errors": []},
+        {"id": "003B", "success": true, "created": false, "errors": []},
+        error("UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access", json!([])),
+        error("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "Trg: caused by: UNABLE_TO_LOCK_ROW, unable", json!([])),
+        error("STRING_TOO_LONG", "Last Name: data value too large: Secretname (max length=80)", json!(["LastName"])),
+        error("DUPLICATES_DETECTED", "Use one of these records?", json!([])),
+        error("DUPLICATE_VALUE", "duplicate value found: Hub_Id__c", json!([])),
+        error("DUPLICATE_EXTERNAL_ID", "more than one record found", json!([])),
+        error("ENTITY_IS_DELETED", "entity is deleted", json!([])),
+        error("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", json!([])),
+        error("INVALID_CROSS_REFERENCE_KEY", "Owner ID", json!(["OwnerId"])),
+        error("INVALID_FIELD", "Foreign key external ID: g9 not found for field Hub_Id__c in entity Account", json!([])),
+    ]);
+    let rows: Vec<Row> = (0..12).map(|i| row(&format!("g{i}"), None, json!({}))).collect();
+    let written = API.written(&target("Contact"), &rows, &answer(200, &body)).expect("answer");
+    assert_eq!(written[0], RowResult::Done { remote_id: "003A".into(), created: true, properties: None, stamp: None });
+    assert_eq!(written[1], RowResult::Done { remote_id: "003B".into(), created: false, properties: None, stamp: None });
+    let failures: Vec<&RowFailure> =
+        written.iter().filter_map(|w| if let RowResult::Failed(f) = w { Some(f) } else { None }).collect();
+    let kinds: Vec<FailureKind> = failures.iter().map(|f| f.kind).collect();
+    use FailureKind::{Ambiguous, Locked, NotFound, Rejected, Transient};
+    assert_eq!(kinds, [Locked, Locked, Rejected, Rejected, Rejected, Ambiguous, NotFound, NotFound, Rejected, Transient]);
+    assert_eq!(failures[2].field.as_deref(), Some("LastName"));
+    assert!(!format!("{:?}", failures[2]).contains("Secretname"), "messages quote values");
+    assert_eq!(failures[3].code, "DUPLICATES_DETECTED");
+    let short = API.written(&target("Contact"), &rows[..2], &answer(200, &body)).expect_err("a count that does not fit");
+    assert_eq!(short.kind, FailureKind::Transient);
+}
+
+#[test]
+fn codes_and_statuses_decide_about_the_whole_call() {
+    let kind = |status: u16, code: &str| {
+        let r = answer(status, &json!([{"errorCode": code, "message": "m"}]));
+        let f = API.found(&target("Contact"), &r).expect_err("a failure");
+        (f.kind, f.code)
+    };
+    assert_eq!(kind(401, "INVALID_SESSION_ID").0, FailureKind::Auth);
+    assert_eq!(kind(403, "REQUEST_LIMIT_EXCEEDED").0, FailureKind::Throttled { after_ms: 60_000 });
+    assert_eq!(kind(403, "INSUFFICIENT_ACCESS").0, FailureKind::Auth);
+    assert_eq!(kind(503, "SERVER_UNAVAILABLE").0, FailureKind::Transient);
+    assert_eq!(kind(400, "MALFORMED_QUERY").0, FailureKind::Rejected);
+    assert_eq!(kind(404, "NOT_FOUND").0, FailureKind::Rejected);
+    assert_eq!(kind(400, "INVALID_QUERY_LOCATOR"), (FailureKind::Transient, "CURSOR_GONE".to_owned()));
+    let several =
+        answer(300, &json!(["/services/data/v62.0/sobjects/Contact/003A", "/services/data/v62.0/sobjects/Contact/003B"]));
+    assert_eq!(API.written(&target("Contact"), &[], &several).expect_err("failure").kind, FailureKind::Ambiguous);
+    assert_eq!(API.found(&target("Contact"), &answer(502, &Value::Null)).expect_err("failure").kind, FailureKind::Transient);
+    assert_eq!(API.found(&target("Contact"), &answer(418, &Value::Null)).expect_err("failure").kind, FailureKind::Rejected);
+}
+
+#[test]
+fn values_cannot_leave_their_literal() {
+    assert_eq!(literal("o'neil\\ \n"), r"'o\'neil\\ \n'");
+    let r = API.find(&target("Contact"), "Email", &["o'n&=@x.test".into()], &["Id".into(), "Email".into()]);
+    let expected = "https://org.test/services/data/v62.0/query?q=SELECT+Id%2C+IsDeleted%2C+SystemModstamp%2C+Hub_Id__c%2C+Email+FROM+Contact+\
+                    WHERE+Email+IN+%28%27o%5C%27n%26%3D%40x.test%27%29+ORDER+BY+Id";
+    assert_eq!(r.url, expected);
+}
+
+#[test]
+fn a_list_follows_the_locator_on_its_own_host_only() {
+    let t = target("Contact");
+    let first = API.list(&t, 1_767_225_600_123, None, &[]);
+    assert!(
+        first.url.contains("/queryAll?q=") && first.url.contains("SystemModstamp+%3E%3D+2026-01-01T00%3A00%3A00.123Z+ORDER"),
+        "{}",
+        first.url
+    );
+    let body = json!({"totalSize": 3, "done": false, "nextRecordsUrl": "/services/data/v62.0/query/01g-2000", "records": [
+        {"attributes": {"type": "Contact"}, "Id": "003A", "IsDeleted": true, "SystemModstamp": "2026-01-01T00:00:00.123+0000", "Hub_Id__c": "g1"}]});
+    let listing = API.listed(&t, 0, None, &answer(200, &body)).expect("a page");
+    assert_eq!(listing.records[0].stamp, Some(Stamp::at(1_767_225_600_123)));
+    assert!(listing.records[0].archived);
+    assert_eq!(listing.records[0].hub_id.as_deref(), Some("g1"));
+    assert!(!listing.records[0].properties.contains_key("attributes"));
+    assert_eq!(API.list(&t, 0, listing.next.as_deref(), &[]).url, "https://org.test/services/data/v62.0/query/01g-2000");
+    assert!(API.list(&t, 0, Some("@evil.test/x"), &[]).url.starts_with("https://org.test/services/data/v62.0/queryAll?"));
+}
+
+#[test]
+fn the_limit_header_tells_what_is_left() {
+    let mut r = answer(200, &Value::Null);
+    assert_eq!(API.usage(&r), None);
+    r.headers = vec![("sforce-limit-info".into(), "api-usage=25/5000; per-app-api-usage=17/250(appName=some-app)".into())];
+    assert_eq!(API.usage(&r), Some(Usage { remaining: 4_975, max: 5_000, window_ms: 86_400_000 }));
+}
