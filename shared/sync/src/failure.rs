@@ -94,12 +94,18 @@ codes! {
     UnknownConnection = "unknown-connection", Class::Permanent;
     /// A cap (members of a cluster, size of an item, …) would be exceeded.
     CapExceeded = "cap-exceeded", Class::Permanent;
+    /// A record that this one refers to is still to be created at the destination.
+    ReferencePending = "reference-pending", Class::Throttled { after_ms: 2_000 };
     /// The provider's rate limit, or our own bucket for it, is used up.
     RateLimited = "rate-limited", Class::Throttled { after_ms: 1_000 };
     /// The provider did not answer, or answered that it cannot now.
     ProviderUnavailable = "provider-unavailable", Class::Transient;
     /// The provider has locked the record.
     ProviderLocked = "provider-locked", Class::Transient;
+    /// A read is older than the event that asked for it.
+    StaleRead = "stale-read", Class::Throttled { after_ms: 1_500 };
+    /// The provider cannot be read.
+    CannotFetch = "cannot-fetch", Class::Permanent;
     /// The provider does not accept our credentials.
     ProviderAuth = "provider-auth", Class::Auth;
     /// The provider refuses the record.

@@ -1,0 +1,169 @@
+//! What every SQS function shares: each message ends on its own, failed ones are reported, attempts are ours.
+
+use crate::config::Hub;
+use crate::failure::{Class, Code, Disposition, Failure};
+use crate::mutant::{Mutant, mutant};
+use crate::ports::{Attr, Clock, Condition, Delivery, Item, Key, Outgoing, Queue, Store, Table, Write};
+
+/// What a batch came to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BatchReport {
+    /// The ids of the messages that the queue must keep (`batchItemFailures`).
+    pub failures: Vec<String>,
+    /// What is to be measured: name, unit, value, and dimension (`connection` or `destination`, its name).
+    pub metrics: Vec<Metric>,
+}
+
+/// One measurement.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metric {
+    /// CloudWatch metric name.
+    pub name: &'static str,
+    /// CloudWatch unit.
+    pub unit: &'static str,
+    /// The value.
+    pub value: f64,
+    /// The connection that it is about.
+    pub connection: String,
+}
+
+impl Metric {
+    /// A count.
+    pub fn count(name: &'static str, value: f64, connection: &str) -> Metric {
+        Metric { name, unit: "Count", value, connection: connection.to_owned() }
+    }
+
+    /// A duration.
+    pub fn milliseconds(name: &'static str, value: f64, connection: &str) -> Metric {
+        Metric { name, unit: "Milliseconds", value, connection: connection.to_owned() }
+    }
+}
+
+/// Receptions after which even a failure that burns no attempt begins to count, so that nothing circles for ever.
+const PATIENCE: u32 = 500;
+
+/// Time that a function keeps back to report its batch, in milliseconds.
+pub const MARGIN_MS: i64 = 2_000;
+
+/// Fails when the invocation's time is nearly over.
+pub fn check_deadline<W: Clock>(world: &W, deadline_ms: i64) -> Result<(), Failure> {
+    if world.now_ms() + MARGIN_MS > deadline_ms {
+        return Err(Failure::new(Code::Deadline, "the invocation's time is nearly over"));
+    }
+    Ok(())
+}
+
+/// Settles one message: nothing for success, a delay for what is to be tried again, the dead-letter queue for what is not.
+/// Returns true when the queue must keep the message. `parked` runs before a message is let go for good.
+pub async fn settle<W: Store + Queue + Clock>(
+    world: &W,
+    hub: &Hub,
+    queue: &str,
+    delivery: &Delivery,
+    result: Result<(), Failure>,
+    parked: impl AsyncFnOnce(&Failure) -> Result<(), Failure>,
+) -> bool {
+    let Err(failure) = result else {
+        return false;
+    };
+    let keep = match try_settle(world, hub, queue, delivery, failure, parked).await {
+        Ok(keep) => keep,
+        Err(failure) => {
+            tracing::warn!(code = %failure.code, detail = %failure.detail, message = %delivery.id, "could not settle a message; the queue will bring it back");
+            true
+        }
+    };
+    keep && !mutant(Mutant::SwallowedPartialFailure)
+}
+
+async fn try_settle<W: Store + Queue + Clock>(
+    world: &W,
+    hub: &Hub,
+    queue: &str,
+    delivery: &Delivery,
+    failure: Failure,
+    parked: impl AsyncFnOnce(&Failure) -> Result<(), Failure>,
+) -> Result<bool, Failure> {
+    let disposition = match failure.disposition() {
+        Disposition::RetryAfter { .. } if delivery.receive_count > PATIENCE => Disposition::Retry,
+        other => other,
+    };
+    let wait_ms = match disposition {
+        Disposition::Ack => return Ok(false),
+        // What burns no attempt still backs off, by the queue's own count, up to a minute.
+        Disposition::RetryAfter { ms } if failure.class == Class::Conflict => {
+            Some((ms << delivery.receive_count.min(7).saturating_sub(1)).min(60_000))
+        }
+        Disposition::RetryAfter { ms } => Some(ms),
+        Disposition::Retry => next_wait(world, hub, delivery).await?,
+        Disposition::Park => None,
+    };
+    match wait_ms {
+        Some(ms) => {
+            tracing::info!(code = %failure.code, class = failure.class.name(), detail = %failure.detail, wait_ms = ms, "will try again");
+            world.delay(queue, &delivery.receipt, seconds(hub, ms)).await?;
+            Ok(true)
+        }
+        None => {
+            let exhausted = disposition == Disposition::Retry;
+            park(world, queue, delivery, &failure, exhausted).await?;
+            parked(&failure).await?;
+            Ok(false)
+        }
+    }
+}
+
+/// Seconds of delay for a wait, at least one, at the hub's speed.
+pub fn seconds(hub: &Hub, ms: u64) -> u32 {
+    let scaled = ms / u64::from(hub.retry.speed.max(1));
+    u32::try_from(scaled.div_ceil(1000)).unwrap_or(43_200).clamp(1, 43_200)
+}
+
+/// Counts an attempt and gives the wait before the next one; `None` when the schedule is used up.
+async fn next_wait<W: Store + Clock>(world: &W, hub: &Hub, delivery: &Delivery) -> Result<Option<u64>, Failure> {
+    let place = Key::new(format!("t#{}", delivery.id), "attempts");
+    let made = world.get(Table::Control, &place).await?.and_then(|item| item.n("attempts")).unwrap_or(0);
+    let Some(wait_s) = usize::try_from(made).ok().and_then(|n| hub.retry.schedule_s.get(n)) else { return Ok(None) };
+    let expires = world.now_ms() / 1000 + 15 * 86_400;
+    let item = Item::new(place).with("attempts", Attr::N(made + 1)).with("ttl", Attr::N(expires));
+    world.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Always }], None).await?;
+    let base = u64::from(*wait_s) * 1000;
+    let jitter = base * u64::from(hub.retry.jitter_percent) / 100;
+    Ok(Some(base + if jitter == 0 { 0 } else { world.random() % jitter }))
+}
+
+/// Puts a message into its dead-letter queue with the reason and the way back.
+async fn park<W: Queue>(world: &W, queue: &str, delivery: &Delivery, failure: &Failure, exhausted: bool) -> Result<(), Failure> {
+    let code = if exhausted { Code::Exhausted } else { failure.code };
+    let detail = if exhausted { failure.to_string() } else { failure.detail.clone() };
+    let class = if exhausted { Class::Permanent } else { failure.class };
+    tracing::error!(code = %code, class = class.name(), detail = %detail, message = %delivery.id, "parked");
+    dead_letter(world, queue, delivery.body.clone(), code, &detail, None).await
+}
+
+/// Sends a body to a queue's dead-letter queue. `event` names the one event of an envelope that it is about.
+pub async fn dead_letter<W: Queue>(
+    world: &W,
+    queue: &str,
+    body: String,
+    code: Code,
+    detail: &str,
+    event: Option<u32>,
+) -> Result<(), Failure> {
+    let mut message = Outgoing::new(body);
+    message.attributes.insert("origin".into(), queue.to_owned());
+    message.attributes.insert("code".into(), code.name().to_owned());
+    message.attributes.insert("detail".into(), bounded(detail));
+    if let Some(index) = event {
+        message.attributes.insert("event".into(), index.to_string());
+    }
+    let mut sent = world.send(&format!("{queue}-dlq"), vec![message]).await;
+    sent.pop().unwrap_or_else(|| Err(crate::ports::PortError::rejected("the queue gave no answer")))?;
+    Ok(())
+}
+
+/// A detail short enough for an attribute, without characters that SQS refuses.
+fn bounded(detail: &str) -> String {
+    let clean: String = detail.chars().filter(|c| !c.is_control()).take(500).collect();
+    if clean.is_empty() { "-".to_owned() } else { clean }
+}

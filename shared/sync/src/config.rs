@@ -1,0 +1,383 @@
+//! The configuration as functions see it: a packed file with an index, opened in microseconds.
+//!
+//! `hub check --pack` writes it from `infra/config/hub.toml` and the providers' folders. The file starts with the magic line,
+//! then the length of the index as ten decimal digits and a newline, then the index (JSON: name → offset and length), then the
+//! sections. Only the sections that an invocation needs are parsed, once per process.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use canonical::{Lane, ObjectType};
+use providers::Provider;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::failure::{Code, Failure};
+
+const MAGIC: &[u8] = b"crm-hub pack 1\n";
+const LENGTH_DIGITS: usize = 10;
+
+/// How the value of a field is chosen among the candidates of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Survivorship {
+    /// The newest observation, by the sources' stamps.
+    Latest,
+    /// The oldest observation.
+    First,
+    /// This connection's observation; until it has one, the newest of the others.
+    Owner(String),
+    /// The first connection of the list that has a value; then the newest of the others.
+    Prefer(Vec<String>),
+    /// All values of all sources, as a sorted set.
+    Union,
+    /// The most restrictive value, unless the person's own newer consent loosens it.
+    MostRestrictive,
+}
+
+impl Survivorship {
+    /// The rule as `explain` prints it.
+    pub fn describe(&self) -> String {
+        match self {
+            Survivorship::Latest => "latest".into(),
+            Survivorship::First => "first".into(),
+            Survivorship::Owner(owner) => format!("owner = {owner}"),
+            Survivorship::Prefer(list) => format!("prefer {}", list.join(", ")),
+            Survivorship::Union => "union".into(),
+            Survivorship::MostRestrictive => "most_restrictive".into(),
+        }
+    }
+}
+
+/// What a cleared value (present, and null or empty) of a source does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cleared {
+    /// It is no candidate: another source's value stays.
+    #[default]
+    Keep,
+    /// It takes part like any other value, so that a cleared field can win.
+    Clear,
+}
+
+/// The policy of one field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldPolicy {
+    /// How the winner is chosen.
+    pub rule: Survivorship,
+    /// What a cleared value does.
+    #[serde(default)]
+    pub cleared: Cleared,
+    /// The business reason, shown in the data dictionary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// What holds for one canonical object.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectPolicy {
+    /// Destinations: connection → the native object there.
+    #[serde(default)]
+    pub destinations: BTreeMap<String, String>,
+    /// Identity keys: fields, or several joined by `+`, whose equal values mean the same thing.
+    #[serde(default)]
+    pub keys: Vec<String>,
+    /// Key values that never link: exact values, or a prefix ending in `*` (`info@*`).
+    #[serde(default)]
+    pub blocked: Vec<String>,
+    /// The rule for fields that name none.
+    #[serde(default)]
+    pub default: Option<Survivorship>,
+    /// Rules by field.
+    #[serde(default)]
+    pub fields: BTreeMap<String, FieldPolicy>,
+}
+
+/// Where a field of an effect's result comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectValue {
+    /// The value of this field.
+    Field(String),
+    /// The calendar day (UTC) of this instant field.
+    DayOf(String),
+    /// This text, in which `{field}` stands for a field's value.
+    Text(String),
+}
+
+/// What a change of one object says about another: a paid invoice about its deal, a consent about its contact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effect {
+    /// The object that changed.
+    pub from: ObjectType,
+    /// Fields and the values that they must have (any of the list); all must hold.
+    #[serde(default)]
+    pub when: BTreeMap<String, Vec<String>>,
+    /// The object that is affected.
+    pub to: ObjectType,
+    /// Which record: the first of these reference fields that has a value, else the changed object itself.
+    #[serde(default)]
+    pub about: Vec<String>,
+    /// The fields that it sets.
+    pub set: BTreeMap<String, EffectValue>,
+    /// The business reason.
+    #[serde(default)]
+    pub why: String,
+}
+
+/// A connection: one account at one provider.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Connection {
+    /// The provider's folder.
+    pub provider: String,
+    /// True when it sends webhooks or is read.
+    #[serde(default)]
+    pub source: bool,
+    /// True when golden records are written there.
+    #[serde(default)]
+    pub destination: bool,
+    /// The ingest lane.
+    pub lane: Lane,
+    /// Base URL of its API, without a trailing slash.
+    #[serde(default)]
+    pub base_url: String,
+    /// The name of the API's version, where requests carry one.
+    #[serde(default)]
+    pub api_version: String,
+    /// The logical name of the secret that signs its webhooks.
+    #[serde(default)]
+    pub signing_secret: Option<String>,
+    /// The logical name of the secret with its API token.
+    #[serde(default)]
+    pub api_secret: Option<String>,
+    /// Token bucket: requests that may be made at once.
+    #[serde(default = "default_burst")]
+    pub burst: u32,
+    /// Token bucket: requests per second that come back.
+    #[serde(default = "default_rate")]
+    pub per_second: f64,
+    /// Who answers for it.
+    #[serde(default)]
+    pub owner: String,
+    /// When the scheduled sweep reads it: canonical objects' native names.
+    #[serde(default)]
+    pub sweep: Vec<String>,
+}
+
+fn default_burst() -> u32 {
+    50
+}
+
+fn default_rate() -> f64 {
+    5.0
+}
+
+/// Bounds. Beyond one, a record is parked with its reason, never cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Source records in one cluster.
+    pub members: usize,
+    /// Entries of a union field.
+    pub union_entries: usize,
+    /// Bytes of an item before encryption.
+    pub item_bytes: usize,
+    /// Bytes of a webhook body that the front door takes.
+    pub body_bytes: usize,
+    /// Bytes of a body above which it goes to the blob store.
+    pub claim_check_bytes: usize,
+    /// How far a provider's stamp may lie in our future, in milliseconds, before it is clamped.
+    pub future_ms: i64,
+    /// How far a destination's event may lie after the write that it echoes, in milliseconds.
+    pub echo_ms: i64,
+    /// Changes of winner per field and hour above which a field counts as flapping and is parked.
+    pub flips_per_hour: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            members: 40,
+            union_entries: 200,
+            item_bytes: 350_000,
+            body_bytes: 6_000_000,
+            claim_check_bytes: 200_000,
+            future_ms: 120_000,
+            echo_ms: 2_000,
+            flips_per_hour: 20,
+        }
+    }
+}
+
+/// The retry schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Seconds before the second, third, … attempt; after the last one the message is parked.
+    pub schedule_s: Vec<u32>,
+    /// Up to this share of each wait is added at random, in percent.
+    pub jitter_percent: u32,
+    /// Divides every wait that the hub chooses (1 in production; the local stack runs the schedule in seconds).
+    #[serde(default = "one")]
+    pub speed: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry { schedule_s: vec![60, 300, 1800], jitter_percent: 20, speed: 1 }
+    }
+}
+
+/// The hub's own choices, the section `hub` of the pack.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hub {
+    /// Rises with every change of the configuration; items carry the one that resolved them.
+    pub generation: u64,
+    /// The connections by name.
+    pub connections: BTreeMap<String, Connection>,
+    /// Policies by canonical object.
+    #[serde(default)]
+    pub objects: BTreeMap<ObjectType, ObjectPolicy>,
+    /// What changes say about other objects.
+    #[serde(default)]
+    pub effects: Vec<Effect>,
+    /// Bounds.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The retry schedule.
+    #[serde(default)]
+    pub retry: Retry,
+    /// Days that journal entries are kept: at least queue + DLQ retention + the longest redelivery window.
+    #[serde(default = "default_journal_days")]
+    pub journal_days: u32,
+}
+
+fn default_journal_days() -> u32 {
+    45
+}
+
+static LATEST: Survivorship = Survivorship::Latest;
+
+impl Hub {
+    /// The policy of an object; an object without one has no destination and no keys.
+    pub fn object(&self, object: ObjectType) -> &ObjectPolicy {
+        static NONE: ObjectPolicy = ObjectPolicy {
+            destinations: BTreeMap::new(),
+            keys: Vec::new(),
+            blocked: Vec::new(),
+            default: None,
+            fields: BTreeMap::new(),
+        };
+        self.objects.get(&object).unwrap_or(&NONE)
+    }
+}
+
+impl ObjectPolicy {
+    /// The rule of a field and what a cleared value does to it.
+    pub fn rule(&self, field: &str) -> (&Survivorship, Cleared) {
+        match self.fields.get(field) {
+            Some(policy) => (&policy.rule, policy.cleared),
+            None => (self.default.as_ref().unwrap_or(&LATEST), Cleared::default()),
+        }
+    }
+}
+
+/// What is wrong with a pack.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PackError {
+    /// The file is not one of ours, or cut short.
+    #[error("not a configuration pack: {0}; run `hub check --pack`")]
+    Format(&'static str),
+    /// A section cannot be read.
+    #[error("section `{section}` of the configuration pack cannot be read: {reason}")]
+    Section {
+        /// Which.
+        section: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An opened pack.
+pub struct Config {
+    bytes: Vec<u8>,
+    index: BTreeMap<String, (usize, usize)>,
+    hub: Hub,
+    providers: BTreeMap<String, OnceCell<Rc<Provider>>>,
+}
+
+impl Config {
+    /// Opens a pack: reads the index and the hub's own choices; providers are read when first needed.
+    pub fn open(bytes: Vec<u8>) -> Result<Config, PackError> {
+        let rest = bytes.strip_prefix(MAGIC).ok_or(PackError::Format("the first line differs"))?;
+        let digits = rest.get(..LENGTH_DIGITS).ok_or(PackError::Format("it ends in the index length"))?;
+        let length: usize = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|d| d.parse().ok())
+            .ok_or(PackError::Format("the index length is no number"))?;
+        let start = MAGIC.len() + LENGTH_DIGITS + 1;
+        let index_bytes = bytes.get(start..start + length).ok_or(PackError::Format("it ends in the index"))?;
+        let relative: BTreeMap<String, (usize, usize)> =
+            serde_json::from_slice(index_bytes).map_err(|_| PackError::Format("the index is not JSON"))?;
+        let base = start + length;
+        let index: BTreeMap<_, _> = relative.into_iter().map(|(name, (offset, len))| (name, (base + offset, len))).collect();
+        if index.values().any(|(offset, len)| offset.saturating_add(*len) > bytes.len()) {
+            return Err(PackError::Format("it ends in a section"));
+        }
+        let hub = section(&bytes, &index, "hub")?;
+        let hub: Hub = serde_json::from_str(hub)
+            .map_err(|e| PackError::Section { section: "hub".into(), reason: e.to_string() })?;
+        let providers = hub.connections.keys().map(|name| (name.clone(), OnceCell::new())).collect();
+        Ok(Config { bytes, index, hub, providers })
+    }
+
+    /// The hub's own choices.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// A connection and its provider.
+    pub fn connection(&self, name: &str) -> Result<(&Connection, Rc<Provider>), Failure> {
+        let unknown = || Failure::new(Code::UnknownConnection, format!("`{name}` is not in the configuration"));
+        let connection = self.hub.connections.get(name).ok_or_else(unknown)?;
+        let cell = self.providers.get(name).ok_or_else(unknown)?;
+        if let Some(provider) = cell.get() {
+            return Ok((connection, Rc::clone(provider)));
+        }
+        let packed = section(&self.bytes, &self.index, &format!("connection/{name}"))
+            .map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
+        let provider = Provider::from_packed(packed).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
+        Ok((connection, Rc::clone(cell.get_or_init(|| Rc::new(provider)))))
+    }
+
+    /// Writes a pack.
+    pub fn pack(hub: &Hub, providers: &BTreeMap<String, String>) -> Result<Vec<u8>, PackError> {
+        let hub = serde_json::to_string(hub)
+            .map_err(|e| PackError::Section { section: "hub".into(), reason: e.to_string() })?;
+        let mut sections: BTreeMap<String, &str> =
+            providers.iter().map(|(name, packed)| (format!("connection/{name}"), packed.as_str())).collect();
+        sections.insert("hub".to_owned(), &hub);
+        let mut index = BTreeMap::new();
+        let mut body = Vec::new();
+        for (name, text) in sections {
+            index.insert(name, (body.len(), text.len()));
+            body.extend_from_slice(text.as_bytes());
+        }
+        let index = serde_json::to_vec(&index)
+            .map_err(|e| PackError::Section { section: "index".into(), reason: e.to_string() })?;
+        let mut pack = MAGIC.to_vec();
+        pack.extend_from_slice(format!("{:0width$}\n", index.len(), width = LENGTH_DIGITS).as_bytes());
+        pack.extend_from_slice(&index);
+        pack.extend_from_slice(&body);
+        Ok(pack)
+    }
+}
+
+fn section<'a>(bytes: &'a [u8], index: &BTreeMap<String, (usize, usize)>, name: &str) -> Result<&'a str, PackError> {
+    let missing = |reason: &str| PackError::Section { section: name.to_owned(), reason: reason.to_owned() };
+    let (offset, len) = index.get(name).ok_or_else(|| missing("it is not there"))?;
+    std::str::from_utf8(&bytes[*offset..offset + len]).map_err(|_| missing("it is not UTF-8"))
+}

@@ -1,0 +1,421 @@
+//! The heart: one change of one source object, merged into the cluster that it belongs to. Pure: what is stored goes in, what
+//! is to be stored comes out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use canonical::{Change, ChangeKind, FieldName, Outcome, RemoteId, Stamp, Value, find_field};
+
+use crate::config::{Hub, ObjectPolicy, Survivorship};
+use crate::failure::{Code, Failure};
+use crate::mutant::{Mutant, mutant};
+use crate::observation::{Observed, Point};
+use crate::record::{GoldenRecord, Link, SourceRecord, remote_hash};
+use crate::seal::Vault;
+use crate::survivorship::resolve;
+
+/// What the store knows that matters to a change.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The change's own source record.
+    pub source: Option<SourceRecord>,
+    /// The live golden records that the change's identity keys, its source record and its hub id lead to.
+    pub clusters: Vec<GoldenRecord>,
+    /// The members of those clusters.
+    pub members: BTreeMap<RemoteId, SourceRecord>,
+    /// The links of those clusters, by (cluster, destination).
+    pub links: BTreeMap<(String, String), Link>,
+    /// The identity keys of the change that point to one of those clusters already.
+    pub claimed: BTreeSet<String>,
+}
+
+/// What is to be stored.
+#[derive(Debug, Clone)]
+pub struct Merged {
+    /// How the change ended.
+    pub outcome: Outcome,
+    /// The source record, if it changed.
+    pub source: Option<SourceRecord>,
+    /// The golden record as it is now.
+    pub golden: GoldenRecord,
+    /// The version that `golden` has once this is stored; above that of every record that it took in, so that no destination
+    /// sees it fall.
+    pub next_version: u64,
+    /// True when `golden` differs from what is stored.
+    pub golden_changed: bool,
+    /// True when the result rests on the golden record being unchanged meanwhile.
+    pub golden_checked: bool,
+    /// Records that redirect to `golden` from now on.
+    pub retired: Vec<GoldenRecord>,
+    /// Identity keys that must point to `golden`.
+    pub new_keys: BTreeSet<String>,
+    /// Links that changed, by (record, destination).
+    pub links: BTreeMap<(String, String), Link>,
+    /// Destinations to which the golden record is dispatched.
+    pub dispatch: BTreeSet<String>,
+    /// Field values before and after, for the audit log.
+    pub audit: Vec<(FieldName, Option<Value>, Option<Value>)>,
+}
+
+/// The identity keys of a change, hashed: its own remote id, its other ids, and its policy's key fields.
+pub fn identity_keys(vault: &Vault, policy: &ObjectPolicy, change: &Change, source: Option<&SourceRecord>) -> BTreeSet<String> {
+    let mut keys = BTreeSet::from([remote_hash(vault, &change.source)]);
+    if let ChangeKind::MergedInto { id } = &change.kind {
+        keys.insert(remote_hash(vault, &RemoteId { id: id.clone(), ..change.source.clone() }));
+    }
+    for (namespace, id) in change.external_ids.iter().filter(|(namespace, _)| namespace != HUB_NAMESPACE) {
+        keys.insert(vault.hash(&["external", change.object.name(), namespace, id]));
+    }
+    let value = |field: &str| -> Option<String> {
+        let current = match change.fields.get(field) {
+            Some(f) => &f.value,
+            None => source?.fields.get(field)?.current()?.value,
+        };
+        current.as_text().filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    for key in &policy.keys {
+        let parts: Option<Vec<String>> = key.split('+').map(value).collect();
+        let Some(parts) = parts else { continue };
+        if parts.iter().any(|part| policy.blocked.iter().any(|pattern| blocks(pattern, part))) {
+            continue;
+        }
+        let mut hashed = vec!["field", change.object.name(), key];
+        hashed.extend(parts.iter().map(String::as_str));
+        keys.insert(vault.hash(&hashed));
+    }
+    keys
+}
+
+/// The namespace of [`Change::external_ids`] in which a destination hands back the golden record's id.
+pub const HUB_NAMESPACE: &str = "hub";
+
+fn blocks(pattern: &str, value: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => value.starts_with(prefix),
+        None => value == pattern,
+    }
+}
+
+/// Merges a change. `received_ms` stands in where the provider gives no stamp; `now_ms` bounds stamps from the future.
+pub fn merge(
+    hub: &Hub,
+    vault: &Vault,
+    change: &Change,
+    known: &Known,
+    received_ms: i64,
+    now_ms: i64,
+) -> Result<Merged, Failure> {
+    let policy = hub.object(change.object);
+    let keys = identity_keys(vault, policy, change, known.source.as_ref());
+    let (mut golden, retired) = join_clusters(vault, change, known);
+    let before = known.clusters.iter().find(|c| c.id == golden.id);
+
+    let mut source =
+        known.source.clone().unwrap_or_else(|| SourceRecord::new(change.source.clone(), change.object, golden.id.clone()));
+    let mut links = known.links.clone();
+    let survivors_links = move_links(&golden.id, &retired, &mut links);
+    let own_link = (golden.id.clone(), change.source.connection.clone());
+    let mut observer = Observer { hub, policy, change, received_ms, now_ms, seen_differs: false, tally: Tally::default() };
+    let link = links.get_mut(&own_link).filter(|link| link.remote.as_deref() == Some(&change.source.id));
+    observer.observe(&mut source, link, known, &golden)?;
+
+    source.golden.clone_from(&golden.id);
+    source.keys.extend(keys.iter().cloned());
+    source.test |= change.test;
+    let source_changed = known.source.as_ref() != Some(&source);
+
+    golden.members.insert(change.source.clone());
+    if golden.members.len() > hub.limits.members {
+        let detail = format!("the cluster would have {} members, the limit is {}", golden.members.len(), hub.limits.members);
+        return Err(Failure::new(Code::CapExceeded, detail));
+    }
+    let new_keys: BTreeSet<String> = keys.iter().filter(|k| !golden.keys.contains(*k) && !known.claimed.contains(*k)).cloned().collect();
+    golden.keys.extend(keys);
+    let members = || golden.members.iter().filter_map(|m| if *m == source.source { Some(&source) } else { known.members.get(m) });
+    let fields = resolve(members(), policy, &hub.limits)?;
+    let deleted = members().all(SourceRecord::is_deleted);
+    let audit = differences(before, &fields);
+    golden.fields = fields;
+    golden.deleted = deleted;
+
+    let resolved_by = std::mem::replace(&mut golden.generation, hub.generation);
+    if resolved_by > hub.generation {
+        return Err(Failure::new(Code::Backend, "a newer configuration resolved this record; this function has an older one"));
+    }
+    let highest = known.clusters.iter().map(|c| c.version).max().unwrap_or(0);
+    let golden_changed = before != Some(&golden) || !retired.is_empty();
+    let values_changed = !audit.is_empty() || before.is_none_or(|b| b.deleted != golden.deleted) || !retired.is_empty();
+    let outcome = observer.outcome(values_changed);
+    let mut dispatch = BTreeSet::new();
+    if values_changed {
+        dispatch.extend(policy.destinations.keys().cloned());
+    }
+    if observer.seen_differs && policy.destinations.contains_key(&change.source.connection) {
+        dispatch.insert(change.source.connection.clone());
+    }
+    let mut changed_links: BTreeMap<_, _> =
+        links.into_iter().filter(|(place, link)| known.links.get(place) != Some(link)).collect();
+    changed_links.retain(|place, _| survivors_links.contains(place) || place.0 == golden.id || known.links.contains_key(place));
+    Ok(Merged {
+        outcome,
+        source: source_changed.then_some(source),
+        golden_checked: source_changed,
+        next_version: if golden_changed { highest + 1 } else { golden.version },
+        golden,
+        golden_changed,
+        retired,
+        new_keys,
+        links: changed_links,
+        dispatch,
+        audit,
+    })
+}
+
+/// Joins the clusters that a change belongs to. The surviving id is the smallest, whatever the order in which they met; its
+/// version rises above every other's.
+fn join_clusters(vault: &Vault, change: &Change, known: &Known) -> (GoldenRecord, Vec<GoldenRecord>) {
+    let mut clusters = known.clusters.clone();
+    clusters.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut clusters = clusters.into_iter();
+    let Some(mut golden) = clusters.next() else {
+        let remote = &change.source;
+        let id = vault.hash(&["golden", change.object.name(), &remote.connection, &remote.object, &remote.id]);
+        return (
+            GoldenRecord {
+                id,
+                object: change.object,
+                version: 0,
+                generation: 0,
+                members: BTreeSet::new(),
+                keys: BTreeSet::new(),
+                fields: BTreeMap::new(),
+                redirect: None,
+                deleted: false,
+                splits: BTreeSet::new(),
+            },
+            Vec::new(),
+        );
+    };
+    let mut retired = Vec::new();
+    for mut other in clusters {
+        golden.members.append(&mut other.members);
+        golden.keys.append(&mut other.keys);
+        golden.splits.append(&mut other.splits);
+        other.fields.clear();
+        other.redirect = Some(golden.id.clone());
+        retired.push(other);
+    }
+    (golden, retired)
+}
+
+/// Moves the links of retired records to the survivor. Where both have an object at one destination, the survivor's stays and
+/// the other object becomes a merge task.
+fn move_links(
+    survivor: &str,
+    retired: &[GoldenRecord],
+    links: &mut BTreeMap<(String, String), Link>,
+) -> BTreeSet<(String, String)> {
+    let mut touched = BTreeSet::new();
+    let places: Vec<_> = links.keys().filter(|(record, _)| retired.iter().any(|r| r.id == *record)).cloned().collect();
+    for (record, destination) in places {
+        let place = (record, destination.clone());
+        let Some(old) = links.get_mut(&place) else { continue };
+        let moved = old.clone();
+        old.moved_to = Some(survivor.to_owned());
+        old.remote = None;
+        old.orphans.clear();
+        touched.insert(place);
+        let target = (survivor.to_owned(), destination);
+        let link = links.entry(target.clone()).or_default();
+        link.orphans.extend(moved.orphans);
+        link.fence = link.fence.max(moved.fence);
+        match (&link.remote, moved.remote) {
+            (None, Some(remote)) => {
+                // The object still carries the retired id: the next push marks it with the survivor's.
+                link.remote = Some(remote);
+                link.marked = false;
+                link.seen = moved.seen;
+                link.sent = moved.sent;
+                link.pushed = moved.pushed;
+                link.back = moved.back;
+                link.gone = moved.gone;
+                link.dirty |= moved.open || moved.dirty;
+            }
+            (Some(kept), Some(remote)) if *kept != remote && !moved.gone => {
+                link.orphans.insert(remote);
+            }
+            _ => link.dirty |= moved.open,
+        }
+        touched.insert(target);
+    }
+    touched
+}
+
+fn differences(
+    before: Option<&GoldenRecord>,
+    after: &BTreeMap<FieldName, crate::record::Resolved>,
+) -> Vec<(FieldName, Option<Value>, Option<Value>)> {
+    let none = BTreeMap::new();
+    let before = before.map_or(&none, |b| &b.fields);
+    let names: BTreeSet<&FieldName> = before.keys().chain(after.keys()).collect();
+    names
+        .into_iter()
+        .filter_map(|name| {
+            let (old, new) = (before.get(name).map(|r| &r.value), after.get(name).map(|r| &r.value));
+            (old != new).then(|| (name.clone(), old.cloned(), new.cloned()))
+        })
+        .collect()
+}
+
+/// How the fields of a change fared.
+#[derive(Debug, Default)]
+struct Tally {
+    changed: usize,
+    same: usize,
+    older: usize,
+    echo: usize,
+}
+
+struct Observer<'a> {
+    hub: &'a Hub,
+    policy: &'a ObjectPolicy,
+    change: &'a Change,
+    received_ms: i64,
+    now_ms: i64,
+    /// True when a destination holds something else than the golden record in a field that we write there.
+    seen_differs: bool,
+    tally: Tally,
+}
+
+impl Observer<'_> {
+    fn observe(
+        &mut self,
+        source: &mut SourceRecord,
+        mut link: Option<&mut Link>,
+        known: &Known,
+        golden: &GoldenRecord,
+    ) -> Result<(), Failure> {
+        let (stamp, _) = self.bounded(self.change.stamp.unwrap_or(Stamp::at(self.received_ms)));
+        match &self.change.kind {
+            ChangeKind::Delete { .. } => self.delete(source, link.as_deref_mut(), stamp),
+            ChangeKind::MergedInto { id } => {
+                if let Some(link) = link.as_deref_mut() {
+                    link.remote = Some(id.clone());
+                    link.marked = false;
+                    link.dirty = true;
+                }
+                self.delete(source, None, stamp);
+            }
+            ChangeKind::Snapshot | ChangeKind::Partial | ChangeKind::Restored => {
+                if let (ChangeKind::Restored, Some(link)) = (&self.change.kind, link.as_deref_mut()) {
+                    link.gone = false;
+                }
+                if source.alive.is_none_or(|alive| alive < stamp) {
+                    source.alive = Some(stamp);
+                }
+            }
+        }
+        let explicit = matches!(self.change.fields.get("explicit").map(|f| &f.value), Some(Value::Bool(true)));
+        for (name, field) in &self.change.fields {
+            let (stamp, clamped) = self.bounded(field.stamp.or(self.change.stamp).unwrap_or(Stamp::at(self.received_ms)));
+            let value = self.absolute(name, &field.value);
+            if let Some(link) = link.as_deref_mut() {
+                self.compare_with_golden(link, name, &value, known, golden);
+                let verdict = self.echo(link, name, &value, stamp)?;
+                link.see(name, &value, stamp);
+                if verdict && !mutant(Mutant::EchoAsObservation) {
+                    self.tally.echo += 1;
+                    continue;
+                }
+            }
+            let stamp = if mutant(Mutant::LastWriteWinsByArrival) { Stamp::at(self.now_ms) } else { stamp };
+            let observation = source.fields.entry(name.clone()).or_default();
+            if let (Survivorship::MostRestrictive, Value::Text(level)) = (self.policy.rule(name).0, &value) {
+                observation.add_level(level, stamp, explicit && level == "granted");
+            }
+            let stated = matches!(self.change.kind, ChangeKind::Partial);
+            match observation.add(Point { value, stamp, stated, flagged: field.flagged || clamped }) {
+                Observed::Changed => self.tally.changed += 1,
+                Observed::Same => self.tally.same += 1,
+                Observed::Older => self.tally.older += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, source: &mut SourceRecord, link: Option<&mut Link>, stamp: Stamp) {
+        if source.deleted.is_none_or(|deleted| deleted < stamp) {
+            source.deleted = Some(stamp);
+            self.tally.changed += 1;
+        } else {
+            self.tally.older += 1;
+        }
+        if let Some(link) = link
+            && source.is_deleted()
+        {
+            link.gone = true;
+        }
+    }
+
+    /// A stamp that lies too far in our future is brought back to the bound and flagged.
+    fn bounded(&self, stamp: Stamp) -> (Stamp, bool) {
+        let bound = self.now_ms + self.hub.limits.future_ms;
+        if stamp.at_ms > bound { (Stamp { at_ms: self.received_ms, ..stamp }, true) } else { (stamp, false) }
+    }
+
+    /// A reference within the connection becomes the full remote id, so that it means the same in every cluster.
+    fn absolute(&self, field: &str, value: &Value) -> Value {
+        let is_ref = find_field(self.change.object, field).is_some_and(|f| matches!(f.kind, canonical::FieldKind::Ref(_)));
+        match value {
+            Value::Text(text) if is_ref => match text.split_once(':') {
+                Some((object, id)) => Value::Text(format!("{}/{object}/{id}", self.change.source.connection)),
+                None => value.clone(),
+            },
+            _ => value.clone(),
+        }
+    }
+
+    fn compare_with_golden(&mut self, link: &Link, name: &FieldName, value: &Value, known: &Known, golden: &GoldenRecord) {
+        let stored = known.clusters.iter().find(|c| c.id == golden.id);
+        let ours = stored.and_then(|c| c.fields.get(name)).map(|r| &r.value);
+        let settled = link.back.get(name).or(ours);
+        if link.sent.contains_key(name) && settled.is_some_and(|v| v != value) {
+            self.seen_differs = true;
+        }
+    }
+
+    /// True when the value is our own write coming back. An open push whose outcome is not known yet makes some values
+    /// undecidable: the event waits for it.
+    fn echo(&self, link: &Link, name: &FieldName, value: &Value, stamp: Stamp) -> Result<bool, Failure> {
+        let within = |written: Stamp| stamp.at_ms <= written.at_ms + self.hub.limits.echo_ms;
+        if let Some(seen) = link.seen.get(name)
+            && seen.value == *value
+            && (matches!(self.change.kind, ChangeKind::Snapshot) || stamp <= seen.stamp)
+        {
+            return Ok(true);
+        }
+        let Some(ring) = link.sent.get(name) else { return Ok(false) };
+        if ring.iter().any(|sent| sent.value == *value && sent.stamp.is_none_or(within)) {
+            return Ok(true);
+        }
+        let pushing = link.open && ring.last().is_some_and(|sent| sent.stamp.is_none());
+        let known_older = link.seen.get(name).is_some_and(|seen| stamp < seen.stamp);
+        if pushing && !known_older {
+            return Err(Failure::new(Code::PushOpen, format!("a push of `{name}` is not settled yet")));
+        }
+        Ok(false)
+    }
+
+    fn outcome(&self, values_changed: bool) -> Outcome {
+        let t = &self.tally;
+        if !self.change.problems.is_empty() {
+            return Outcome::Quarantined;
+        }
+        match () {
+            () if values_changed => Outcome::Applied,
+            () if t.changed + t.same > 0 => Outcome::Unchanged,
+            () if t.echo > 0 => Outcome::Echo,
+            () if t.older > 0 => Outcome::Superseded,
+            () => Outcome::Unchanged,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! `receive`: the front door. Verifies, stamps, hands over to the queue, answers. Touches no table.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use canonical::{BodyRef, Envelope, EnvelopeKind, Lane};
+use webhook::{Answer, Headers, RawRequest, Verdict};
+
+use crate::config::Config;
+use crate::mutant::{Mutant, mutant};
+use crate::ports::{Blob, Clock, Outgoing, PortError, Queue, Secrets};
+
+/// A request as the front door got it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Upper case.
+    pub method: String,
+    /// The path, beginning with `/`.
+    pub path: String,
+    /// The absolute URL as the provider called it, with query.
+    pub url: String,
+    /// Lower-case names; a repeated header keeps every value.
+    pub headers: Headers,
+    /// The raw bytes.
+    pub body: Vec<u8>,
+}
+
+/// The ingest queue of a lane.
+pub const fn lane_queue(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Urgent => "ingest-urgent",
+        Lane::Bulk => "ingest-bulk",
+    }
+}
+
+/// The identity of this process, for gap detection: an instance name and a counter.
+#[derive(Debug, Default)]
+pub struct Instance {
+    name: String,
+    next: Cell<u64>,
+}
+
+impl Instance {
+    /// A new instance with a random name.
+    pub fn new<W: Clock>(world: &W) -> Instance {
+        Instance { name: format!("{:016x}", world.random()), next: Cell::new(0) }
+    }
+
+    /// The instance's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The next sequence number, from 0.
+    pub fn next(&self) -> u64 {
+        let next = self.next.get();
+        self.next.set(next + 1);
+        next
+    }
+}
+
+fn plain(status: u16, text: &str) -> Answer {
+    Answer { status, content_type: Some("text/plain".into()), body: text.as_bytes().to_vec() }
+}
+
+/// Handles one request.
+pub async fn handle<W: Queue + Blob + Secrets + Clock>(world: &W, config: &Config, instance: &Instance, request: &Request) -> Answer {
+    let Some(name) = request.path.strip_prefix("/hooks/") else {
+        return match (request.path.as_str(), request.method.as_str()) {
+            ("/health", "GET" | "HEAD") => plain(200, "ok\n"),
+            ("/health", _) => plain(405, "method not allowed\n"),
+            _ => plain(404, "not found\n"),
+        };
+    };
+    let connection = match config.hub().connections.get(name) {
+        Some(connection) if connection.source => connection,
+        _ => return plain(404, "not found\n"),
+    };
+    if request.body.len() > config.hub().limits.body_bytes {
+        return plain(413, "body too large\n");
+    }
+    let provider = match config.connection(name) {
+        Ok((_, provider)) => provider,
+        Err(failure) => {
+            tracing::error!(code = %failure.code, detail = %failure.detail, connection = name, "configuration");
+            return plain(503, "try again\n");
+        }
+    };
+    let scheme = &provider.manifest().webhook;
+    let raw = RawRequest { method: &request.method, url: &request.url, headers: &request.headers, body: &request.body };
+    if let Some(answer) = scheme.before_verification(&raw) {
+        return answer;
+    }
+    if request.method != "POST" {
+        return plain(405, "method not allowed\n");
+    }
+    let verdict = match verify(world, connection.signing_secret.as_deref(), scheme, &raw).await {
+        Ok(verdict) => verdict,
+        Err(answer) => return answer,
+    };
+    let answer = match verdict {
+        Verdict::Answer(answer) => return answer,
+        Verdict::Deliver(answer) => answer,
+    };
+    match enqueue(world, config, instance, name, connection.lane, request, &provider.manifest().kept_headers()).await {
+        Ok(()) => answer,
+        Err(error) => {
+            tracing::warn!(connection = name, error = %error, "the queue did not take an envelope; asking the provider to send again");
+            plain(503, "try again\n")
+        }
+    }
+}
+
+async fn verify<W: Secrets + Clock>(
+    world: &W,
+    secret: Option<&str>,
+    scheme: &webhook::Scheme,
+    raw: &RawRequest<'_>,
+) -> Result<Verdict, Answer> {
+    for fresh in [false, true] {
+        let set = match secret {
+            Some(name) => world.secret(name, fresh).await.map_err(|error| {
+                tracing::error!(error = %error, "a signing secret cannot be read");
+                plain(503, "try again\n")
+            })?,
+            None => crate::ports::SecretSet::default(),
+        };
+        let secrets: Vec<&str> = set.active().collect();
+        match webhook::verify(scheme, raw, &secrets, world.now_ms()) {
+            Ok(verified) => return Ok(scheme.verdict(&verified)),
+            Err(rejection) if fresh || !rejection.may_be_rotated() => {
+                tracing::info!(reason = %rejection, "refused");
+                break;
+            }
+            Err(_) => {}
+        }
+    }
+    Err(plain(401, "unauthorized\n"))
+}
+
+/// True when SQS accepts every character of a text: XML 1.0's set.
+fn is_clean(text: &str) -> bool {
+    text.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..))
+}
+
+async fn enqueue<W: Queue + Blob + Clock>(
+    world: &W,
+    config: &Config,
+    instance: &Instance,
+    connection: &str,
+    lane: Lane,
+    request: &Request,
+    kept: &[String],
+) -> Result<(), PortError> {
+    let now = world.now_ms();
+    let id = format!("{:013x}{:016x}", now, world.random());
+    let body = if request.body.len() > config.hub().limits.claim_check_bytes {
+        let key = format!("envelopes/{connection}/{id}");
+        world.put(&key, &request.body).await?;
+        BodyRef::Blob(key)
+    } else {
+        match std::str::from_utf8(&request.body) {
+            Ok(text) if is_clean(text) => BodyRef::Text(text.to_owned()),
+            _ => BodyRef::Base64(STANDARD.encode(&request.body)),
+        }
+    };
+    let headers: BTreeMap<String, String> =
+        kept.iter().filter_map(|name| Some((name.clone(), request.headers.first(name)?.to_owned()))).collect();
+    let trace = format!("{:016x}{:016x}", world.random(), world.random());
+    let envelope = Envelope {
+        id,
+        connection: connection.to_owned(),
+        kind: EnvelopeKind::Webhook,
+        received_at_ms: now,
+        instance: instance.name().to_owned(),
+        sequence: instance.next(),
+        trace,
+        target: format!("{} {}", request.method, request.url),
+        headers,
+        body,
+    };
+    tracing::info!(connection, envelope = %envelope.id, trace = %envelope.trace, bytes = request.body.len(), "accepted");
+    let text = serde_json::to_string(&envelope).map_err(|e| PortError::rejected(e.to_string()))?;
+    let message = Outgoing { group: Some(connection.to_owned()), ..Outgoing::new(text) };
+    if mutant(Mutant::AcknowledgeBeforeEnqueue) {
+        // The planted bug: whatever becomes of this, the provider is told that all is well.
+        let _ = world.send(lane_queue(lane), vec![message]).await;
+        return Ok(());
+    }
+    world.send(lane_queue(lane), vec![message]).await.pop().unwrap_or_else(|| Err(PortError::unavailable("the queue gave no answer")))
+}

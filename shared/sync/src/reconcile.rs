@@ -1,0 +1,441 @@
+//! `reconcile`: reads from providers and hands what it read to `ingest`; never writes a golden record, never writes to a provider.
+//!
+//! Three duties: *fetch* what thin events name; *sweep* what changed at a connection since its watermark; *audit* every linked
+//! object at every destination, and dispatch records that a destination should have and does not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use canonical::{BodyRef, Dispatch, Envelope, EnvelopeKind, FetchRequest, Fetched, Lane, ObjectType, Outcome, RemoteId};
+use providers::api::{CallFailure, FailureKind, Op, RemoteRecord, Target};
+use providers::http::{HttpRequest, HttpResponse};
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{BatchReport, Metric, check_deadline, settle};
+use crate::config::Config;
+use crate::control::{paused, take_tokens};
+use crate::failure::{Code, Failure};
+use crate::journal::{account, outcome_of};
+use crate::ports::{
+    Attr, Blob, Clock, Condition, Delivery, Http, Item, Key, Outgoing, Queue, Secrets, Store, Table, Write, WriteError,
+};
+use crate::receive::{Instance, lane_queue};
+use crate::record::{Link};
+use crate::seal::Vault;
+use crate::upsert::{access_token, classify};
+
+/// Everything that reconcile needs of the outside.
+pub trait World: Store + Queue + Blob + Secrets + Http + Clock {}
+impl<T: Store + Queue + Blob + Secrets + Http + Clock> World for T {}
+
+/// How far a sweep reads back behind its watermark, in milliseconds: providers index late and clocks differ.
+const OVERLAP_MS: i64 = 120_000;
+/// How often a read that is older than the event that asked for it is repeated.
+const STALE_READS: u32 = 5;
+/// Items per page of a scan.
+const SCAN_PAGE: u32 = 500;
+
+/// The event of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "job")]
+pub enum Job {
+    /// Read what changed since the watermarks; dispatch what is behind.
+    Sweep,
+    /// The same, and look at every linked object at every destination.
+    Daily,
+}
+
+/// What a job did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct JobReport {
+    /// Records read from providers.
+    pub read: u64,
+    /// Linked objects that no longer exist at their destination.
+    pub missing: u64,
+    /// Dispatches sent for records that a destination has not got.
+    pub dispatched: u64,
+    /// Connections that could not be read, with the reason's code.
+    pub failed: Vec<(String, String)>,
+    /// True when time ran out; the next run goes on where this one stopped.
+    pub unfinished: bool,
+}
+
+/// What an invocation works with.
+pub struct Reconcile<'a, W> {
+    world: &'a W,
+    config: &'a Config,
+    vault: &'a Vault,
+    instance: &'a Instance,
+    deadline_ms: i64,
+}
+
+/// Handles a batch of fetch requests: one read per connection and object, whatever the number of events that asked.
+pub async fn handle_fetch_batch<W: World>(
+    world: &W,
+    config: &Config,
+    vault: &Vault,
+    instance: &Instance,
+    deliveries: Vec<Delivery>,
+    deadline_ms: i64,
+) -> BatchReport {
+    let reconcile = Reconcile { world, config, vault, instance, deadline_ms };
+    let mut results: Vec<Result<(), Failure>> = deliveries.iter().map(|_| Ok(())).collect();
+    let mut groups: BTreeMap<(String, String), Vec<(usize, FetchRequest)>> = BTreeMap::new();
+    for (index, delivery) in deliveries.iter().enumerate() {
+        match serde_json::from_str::<FetchRequest>(&delivery.body) {
+            Ok(request) => {
+                let group = (request.source.connection.clone(), request.source.object.clone());
+                groups.entry(group).or_default().push((index, request));
+            }
+            Err(error) => results[index] = Err(Failure::new(Code::BadMessage, format!("not a fetch request: {error}"))),
+        }
+    }
+    let mut report = BatchReport::default();
+    for ((connection, object), requests) in groups {
+        report.metrics.push(Metric::count("fetches", requests.len() as f64, &connection));
+        let indexes: Vec<usize> = requests.iter().map(|(index, _)| *index).collect();
+        match reconcile.fetch(&connection, &object, &requests, &deliveries).await {
+            Ok(stale) => {
+                for index in stale {
+                    results[index] = Err(Failure::new(Code::StaleRead, format!("{connection} still shows an older {object}")));
+                }
+            }
+            Err(failure) => indexes.into_iter().for_each(|index| results[index] = Err(failure.clone())),
+        }
+    }
+    for (delivery, result) in deliveries.iter().zip(results) {
+        let parked = async |failure: &Failure| reconcile.close_parked(delivery, failure).await;
+        if settle(world, config.hub(), "fetch", delivery, result, parked).await {
+            report.failures.push(delivery.id.clone());
+        }
+    }
+    report
+}
+
+/// Runs a scheduled job.
+pub async fn run_job<W: World>(
+    world: &W,
+    config: &Config,
+    vault: &Vault,
+    instance: &Instance,
+    job: Job,
+    deadline_ms: i64,
+) -> Result<JobReport, Failure> {
+    let reconcile = Reconcile { world, config, vault, instance, deadline_ms };
+    let mut report = JobReport::default();
+    for (name, connection) in &config.hub().connections {
+        for object in &connection.sweep {
+            if let Err(failure) = reconcile.sweep(name, object, &mut report).await {
+                reconcile.note(name, &failure, &mut report);
+            }
+        }
+    }
+    if job == Job::Daily
+        && let Err(failure) = reconcile.audit_links(&mut report).await
+    {
+        reconcile.note("links", &failure, &mut report);
+    }
+    reconcile.dispatch_behind(&mut report).await?;
+    tracing::info!(read = report.read, missing = report.missing, dispatched = report.dispatched, "reconciled");
+    Ok(report)
+}
+
+impl<W: World> Reconcile<'_, W> {
+    fn note(&self, name: &str, failure: &Failure, report: &mut JobReport) {
+        tracing::warn!(connection = name, code = %failure.code, detail = %failure.detail, "a part of the job did not finish");
+        report.unfinished |= matches!(failure.code, Code::Deadline | Code::RateLimited);
+        report.failed.push((name.to_owned(), failure.code.name().to_owned()));
+    }
+
+    async fn call<T>(
+        &self,
+        name: &str,
+        object: &str,
+        build: impl Fn(&Target) -> HttpRequest,
+        read: impl Fn(&Target, &HttpResponse) -> Result<T, CallFailure>,
+    ) -> Result<T, Failure> {
+        let (connection, provider) = self.config.connection(name)?;
+        let id_property = provider.destination(object).map(|d| d.id_property.clone()).unwrap_or_default();
+        let version = match connection.api_version.as_str() {
+            "" => provider.manifest().api_version().to_owned(),
+            version => version.to_owned(),
+        };
+        for fresh in [false, true] {
+            check_deadline(self.world, self.deadline_ms)?;
+            take_tokens(self.world, name, connection.burst, connection.per_second, 1).await?;
+            let set = self.world.secret(connection.api_secret.as_deref().unwrap_or_default(), fresh).await?;
+            let token = access_token(set.current.as_deref().unwrap_or_default()).unwrap_or_default();
+            let target = Target {
+                base_url: connection.base_url.clone(),
+                token,
+                object: object.to_owned(),
+                id_property: id_property.clone(),
+                version: version.clone(),
+            };
+            let mut request = build(&target);
+            request.timeout_ms = provider.manifest().call_timeout_ms();
+            let response = self
+                .world
+                .http(request)
+                .await
+                .map_err(|e| Failure::new(Code::ProviderUnavailable, format!("{name}: {e}")))?;
+            match read(&target, &response) {
+                Ok(value) => return Ok(value),
+                Err(failure) if failure.kind == FailureKind::Auth && !fresh => {}
+                Err(failure) => return Err(classify(name, &failure)),
+            }
+        }
+        Err(Failure::new(Code::ProviderAuth, format!("{name} does not accept the token")))
+    }
+
+    async fn read(&self, name: &str, object: &str, ids: &[String]) -> Result<Vec<RemoteRecord>, Failure> {
+        let (connection, provider) = self.config.connection(name)?;
+        let api = providers::api::api(&connection.provider)
+            .ok_or_else(|| Failure::new(Code::CannotFetch, format!("`{}` has no read protocol yet", connection.provider)))?;
+        let properties = provider.read_properties(object);
+        let mut records = Vec::new();
+        for chunk in ids.chunks(api.batch_limit(Op::Read)) {
+            records.extend(self.call(name, object, |t| api.read(t, chunk, &properties), |t, r| api.found(t, r)).await?);
+        }
+        Ok(records)
+    }
+
+    /// Reads what the requests name and hands it to `ingest`. Returns the requests whose read was older than their event.
+    async fn fetch(
+        &self,
+        name: &str,
+        object: &str,
+        requests: &[(usize, FetchRequest)],
+        deliveries: &[Delivery],
+    ) -> Result<Vec<usize>, Failure> {
+        if paused(self.world, name).await?.is_some() {
+            return Err(Failure::new(Code::Paused, format!("`{name}` is paused")));
+        }
+        let ids: BTreeSet<String> = requests.iter().map(|(_, r)| r.source.id.clone()).collect();
+        let ids: Vec<String> = ids.into_iter().collect();
+        let records = self.read(name, object, &ids).await?;
+        let by_id: BTreeMap<&str, &RemoteRecord> = records.iter().map(|r| (r.id.as_str(), r)).collect();
+        let mut stale = Vec::new();
+        let mut envelopes = Vec::new();
+        for id in &ids {
+            let record = by_id.get(id.as_str()).copied().filter(|r| !r.archived);
+            let mut causes = Vec::new();
+            let mut trace = String::new();
+            for (index, request) in requests.iter().filter(|(_, r)| r.source.id == *id) {
+                let behind = match (record.and_then(|r| r.stamp), request.not_before) {
+                    (Some(read), Some(wanted)) => read.at_ms < wanted.at_ms,
+                    _ => false,
+                };
+                if behind && deliveries.get(*index).is_some_and(|d| d.receive_count <= STALE_READS) {
+                    stale.push(*index);
+                } else {
+                    causes.extend(request.cause.clone());
+                    trace.clone_from(&request.trace);
+                }
+            }
+            if !(causes.is_empty() && trace.is_empty()) {
+                let source = RemoteId { connection: name.into(), object: object.into(), id: id.clone() };
+                envelopes.push(self.envelope(source, record, causes, trace).await?);
+            }
+        }
+        self.hand_over(name, envelopes, None).await?;
+        Ok(stale)
+    }
+
+    async fn envelope(
+        &self,
+        source: RemoteId,
+        record: Option<&RemoteRecord>,
+        causes: Vec<canonical::EventRef>,
+        trace: String,
+    ) -> Result<Envelope, Failure> {
+        let now = self.world.now_ms();
+        let id = format!("{:013x}{:016x}", now, self.world.random());
+        let text = record.map(|r| r.raw.to_string()).unwrap_or_default();
+        let body = if text.len() > self.config.hub().limits.claim_check_bytes {
+            let key = format!("envelopes/{}/{id}", source.connection);
+            self.world.put(&key, text.as_bytes()).await?;
+            BodyRef::Blob(key)
+        } else {
+            BodyRef::Text(text)
+        };
+        Ok(Envelope {
+            id,
+            connection: source.connection.clone(),
+            kind: EnvelopeKind::Fetched(Fetched { source, missing: record.is_none(), read_at_ms: now, causes }),
+            received_at_ms: now,
+            instance: self.instance.name().to_owned(),
+            sequence: self.instance.next(),
+            trace,
+            target: String::new(),
+            headers: BTreeMap::new(),
+            body,
+        })
+    }
+
+    async fn hand_over(&self, name: &str, envelopes: Vec<Envelope>, lane: Option<Lane>) -> Result<(), Failure> {
+        let (connection, _) = self.config.connection(name)?;
+        let mut messages = Vec::new();
+        for envelope in envelopes {
+            let text = serde_json::to_string(&envelope).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
+            messages.push(Outgoing { group: Some(name.to_owned()), ..Outgoing::new(text) });
+        }
+        for sent in self.world.send(lane_queue(lane.unwrap_or(connection.lane)), messages).await {
+            sent?;
+        }
+        Ok(())
+    }
+
+    /// A fetch request that is given up: the event that asked for it ends as dead.
+    async fn close_parked(&self, delivery: &Delivery, failure: &Failure) -> Result<(), Failure> {
+        let Ok(request) = serde_json::from_str::<FetchRequest>(&delivery.body) else { return Ok(()) };
+        let Some(cause) = request.cause else { return Ok(()) };
+        if !matches!(outcome_of(self.world, &cause).await?, None | Some(Outcome::InFlight)) {
+            return Ok(());
+        }
+        let days = self.config.hub().journal_days;
+        let write = account(&cause, Outcome::Dead, Some(failure.code.name()), days, Condition::Always);
+        self.world.write(vec![write], None).await?;
+        Ok(())
+    }
+
+    /// Reads what changed at a connection since the watermark, page by page; the watermark follows each page.
+    async fn sweep(&self, name: &str, object: &str, report: &mut JobReport) -> Result<(), Failure> {
+        if paused(self.world, name).await?.is_some() {
+            return Err(Failure::new(Code::Paused, format!("`{name}` is paused")));
+        }
+        let (connection, provider) = self.config.connection(name)?;
+        let Some(api) = providers::api::api(&connection.provider) else {
+            return Err(Failure::new(Code::CannotFetch, format!("`{}` has no read protocol yet", connection.provider)));
+        };
+        let properties = provider.read_properties(object);
+        let place = Key::new(format!("watermark#{name}#{object}"), "watermark");
+        let stored = self.world.get(Table::Control, &place).await?;
+        let mark = stored.as_ref().and_then(|i| i.n("at")).unwrap_or(0);
+        let mut since = (mark - OVERLAP_MS).max(0);
+        let mut newest = mark;
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = self
+                .call(
+                    name,
+                    object,
+                    |t| api.list(t, since, cursor.as_deref(), &properties),
+                    |t, r| api.listed(t, since, cursor.as_deref(), r),
+                )
+                .await;
+            let page = match page {
+                Err(failure) if failure.detail.contains("CURSOR_GONE") && cursor.is_some() => {
+                    (since, cursor) = (newest, None);
+                    continue;
+                }
+                other => other?,
+            };
+            let mut envelopes = Vec::new();
+            for record in &page.records {
+                newest = newest.max(record.stamp.map_or(0, |s| s.at_ms));
+                let source = RemoteId { connection: name.into(), object: object.into(), id: record.id.clone() };
+                envelopes.push(self.envelope(source, Some(record), Vec::new(), String::new()).await?);
+            }
+            report.read += page.records.len() as u64;
+            self.hand_over(name, envelopes, Some(Lane::Bulk)).await?;
+            let item = Item::new(place.clone()).with("at", Attr::N(newest));
+            self.world.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Always }], None).await?;
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks at every linked object at every destination, so that what changed there unseen is seen.
+    async fn audit_links(&self, report: &mut JobReport) -> Result<(), Failure> {
+        let mut by_object: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+        let mut after = None;
+        loop {
+            let page = self.world.scan(Table::Links, SCAN_PAGE, after.as_ref()).await?;
+            for item in &page.items {
+                let Some((destination, object, _)) = link_parts(&item.key) else { continue };
+                let native = self.config.hub().object(object).destinations.get(destination);
+                if let (Some(remote), Some(native)) = (item.s("remote"), native) {
+                    by_object.entry((destination.to_owned(), native.clone())).or_default().push(remote.to_owned());
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        for ((destination, native), ids) in by_object {
+            if paused(self.world, &destination).await?.is_some() {
+                continue;
+            }
+            for chunk in ids.chunks(usize::try_from(SCAN_PAGE).unwrap_or(500)) {
+                let records = self.read(&destination, &native, chunk).await?;
+                let mut envelopes = Vec::new();
+                for id in chunk {
+                    let record = records.iter().find(|r| r.id == *id && !r.archived);
+                    report.missing += u64::from(record.is_none());
+                    let source = RemoteId { connection: destination.clone(), object: native.clone(), id: id.clone() };
+                    envelopes.push(self.envelope(source, record, Vec::new(), String::new()).await?);
+                }
+                report.read += records.len() as u64;
+                self.hand_over(&destination, envelopes, Some(Lane::Bulk)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Dispatches every golden record that a destination has not got, or that is not settled there.
+    async fn dispatch_behind(&self, report: &mut JobReport) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let page = self.world.scan(Table::Golden, SCAN_PAGE, after.as_ref()).await?;
+            for item in page.items.iter().filter(|i| i.key.sk == "golden" && i.s("redirect").is_none()) {
+                check_deadline(self.world, self.deadline_ms)?;
+                let Some((object, record)) = golden_parts(&item.key) else { continue };
+                let version = item.n("ver").and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
+                for destination in self.config.hub().object(object).destinations.keys() {
+                    let link = self.world.get(Table::Links, &Link::place(destination, object, record)).await?;
+                    let pushed = link.as_ref().and_then(|l| l.n("pushed")).and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
+                    let settled = link.as_ref().is_some_and(|l| l.attrs.get("settled") == Some(&Attr::Bool(true)));
+                    let gone = link.as_ref().is_some_and(|l| l.attrs.get("gone") == Some(&Attr::Bool(true)));
+                    if (pushed < version || !settled) && !gone {
+                        self.dispatch(destination, object, record, version).await?;
+                        report.dispatched += 1;
+                    }
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn dispatch(&self, destination: &str, object: ObjectType, record: &str, version: u64) -> Result<(), Failure> {
+        let dispatch = Dispatch {
+            object,
+            record: record.to_owned(),
+            version,
+            trace: String::new(),
+            received_at_ms: self.world.now_ms(),
+        };
+        let body = serde_json::to_string(&dispatch).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
+        for sent in self.world.send(&format!("upsert-{destination}"), vec![Outgoing::new(body)]).await {
+            sent?;
+        }
+        Ok(())
+    }
+}
+
+/// Destination, object and record of a link's key.
+pub fn link_parts(key: &Key) -> Option<(&str, ObjectType, &str)> {
+    let mut parts = key.pk.strip_prefix("l#")?.splitn(3, '#');
+    Some((parts.next()?, parts.next()?.parse().ok()?, parts.next()?))
+}
+
+/// Object and id of a golden record's key.
+pub fn golden_parts(key: &Key) -> Option<(ObjectType, &str)> {
+    let (object, record) = key.pk.strip_prefix("g#")?.split_once('#')?;
+    Some((object.parse().ok()?, record))
+}

@@ -1,0 +1,391 @@
+//! The conversation with one destination: token, rate, requests, answers.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use canonical::{FieldKind, ObjectType, RemoteId, Stamp, Value, find_field};
+use providers::Provider;
+use providers::api::{Api, CallFailure, FailureKind, Op, RemoteRecord, Row, RowFailure, RowResult, Target};
+use providers::http::HttpRequest;
+
+use crate::batch::check_deadline;
+use crate::config::{Config, Connection};
+use crate::control::{pause_for_auth, take_tokens};
+use crate::failure::{Class, Code, Failure};
+use crate::ports::{Clock, HttpError, Store, Table};
+use crate::record::{GoldenRecord, Link, golden_by_id, key_place, read_link, remote_hash};
+use crate::seal::Vault;
+
+use super::World;
+use super::plan::Rendering;
+
+/// Why a batch call brought no results.
+pub enum CallError {
+    /// It surely had no effect.
+    NotSent(Failure),
+    /// Nobody knows.
+    Unknown(Failure),
+}
+
+/// What to look for at the destination.
+pub struct Wanted<'a> {
+    /// The golden record's id.
+    pub hub_id: &'a str,
+    /// The linked object's id.
+    pub remote: Option<&'a str>,
+    /// The rendering, for natural keys.
+    pub rendered: &'a Rendering,
+}
+
+/// One destination, opened for an invocation.
+pub struct Destination<'a, W> {
+    /// The outside.
+    pub world: &'a W,
+    /// The vault.
+    pub vault: &'a Vault,
+    /// The connection's name.
+    pub name: &'a str,
+    /// The provider.
+    pub provider: Rc<Provider>,
+    /// Its protocol.
+    pub api: &'static dyn Api,
+    /// When the invocation ends.
+    pub deadline_ms: i64,
+    /// How long a call may take.
+    pub timeout_ms: u64,
+    config: &'a Config,
+    connection: &'a Connection,
+    calls: Cell<u32>,
+}
+
+/// Sorts a provider's failure into our classes.
+pub fn classify(destination: &str, failure: &RowFailure) -> Failure {
+    let detail = format!("{destination}: {failure}");
+    match failure.kind {
+        FailureKind::Transient => Failure::new(Code::ProviderUnavailable, detail),
+        FailureKind::Throttled { after_ms } => Failure::throttled(Code::RateLimited, after_ms, detail),
+        FailureKind::Locked => Failure::new(Code::ProviderLocked, detail),
+        FailureKind::Auth => Failure::new(Code::ProviderAuth, detail),
+        FailureKind::Rejected | FailureKind::NotFound => Failure::new(Code::ProviderRejected, detail),
+        FailureKind::Ambiguous => Failure::new(Code::ProviderAmbiguous, detail),
+    }
+}
+
+impl<'a, W: World> Destination<'a, W> {
+    /// Opens a destination.
+    pub async fn open(
+        world: &'a W,
+        config: &'a Config,
+        vault: &'a Vault,
+        name: &'a str,
+        deadline_ms: i64,
+    ) -> Result<Self, Failure> {
+        let (connection, provider) = config.connection(name)?;
+        let api = providers::api::api(&connection.provider)
+            .ok_or_else(|| Failure::new(Code::Bug, format!("provider `{}` cannot be a destination", connection.provider)))?;
+        let timeout_ms = provider.manifest().call_timeout_ms();
+        Ok(Destination { world, vault, name, provider, api, deadline_ms, timeout_ms, config, connection, calls: Cell::new(0) })
+    }
+
+    /// Calls made by this invocation.
+    pub fn calls_made(&self) -> u32 {
+        self.calls.get()
+    }
+
+    /// The native name of an object at this destination.
+    pub fn native(&self, object: ObjectType) -> Result<String, Failure> {
+        self.config
+            .hub()
+            .object(object)
+            .destinations
+            .get(self.name)
+            .cloned()
+            .ok_or_else(|| Failure::new(Code::UnknownConnection, format!("{object} is not routed to `{}`", self.name)))
+    }
+
+    /// Renders a golden record for this destination. A reference is rendered as the id of its object here; a reference whose
+    /// object is still to be created here must wait for it, one that leads nowhere is left out.
+    pub async fn render(&self, object: ObjectType, native: &str, golden: &GoldenRecord) -> Result<Rendering, Failure> {
+        let mut values = golden.values();
+        let refs: Vec<_> = values
+            .iter()
+            .filter_map(|(name, value)| match find_field(object, name)?.kind {
+                FieldKind::Ref(target) => Some((name.clone(), target, value.as_text()?.to_owned())),
+                _ => None,
+            })
+            .collect();
+        for (name, target, text) in refs {
+            match self.reference(target, &text).await? {
+                Some(id) => values.insert(name, Value::Text(id)),
+                None => values.remove(&name),
+            };
+        }
+        let rendered = self.provider.render(native, &values);
+        if let Some(missing) = rendered.missing.first() {
+            let detail = format!("{}: {native} needs `{missing}`, and no source has a value for it", self.name);
+            return Err(Failure::new(Code::ProviderRejected, detail));
+        }
+        let mut wanted = self.provider.canonical(native, &rendered.properties);
+        // What the inbound side of the mapping cannot read back is expected back as it is.
+        for field in rendered.by_field.keys() {
+            if let (false, Some(value)) = (wanted.contains_key(field), values.get(field)) {
+                wanted.insert(field.clone(), value.clone());
+            }
+        }
+        Ok(Rendering { rendered, wanted })
+    }
+
+    async fn reference(&self, target: ObjectType, text: &str) -> Result<Option<String>, Failure> {
+        let Some(native) = self.config.hub().object(target).destinations.get(self.name) else { return Ok(None) };
+        let mut parts = text.splitn(3, '/');
+        let (Some(connection), Some(object), Some(id)) = (parts.next(), parts.next(), parts.next()) else { return Ok(None) };
+        if connection == self.name && object == native {
+            return Ok(Some(id.to_owned()));
+        }
+        let remote = RemoteId { connection: connection.into(), object: object.into(), id: id.into() };
+        let key = key_place(target, &remote_hash(self.vault, &remote));
+        let Some(item) = self.world.get(Table::Links, &key).await? else { return Ok(None) };
+        let Some(golden) = golden_by_id(self.world, self.vault, target, item.s("golden").unwrap_or_default()).await? else {
+            return Ok(None);
+        };
+        let link = match self.world.get(Table::Links, &Link::place(self.name, target, &golden.id)).await? {
+            Some(item) => read_link(self.world, self.vault, &item).await?,
+            None => Link::default(),
+        };
+        match link.remote {
+            Some(remote) if !link.gone => Ok(Some(remote)),
+            _ if link.gone || link.rejected || golden.deleted => Ok(None),
+            _ => Err(Failure::throttled(
+                Code::ReferencePending,
+                2_000,
+                format!("waits for {target} {} to exist at {}", golden.id, self.name),
+            )),
+        }
+    }
+
+    fn target(&self, object: ObjectType, token: String) -> Result<Target, Failure> {
+        let native = self.native(object)?;
+        let id_property = self
+            .provider
+            .destination(&native)
+            .map(|d| d.id_property.clone())
+            .ok_or_else(|| Failure::new(Code::Bug, format!("`{native}` is no destination object of `{}`", self.name)))?;
+        let version = if self.connection.api_version.is_empty() {
+            self.provider.manifest().api_version().to_owned()
+        } else {
+            self.connection.api_version.clone()
+        };
+        Ok(Target { base_url: self.connection.base_url.clone(), token, object: native, id_property, version })
+    }
+
+    async fn token(&self, fresh: bool) -> Result<String, Failure> {
+        let name = self.connection.api_secret.as_deref().unwrap_or_default();
+        let set = self.world.secret(name, fresh).await?;
+        access_token(set.current.as_deref().unwrap_or_default())
+            .ok_or_else(|| Failure::new(Code::ProviderAuth, format!("the secret `{name}` holds no access token")))
+    }
+
+    /// One call: a token of the bucket, the request, its answer as `read` understands it. A token that is not accepted is
+    /// fetched anew once; then the connection is paused.
+    async fn call<T>(
+        &self,
+        object: ObjectType,
+        build: impl Fn(&Target) -> HttpRequest,
+        read: impl Fn(&Target, &providers::http::HttpResponse) -> Result<T, CallFailure>,
+    ) -> Result<T, CallError> {
+        for fresh in [false, true] {
+            self.may_call().await.map_err(CallError::NotSent)?;
+            let token = self.token(fresh).await.map_err(CallError::NotSent)?;
+            let target = self.target(object, token).map_err(CallError::NotSent)?;
+            let mut request = build(&target);
+            request.timeout_ms = self.timeout_ms;
+            self.calls.set(self.calls.get() + 1);
+            let response = match self.world.http(request).await {
+                Ok(response) => response,
+                Err(HttpError::NotSent(reason)) => {
+                    return Err(CallError::NotSent(Failure::new(Code::ProviderUnavailable, format!("{}: {reason}", self.name))));
+                }
+                Err(HttpError::Unknown(reason)) => {
+                    return Err(CallError::Unknown(Failure::new(Code::ProviderUnavailable, format!("{}: {reason}", self.name))));
+                }
+            };
+            match read(&target, &response) {
+                Ok(value) => return Ok(value),
+                Err(failure) if failure.kind == FailureKind::Auth && !fresh => {}
+                Err(failure) if failure.kind == FailureKind::Transient => {
+                    return Err(CallError::Unknown(classify(self.name, &failure)));
+                }
+                Err(failure) => {
+                    let failure = classify(self.name, &failure);
+                    if failure.class == Class::Auth {
+                        pause_for_auth(self.world, self.name, &failure.detail).await.map_err(CallError::NotSent)?;
+                    }
+                    return Err(CallError::NotSent(failure));
+                }
+            }
+        }
+        Err(CallError::NotSent(Failure::new(Code::ProviderAuth, format!("{} does not accept the token", self.name))))
+    }
+
+    /// A call is made only if its effects end before the lease does.
+    async fn may_call(&self) -> Result<(), Failure> {
+        check_deadline(self.world, self.deadline_ms)?;
+        take_tokens(self.world, self.name, self.connection.burst, self.connection.per_second, 1).await
+    }
+
+    /// Writes rows in one call.
+    pub async fn write(&self, object: ObjectType, op: Op, rows: &[Row]) -> Result<Vec<RowResult>, CallError> {
+        self.call(
+            object,
+            |target| if op == Op::Update { self.api.update(target, rows) } else { self.api.upsert(target, rows) },
+            |target, response| self.api.written(target, rows, response),
+        )
+        .await
+    }
+
+    /// Fills in what the destination made of the rows, where its answer does not say so.
+    pub async fn read_back(&self, object: ObjectType, results: &mut [RowResult]) {
+        let ids: Vec<String> = results
+            .iter()
+            .filter_map(|r| match r {
+                RowResult::Done { remote_id, properties: None, .. } => Some(remote_id.clone()),
+                _ => None,
+            })
+            .collect();
+        if ids.is_empty() {
+            return;
+        }
+        let records = match self.read(object, &ids).await {
+            Ok(records) => records,
+            Err(CallError::NotSent(failure) | CallError::Unknown(failure)) => {
+                // The write is known to have happened; what became of its values is then taken to be what was sent.
+                tracing::warn!(code = %failure.code, destination = self.name, "could not read back");
+                return;
+            }
+        };
+        let by_id: BTreeMap<&str, &RemoteRecord> = records.iter().map(|r| (r.id.as_str(), r)).collect();
+        for result in results {
+            if let RowResult::Done { remote_id, properties: properties @ None, stamp, .. } = result
+                && let Some(record) = by_id.get(remote_id.as_str())
+            {
+                *properties = Some(record.properties.clone());
+                *stamp = stamp.or(record.stamp);
+            }
+        }
+    }
+
+    /// Reads objects by their ids.
+    pub async fn read(&self, object: ObjectType, ids: &[String]) -> Result<Vec<RemoteRecord>, CallError> {
+        let native = self.native(object).map_err(CallError::NotSent)?;
+        let properties = self.provider.read_properties(&native);
+        let mut records = Vec::new();
+        for chunk in ids.chunks(self.api.batch_limit(Op::Read)) {
+            let page = self.call(object, |t| self.api.read(t, chunk, &properties), |t, r| self.api.found(t, r)).await?;
+            records.extend(page);
+        }
+        Ok(records)
+    }
+
+    async fn find(&self, object: ObjectType, property: &str, values: &[String]) -> Result<Vec<RemoteRecord>, Failure> {
+        let native = self.native(object)?;
+        let properties = self.provider.read_properties(&native);
+        let mut records = Vec::new();
+        for chunk in values.chunks(self.api.batch_limit(Op::Find)) {
+            let page = self.call(object, |t| self.api.find(t, property, chunk, &properties), |t, r| self.api.found(t, r)).await;
+            records.extend(page.map_err(|e| match e {
+                CallError::NotSent(failure) | CallError::Unknown(failure) => failure,
+            })?);
+        }
+        Ok(records)
+    }
+
+    /// For each record that is wanted: the object at the destination, by its id, by our id, or by its natural key.
+    pub async fn look_up(
+        &self,
+        object: ObjectType,
+        wanted: &[Wanted<'_>],
+    ) -> Result<Vec<Result<Option<RemoteRecord>, Failure>>, Failure> {
+        let native = self.native(object)?;
+        let mut found: Vec<Result<Option<RemoteRecord>, Failure>> = wanted.iter().map(|_| Ok(None)).collect();
+        let ids: Vec<String> = wanted.iter().filter_map(|w| w.remote.map(str::to_owned)).collect();
+        if !ids.is_empty() {
+            let records = self.read(object, &ids).await.map_err(|e| match e {
+                CallError::NotSent(failure) | CallError::Unknown(failure) => failure,
+            })?;
+            for (want, slot) in wanted.iter().zip(&mut found) {
+                let Some(remote) = want.remote else { continue };
+                let by_id = |r: &&RemoteRecord| r.id == remote || r.hub_id.as_deref() == Some(want.hub_id);
+                *slot = Ok(records.iter().find(by_id).filter(|r| !r.archived).cloned());
+            }
+        }
+        let Some(destination) = self.provider.destination(&native) else { return Ok(found) };
+        let mut properties = vec![destination.id_property.clone()];
+        properties.extend(destination.natural_keys.iter().cloned());
+        for property in properties {
+            let value = |want: &Wanted<'_>| -> Option<String> {
+                if property == destination.id_property {
+                    return Some(want.hub_id.to_owned());
+                }
+                want.rendered.rendered.properties.get(&property)?.as_str().filter(|v| !v.is_empty()).map(str::to_owned)
+            };
+            let open = |want: &Wanted<'_>, slot: &Result<Option<RemoteRecord>, Failure>| {
+                want.remote.is_none() && matches!(slot, Ok(None))
+            };
+            let mut values: Vec<String> =
+                wanted.iter().zip(&found).filter(|(w, s)| open(w, s)).filter_map(|(w, _)| value(w)).collect();
+            values.sort();
+            values.dedup();
+            if values.is_empty() {
+                continue;
+            }
+            let records = self.find(object, &property, &values).await?;
+            for (want, slot) in wanted.iter().zip(&mut found) {
+                if let (true, Some(value)) = (open(want, slot), value(want)) {
+                    *slot = one(&records, &property, &value, self.name);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes an object that was found into the link: it is ours from now on, with what it holds.
+    pub fn take_in(&self, object: ObjectType, link: &mut Link, hub_id: &str, remote: &RemoteRecord) -> Result<(), Failure> {
+        let native = self.native(object)?;
+        if let Some(other) = remote.hub_id.as_deref().filter(|id| !id.is_empty() && *id != hub_id)
+            && link.remote.as_deref() != Some(&remote.id)
+        {
+            let detail = format!("{native} {} at {} belongs to record {other}, not to {hub_id}", remote.id, self.name);
+            return Err(Failure::new(Code::ProviderAmbiguous, detail));
+        }
+        link.remote = Some(remote.id.clone());
+        link.marked = remote.hub_id.as_deref() == Some(hub_id);
+        let stamp = remote.stamp.unwrap_or(Stamp::at(0));
+        for (field, value) in self.provider.canonical(&native, &remote.properties) {
+            link.see(&field, &value, stamp);
+        }
+        Ok(())
+    }
+}
+
+/// The one live object with this value; several are an ambiguity that a person must resolve.
+fn one(records: &[RemoteRecord], property: &str, value: &str, destination: &str) -> Result<Option<RemoteRecord>, Failure> {
+    let holds = |r: &&RemoteRecord| {
+        !r.archived && r.properties.get(property).and_then(|v| v.as_str()).is_some_and(|v| v.eq_ignore_ascii_case(value))
+            || r.hub_id.as_deref() == Some(value)
+    };
+    let mut matching = records.iter().filter(holds);
+    match (matching.next(), matching.next()) {
+        (first, None) => Ok(first.cloned()),
+        (Some(a), Some(b)) if a.id == b.id => Ok(Some(a.clone())),
+        _ => Err(Failure::new(Code::ProviderAmbiguous, format!("{destination} has several objects with the same `{property}`"))),
+    }
+}
+
+/// The access token of an API secret: JSON with `access_token`, or the bare token.
+pub fn access_token(secret: &str) -> Option<String> {
+    match serde_json::from_str::<serde_json::Value>(secret) {
+        Ok(serde_json::Value::Object(map)) => map.get("access_token")?.as_str().map(str::to_owned),
+        _ => Some(secret.trim().to_owned()).filter(|token| !token.is_empty()),
+    }
+}

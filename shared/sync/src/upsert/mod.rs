@@ -1,0 +1,597 @@
+//! `upsert`: golden records out to one destination, each exactly once. The only function that writes to a provider.
+//!
+//! A message says *where to look* (`{record, version}`), never what is true. For each record of a batch: take the lease on
+//! `{record, destination}`, render the golden record, compare with what is there, store the intent, write in batch calls,
+//! settle what came of it, release. [`plan`] decides, [`calls`] talks to the provider, this module tells the story.
+
+mod calls;
+mod plan;
+
+use std::collections::BTreeMap;
+
+use canonical::{Dispatch, Fields, ObjectType, Stamp};
+use providers::api::{FailureKind, Op, Row, RowFailure, RowResult};
+
+use crate::batch::{BatchReport, Metric, settle};
+use crate::config::Config;
+use crate::control::{Pause, hold, paused};
+use crate::failure::{Code, Failure};
+use crate::mutant::{Mutant, mutant};
+use crate::ports::{Attr, Clock, Condition, Delivery, Http, Item, Key, Outgoing, Queue, Secrets, Store, Table, Write, WriteError};
+use crate::record::{GoldenRecord, Link, Sent, key_place, put, read_golden, read_link, remote_hash};
+use crate::seal::Vault;
+use crate::state::audit_place;
+
+pub use calls::{access_token, classify};
+
+use calls::Destination;
+use plan::{Intent, plan_push};
+
+/// Everything that upsert needs of the outside.
+pub trait World: Store + Queue + Secrets + Http + Clock {}
+impl<T: Store + Queue + Secrets + Http + Clock> World for T {}
+
+/// Time between the end of an invocation and the end of the leases that it took, in milliseconds: a call that was sent in the
+/// last moment may still take effect in it.
+const LEASE_MARGIN_MS: i64 = 5_000;
+
+/// One record of a batch, with every message that named it.
+struct Job {
+    deliveries: Vec<usize>,
+    dispatch: Dispatch,
+    link: Link,
+    golden: Option<GoldenRecord>,
+    intent: Option<Intent>,
+    result: Option<Result<(), Failure>>,
+    latency_ms: Option<i64>,
+}
+
+impl Job {
+    fn object(&self) -> ObjectType {
+        self.dispatch.object
+    }
+
+    fn end(&mut self, result: Result<(), Failure>) {
+        self.result.get_or_insert(result);
+    }
+}
+
+/// Handles a batch of dispatches to one destination.
+pub async fn handle_batch<W: World>(
+    world: &W,
+    config: &Config,
+    vault: &Vault,
+    destination: &str,
+    deliveries: Vec<Delivery>,
+    deadline_ms: i64,
+) -> BatchReport {
+    let queue = format!("upsert-{destination}");
+    let mut results: Vec<Result<(), Failure>> = deliveries.iter().map(|_| Ok(())).collect();
+    let mut jobs = collect(&deliveries, &mut results);
+    let mut report = BatchReport::default();
+    let outcome = match Destination::open(world, config, vault, destination, deadline_ms).await {
+        Ok(worker) => {
+            let upsert = Upsert { worker, queue: &queue };
+            upsert.run(&mut jobs).await;
+            report.metrics.push(Metric::count("api_calls", upsert.worker.calls_made() as f64, destination));
+            Ok(())
+        }
+        Err(failure) => Err(failure),
+    };
+    for job in jobs {
+        if let Some(ms) = job.latency_ms {
+            report.metrics.push(Metric::milliseconds("webhook_to_write", ms as f64, destination));
+        }
+        let result = match &outcome {
+            Ok(()) => job.result.unwrap_or(Ok(())),
+            Err(failure) => Err(failure.clone()),
+        };
+        for index in job.deliveries {
+            results[index].clone_from(&result);
+        }
+    }
+    for (delivery, result) in deliveries.iter().zip(results) {
+        if settle(world, config.hub(), &queue, delivery, result, async |_: &Failure| Ok(())).await {
+            report.failures.push(delivery.id.clone());
+        }
+    }
+    report
+}
+
+/// Groups messages by record; a message that cannot be read fails on its own.
+fn collect(deliveries: &[Delivery], results: &mut [Result<(), Failure>]) -> Vec<Job> {
+    let mut jobs: BTreeMap<(ObjectType, String), Job> = BTreeMap::new();
+    for (index, delivery) in deliveries.iter().enumerate() {
+        match serde_json::from_str::<Dispatch>(&delivery.body) {
+            Ok(dispatch) => {
+                let job = jobs.entry((dispatch.object, dispatch.record.clone())).or_insert_with(|| Job {
+                    deliveries: Vec::new(),
+                    dispatch: dispatch.clone(),
+                    link: Link::default(),
+                    golden: None,
+                    intent: None,
+                    result: None,
+                    latency_ms: None,
+                });
+                job.deliveries.push(index);
+                if dispatch.version > job.dispatch.version {
+                    job.dispatch = dispatch;
+                }
+            }
+            Err(error) => results[index] = Err(Failure::new(Code::BadMessage, format!("not a dispatch: {error}"))),
+        }
+    }
+    jobs.into_values().collect()
+}
+
+/// How a job goes on after the destination was looked at.
+enum Next {
+    Write,
+    Done,
+}
+
+struct Upsert<'a, W> {
+    worker: Destination<'a, W>,
+    queue: &'a str,
+}
+
+impl<W: World> Upsert<'_, W> {
+    fn world(&self) -> &W {
+        self.worker.world
+    }
+
+    async fn run(&self, jobs: &mut [Job]) {
+        if let Some(pause) = self.pause(jobs).await {
+            return tracing::warn!(destination = self.worker.name, reason = %pause.reason, "paused: messages are held");
+        }
+        for job in jobs.iter_mut() {
+            if let Err(failure) = self.prepare(job).await {
+                job.end(Err(failure));
+            }
+        }
+        let mut objects: Vec<ObjectType> = jobs.iter().filter(|j| j.intent.is_some()).map(Job::object).collect();
+        objects.sort_unstable();
+        objects.dedup();
+        for object in objects {
+            let mut mine: Vec<&mut Job> =
+                jobs.iter_mut().filter(|j| j.object() == object && j.result.is_none() && j.intent.is_some()).collect();
+            self.look_up(object, &mut mine).await;
+            for (op, wanted) in [(Op::Update, true), (Op::Upsert, false)] {
+                let mut rows: Vec<&mut Job> =
+                    mine.iter_mut().filter(|j| j.result.is_none() && j.link.remote.is_some() == wanted).map(|j| &mut **j).collect();
+                for chunk in rows.chunks_mut(self.worker.api.batch_limit(op)) {
+                    self.write(object, op, chunk).await;
+                }
+            }
+        }
+        self.redispatch(jobs).await;
+    }
+
+    /// A paused connection: every message is parked durably as held, and let go.
+    async fn pause(&self, jobs: &mut [Job]) -> Option<Pause> {
+        let pause = match paused(self.world(), self.worker.name).await {
+            Ok(pause) => pause?,
+            Err(failure) => {
+                jobs.iter_mut().for_each(|job| job.end(Err(failure.clone())));
+                return None;
+            }
+        };
+        for job in jobs {
+            let held = hold(self.world(), self.worker.name, &job.dispatch).await;
+            job.end(held);
+        }
+        Some(pause)
+    }
+
+    /// Reads link and golden record, takes the lease and stores the intent. Ends the job where nothing is to be done.
+    async fn prepare(&self, job: &mut Job) -> Result<(), Failure> {
+        let object = job.object();
+        let native = self.worker.native(object)?;
+        for _ in 0..MAX_HOPS {
+            let record = job.dispatch.record.clone();
+            job.link = self.link(object, &record).await?;
+            if job.link.lease_until > self.world().now_ms() {
+                if mutant(Mutant::BusyLeaseAcknowledged) {
+                    job.end(Ok(()));
+                    return Ok(());
+                }
+                return Err(Failure::new(Code::LeaseBusy, format!("{object} {record} is being written by another worker")));
+            }
+            let Some(golden) = self.golden(object, &record).await? else {
+                return Err(Failure::new(Code::GoldenBehind, format!("{object} {record} is not there yet")));
+            };
+            if let Some(survivor) = &golden.redirect {
+                job.dispatch.record.clone_from(survivor);
+                continue;
+            }
+            if golden.version < job.dispatch.version.max(job.link.pushed_version) {
+                return Err(Failure::new(Code::GoldenBehind, format!("{object} {record} is at version {}", golden.version)));
+            }
+            if golden.deleted || job.link.gone || (job.link.rejected && job.link.pushed_version >= golden.version) {
+                job.end(Ok(()));
+                return Ok(());
+            }
+            let rendered = self.worker.render(object, &native, &golden).await?;
+            let intent = plan_push(&job.link, &rendered);
+            if intent.is_empty() && !job.link.dirty && !job.link.open {
+                job.end(Ok(()));
+                return Ok(());
+            }
+            return self.lease(job, golden, intent).await;
+        }
+        Err(Failure::new(Code::Bug, "a chain of redirects is too long"))
+    }
+
+    async fn lease(&self, job: &mut Job, golden: GoldenRecord, intent: Intent) -> Result<(), Failure> {
+        job.link.fence += 1;
+        job.link.lease_until = self.worker.deadline_ms + i64::try_from(self.worker.timeout_ms).unwrap_or(i64::MAX) + LEASE_MARGIN_MS;
+        // The last push of an expired or unsettled lease may or may not have taken effect: look before writing again.
+        job.link.dirty |= job.link.open;
+        if !intent.needs_look_up(&job.link) {
+            intent.note(&mut job.link);
+        }
+        self.store(job.object(), &golden.id, &mut job.link).await?;
+        job.golden = Some(golden);
+        job.intent = Some(intent);
+        Ok(())
+    }
+
+    async fn link(&self, object: ObjectType, record: &str) -> Result<Link, Failure> {
+        let place = Link::place(self.worker.name, object, record);
+        match self.world().get(Table::Links, &place).await? {
+            Some(item) => read_link(self.world(), self.worker.vault, &item).await,
+            None => Ok(Link::default()),
+        }
+    }
+
+    async fn golden(&self, object: ObjectType, record: &str) -> Result<Option<GoldenRecord>, Failure> {
+        match self.world().get(Table::Golden, &GoldenRecord::place(object, record)).await? {
+            Some(item) => read_golden(self.world(), self.worker.vault, &item).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Stores a link as its next version, if nobody else has written it.
+    async fn store(&self, object: ObjectType, record: &str, link: &mut Link) -> Result<(), Failure> {
+        let write = self.link_write(object, record, link).await?;
+        match self.world().write(vec![write], None).await {
+            Ok(()) => {
+                link.version += 1;
+                Ok(())
+            }
+            Err(WriteError::Conflict { .. }) => Err(Failure::new(Code::LeaseBusy, "another worker has written the link")),
+            Err(WriteError::Port(error)) => Err(error.into()),
+        }
+    }
+
+    async fn link_write(&self, object: ObjectType, record: &str, link: &Link) -> Result<Write, Failure> {
+        let key_id = GoldenRecord::key_id(object, record);
+        self.worker.vault.load(self.world(), &key_id, true).await?;
+        put(self.world(), self.worker.vault, Link::place(self.worker.name, object, record), &key_id, link)
+    }
+
+    /// Finds what is there: adopts an object by its natural key before one is created, and reads back what an unsettled push
+    /// left behind.
+    async fn look_up(&self, object: ObjectType, jobs: &mut [&mut Job]) {
+        let mut asking: Vec<&mut Job> = jobs
+            .iter_mut()
+            .filter(|j| j.intent.as_ref().is_some_and(|intent| intent.needs_look_up(&j.link)))
+            .map(|j| &mut **j)
+            .collect();
+        if asking.is_empty() {
+            return;
+        }
+        let found = {
+            let wanted: Vec<calls::Wanted<'_>> = asking
+                .iter()
+                .filter_map(|job| {
+                    let golden = job.golden.as_ref()?;
+                    Some(calls::Wanted { hub_id: &golden.id, remote: job.link.remote.as_deref(), rendered: &job.intent.as_ref()?.rendered })
+                })
+                .collect();
+            self.worker.look_up(object, &wanted).await
+        };
+        for (index, job) in asking.iter_mut().enumerate() {
+            let seen = match &found {
+                Ok(found) => found.get(index).cloned().unwrap_or(Ok(None)),
+                Err(failure) => Err(failure.clone()),
+            };
+            match self.looked_up(object, job, seen).await {
+                Ok(Next::Write) => {}
+                Ok(Next::Done) => self.release(job, Ok(())).await,
+                Err(failure) => self.release(job, Err(failure)).await,
+            }
+        }
+    }
+
+    /// Takes what was found into the link, plans anew and stores the intent.
+    async fn looked_up(
+        &self,
+        object: ObjectType,
+        job: &mut Job,
+        found: Result<Option<providers::api::RemoteRecord>, Failure>,
+    ) -> Result<Next, Failure> {
+        let (Some(golden), Some(intent)) = (&job.golden, &mut job.intent) else { return Ok(Next::Done) };
+        let record = golden.id.clone();
+        match found? {
+            Some(remote) => self.worker.take_in(object, &mut job.link, &record, &remote)?,
+            None if job.link.remote.is_some() => job.link.gone = true,
+            None => {}
+        }
+        job.link.dirty = false;
+        job.link.open = false;
+        job.link.forget_unsettled();
+        *intent = plan_push(&job.link, &intent.rendered);
+        if job.link.gone || intent.is_empty() {
+            let version = golden.version;
+            job.link.pushed_version = job.link.pushed_version.max(version);
+            return Ok(Next::Done);
+        }
+        intent.note(&mut job.link);
+        self.store(object, &record, &mut job.link).await?;
+        Ok(Next::Write)
+    }
+
+    /// One batch call and what came of it.
+    async fn write(&self, object: ObjectType, op: Op, jobs: &mut [&mut Job]) {
+        let rows: Vec<Row> = jobs
+            .iter()
+            .filter_map(|job| {
+                let (golden, intent) = (job.golden.as_ref()?, job.intent.as_ref()?);
+                Some(Row { hub_id: golden.id.clone(), remote_id: job.link.remote.clone(), properties: intent.properties() })
+            })
+            .collect();
+        let results = self.worker.write(object, op, &rows).await;
+        let mut written = match results {
+            Ok(results) => results,
+            Err(calls::CallError::NotSent(failure)) => {
+                for job in jobs.iter_mut() {
+                    job.link.open = false;
+                    job.link.forget_unsettled();
+                    self.release(job, Err(failure.clone())).await;
+                }
+                return;
+            }
+            Err(calls::CallError::Unknown(failure)) => {
+                for job in jobs.iter_mut() {
+                    job.link.dirty = true;
+                    self.release(job, Err(failure.clone())).await;
+                }
+                return;
+            }
+        };
+        self.worker.read_back(object, &mut written).await;
+        for (job, result) in jobs.iter_mut().zip(written) {
+            self.settle_row(object, job, result).await;
+        }
+    }
+
+    async fn settle_row(&self, object: ObjectType, job: &mut Job, result: RowResult) {
+        let (Some(golden), Some(intent)) = (&job.golden, &job.intent) else { return };
+        let link = &mut job.link;
+        let outcome = match result {
+            RowResult::Done { remote_id, properties, stamp, .. } => {
+                let native = self.worker.native(object).unwrap_or_default();
+                let back = match &properties {
+                    Some(properties) => self.worker.provider.canonical(&native, properties),
+                    None => intent.wanted.clone(),
+                };
+                link.settle(intent, &back, stamp.unwrap_or_else(|| Stamp::at(self.world().now_ms())));
+                link.remote = Some(remote_id);
+                link.marked = true;
+                link.rejected = false;
+                link.pushed_version = golden.version;
+                job.latency_ms = Some(self.world().now_ms() - job.dispatch.received_at_ms);
+                Ok(())
+            }
+            RowResult::Failed(failure) => self.row_failed(link, golden.version, failure),
+        };
+        self.release(job, outcome).await;
+    }
+
+    fn row_failed(&self, link: &mut Link, version: u64, failure: RowFailure) -> Result<(), Failure> {
+        let taken = matches!(failure.code.as_str(), "CONFLICT" | "DUPLICATE_VALUE" | "DUPLICATES_DETECTED");
+        let classified = calls::classify(self.worker.name, &failure);
+        match failure.kind {
+            FailureKind::Transient => link.dirty = true,
+            FailureKind::NotFound if link.remote.is_some() => {
+                link.open = false;
+                link.forget_unsettled();
+                link.gone = true;
+                return Ok(());
+            }
+            FailureKind::Rejected if taken && !link.rejected => {
+                // Somebody else's object holds the key: look again and adopt it; the second time it is refused for good.
+                link.open = false;
+                link.forget_unsettled();
+                link.dirty = true;
+                link.rejected = true;
+                return Err(Failure::new(Code::ProviderUnavailable, format!("{}: will look for the object to adopt", failure.code)));
+            }
+            FailureKind::Rejected | FailureKind::Ambiguous | FailureKind::NotFound => {
+                link.open = false;
+                link.forget_unsettled();
+                link.rejected = true;
+                link.pushed_version = version;
+            }
+            FailureKind::Throttled { .. } | FailureKind::Locked | FailureKind::Auth => {
+                link.open = false;
+                link.forget_unsettled();
+            }
+        }
+        Err(classified)
+    }
+
+    /// Gives the lease back with everything that was learnt, unless another worker has taken it over.
+    async fn release(&self, job: &mut Job, result: Result<(), Failure>) {
+        match self.commit(job).await {
+            Ok(()) => job.end(result),
+            Err(failure) => job.end(Err(failure)),
+        }
+    }
+
+    async fn commit(&self, job: &mut Job) -> Result<(), Failure> {
+        let Some(golden) = &job.golden else { return Ok(()) };
+        let (object, record) = (golden.object, golden.id.clone());
+        let mine = job.link.clone();
+        for _ in 0..MAX_COMMITS {
+            let stored = self.link(object, &record).await?;
+            if stored.moved_to.is_some() {
+                return self.orphaned(object, &stored, &mine).await;
+            }
+            if stored.fence != mine.fence && !mutant(Mutant::NoFence) {
+                return self.fenced_out(object, &record, stored).await;
+            }
+            let mut next = mine.clone();
+            next.version = stored.version;
+            next.orphans.extend(stored.orphans.iter().cloned());
+            next.gone |= stored.gone;
+            for (field, seen) in &stored.seen {
+                next.see(field, &seen.value, seen.stamp);
+            }
+            next.lease_until = 0;
+            let mut writes = vec![self.link_write(object, &record, &next).await?];
+            if let (Some(remote), None) = (&next.remote, &stored.remote) {
+                writes.push(self.pointer(object, &record, remote));
+            }
+            if next.pushed_version != stored.pushed_version {
+                writes.push(self.audit(object, &record, &next, job).await?);
+            }
+            match self.world().write(writes, None).await {
+                Ok(()) => {
+                    job.link = next;
+                    return Ok(());
+                }
+                Err(WriteError::Conflict { .. }) => {}
+                Err(WriteError::Port(error)) => return Err(error.into()),
+            }
+        }
+        Err(Failure::new(Code::Contention, "a link kept changing"))
+    }
+
+    /// The remote object's own identity key, so that its webhooks find the golden record.
+    fn pointer(&self, object: ObjectType, record: &str, remote: &str) -> Write {
+        let native = self.worker.native(object).unwrap_or_default();
+        let remote = canonical::RemoteId { connection: self.worker.name.to_owned(), object: native, id: remote.to_owned() };
+        let item = Item::new(key_place(object, &remote_hash(self.worker.vault, &remote)))
+            .with("golden", Attr::S(record.to_owned()));
+        // Where the key exists, it leads to this record or to one that is joined with it as soon as either speaks again.
+        Write::Put { table: Table::Links, item, condition: Condition::Always }
+    }
+
+    async fn audit(&self, object: ObjectType, record: &str, link: &Link, job: &Job) -> Result<Write, Failure> {
+        let by = format!("{}#{:08}", self.worker.name, link.fence);
+        let mut item = Item::new(audit_place(object, record, link.pushed_version, &by)).with("at", Attr::N(self.world().now_ms()));
+        let properties = job.intent.as_ref().map(Intent::properties).unwrap_or_default();
+        let entry = serde_json::json!({
+            "what": "pushed", "destination": self.worker.name, "trace": job.dispatch.trace, "remote": link.remote,
+            "properties": properties,
+        });
+        self.worker.vault.seal_into(self.world(), &mut item, &GoldenRecord::key_id(object, record), &entry)?;
+        Ok(Write::Put { table: Table::Audit, item, condition: Condition::Always })
+    }
+
+    /// Another worker took the lease over while we were writing: what is there is unknown. Say so, and have it looked at.
+    async fn fenced_out(&self, object: ObjectType, record: &str, mut stored: Link) -> Result<(), Failure> {
+        tracing::warn!(destination = self.worker.name, record, "fenced out: another worker has the lease");
+        if !stored.dirty {
+            stored.dirty = true;
+            self.store(object, record, &mut stored).await?;
+        }
+        self.send_dispatch(object, record, 0, "").await
+    }
+
+    /// The golden record was merged into another one while its object was being written: the survivor takes the object over,
+    /// or notes it as a merge task.
+    async fn orphaned(&self, object: ObjectType, retired: &Link, mine: &Link) -> Result<(), Failure> {
+        let (Some(survivor), Some(remote)) = (&retired.moved_to, &mine.remote) else { return Ok(()) };
+        let survivor = match crate::record::golden_by_id(self.world(), self.worker.vault, object, survivor).await? {
+            Some(golden) => golden.id,
+            None => return Ok(()),
+        };
+        let mut link = self.link(object, &survivor).await?;
+        match &link.remote {
+            None => {
+                link.remote = Some(remote.clone());
+                link.marked = false;
+                link.dirty = true;
+            }
+            Some(kept) if kept != remote => {
+                link.orphans.insert(remote.clone());
+            }
+            Some(_) => link.dirty = true,
+        }
+        self.store(object, &survivor, &mut link).await?;
+        self.send_dispatch(object, &survivor, 0, "").await
+    }
+
+    /// After release: a golden record that rose meanwhile is dispatched again.
+    async fn redispatch(&self, jobs: &[Job]) {
+        for job in jobs.iter().filter(|j| j.latency_ms.is_some() && matches!(j.result, Some(Ok(())))) {
+            let Some(golden) = &job.golden else { continue };
+            let place = GoldenRecord::place(golden.object, &golden.id);
+            let now = match self.world().get(Table::Golden, &place).await {
+                Ok(item) => item.and_then(|i| i.n("ver")).and_then(|v| u64::try_from(v).ok()).unwrap_or(0),
+                Err(error) => {
+                    tracing::warn!(error = %error, "could not look whether a record rose; its own message will come");
+                    continue;
+                }
+            };
+            if now > golden.version
+                && let Err(failure) = self.send_dispatch(golden.object, &golden.id, now, &job.dispatch.trace).await
+            {
+                tracing::warn!(code = %failure.code, "could not dispatch again; the record's own message will come");
+            }
+        }
+    }
+
+    async fn send_dispatch(&self, object: ObjectType, record: &str, version: u64, trace: &str) -> Result<(), Failure> {
+        let dispatch = Dispatch {
+            object,
+            record: record.to_owned(),
+            version,
+            trace: trace.to_owned(),
+            received_at_ms: self.world().now_ms(),
+        };
+        let body = serde_json::to_string(&dispatch).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
+        let sent = self.world().send(self.queue, vec![Outgoing::new(body)]).await;
+        for result in sent {
+            result?;
+        }
+        Ok(())
+    }
+}
+
+/// Longest chain of redirects that a dispatch follows.
+const MAX_HOPS: usize = 16;
+/// How often a commit is tried against other writers of the link.
+const MAX_COMMITS: usize = 8;
+
+impl Link {
+    /// Forgets what was about to be sent and surely was not, or is known by a look at the destination.
+    fn forget_unsettled(&mut self) {
+        for ring in self.sent.values_mut() {
+            ring.retain(|sent| sent.stamp.is_some());
+        }
+    }
+
+    /// Notes what the destination made of a push.
+    fn settle(&mut self, intent: &Intent, back: &Fields, stamp: Stamp) {
+        self.open = false;
+        self.dirty = false;
+        for field in intent.fields() {
+            let value = back.get(field).or_else(|| intent.wanted.get(field)).cloned().unwrap_or(canonical::Value::Null);
+            let ring = self.sent.entry(field.clone()).or_default();
+            for sent in ring.iter_mut().filter(|s| s.stamp.is_none()) {
+                sent.stamp = Some(stamp);
+            }
+            if ring.last().is_none_or(|sent| sent.value != value) {
+                ring.push(Sent { value: value.clone(), stamp: Some(stamp) });
+            }
+            self.back.insert(field.clone(), value.clone());
+            self.see(field, &value, stamp);
+        }
+        self.pushed.extend(intent.changed.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+}
+
