@@ -1,0 +1,69 @@
+use serde_json::{Map, Value, json};
+
+use crate::{Fault, Refused, Request, Response, Sandbox};
+
+/// Answers requests under `/_sandbox/`, with which a test or a person acts in a stand-in; `None` for every other path.
+///
+/// `GET dump`, `comparable?ignore=a,b`, `stats`, `save`; `POST` with a JSON object: `reset`, `seed`, `create`, `edit`, `delete`,
+/// `merge`, `lock` (`object`, `id`, `properties`, `other`, `until_ms` as they apply), `fault` (a [`Fault`]), `clear-faults`,
+/// `allow-token` and `revoke-token` (`token`, `until_ms`), `restore` (what `save` gave).
+pub fn control(sandbox: &mut dyn Sandbox, request: &Request, now_ms: i64) -> Option<Response> {
+    let name = request.path.strip_prefix("/_sandbox/")?;
+    // No web page that a person happens to have open has any business here.
+    if request.header("origin").is_some() {
+        return Some(Response::json(403, &json!({"error": "not from a browser"})));
+    }
+    Some(match request.method.as_str() {
+        "GET" => view(sandbox, name, request),
+        "POST" => {
+            let body = if request.body.is_empty() { Some(json!({})) } else { request.json() };
+            let acted =
+                body.ok_or_else(|| Refused("the body is not JSON".to_owned())).and_then(|body| act(sandbox, name, &body, now_ms));
+            match acted {
+                Ok(answer) => Response::json(200, &answer),
+                Err(refused) => Response::json(400, &json!({"error": refused.to_string()})),
+            }
+        }
+        _ => Response::json(405, &json!({"error": "GET or POST"})),
+    })
+}
+
+fn view(sandbox: &dyn Sandbox, name: &str, request: &Request) -> Response {
+    let ignored = request.params("ignore");
+    let ignored: Vec<&str> = ignored.iter().map(String::as_str).collect();
+    match name {
+        "dump" => Response::json(200, &sandbox.dump()),
+        "comparable" => Response::json(200, &sandbox.comparable(&ignored)),
+        "stats" => Response::json(200, &json!(sandbox.stats())),
+        "save" => Response::json(200, &sandbox.save()),
+        _ => Response::json(404, &json!({"error": "no such view"})),
+    }
+}
+
+fn act(sandbox: &mut dyn Sandbox, name: &str, body: &Value, now_ms: i64) -> Result<Value, Refused> {
+    let text = |member: &str| {
+        let missing = || Refused(format!("{member} is missing"));
+        body.get(member).and_then(Value::as_str).map(str::to_owned).ok_or_else(missing)
+    };
+    let until = || body.get("until_ms").and_then(Value::as_i64);
+    let properties = || body.get("properties").and_then(Value::as_object).cloned().unwrap_or_else(Map::new);
+    let done = |()| json!({});
+    match name {
+        "seed" => sandbox.seed(&text("object")?, &properties(), now_ms).map(|id| json!({ "id": id })),
+        "create" => sandbox.create(&text("object")?, &properties(), now_ms).map(|id| json!({ "id": id })),
+        "edit" => sandbox.edit(&text("object")?, &text("id")?, &properties(), now_ms).map(done),
+        "delete" => sandbox.delete(&text("object")?, &text("id")?, now_ms).map(done),
+        "merge" => sandbox.merge(&text("object")?, &text("id")?, &text("other")?, now_ms).map(done),
+        "restore" => sandbox.restore(body).map(done),
+        "lock" => Ok(done(sandbox.lock(&text("object")?, &text("id")?, until().unwrap_or(i64::MAX)))),
+        "fault" => {
+            let fault: Fault = serde_json::from_value(body.clone()).map_err(|e| Refused(format!("not a fault: {e}")))?;
+            Ok(done(sandbox.fault(fault)))
+        }
+        "clear-faults" => Ok(done(sandbox.clear_faults())),
+        "reset" => Ok(done(sandbox.reset())),
+        "allow-token" => Ok(done(sandbox.allow_token(&text("token")?, until()))),
+        "revoke-token" => Ok(done(sandbox.revoke_token(&text("token")?))),
+        _ => Err(Refused("no such act".to_owned())),
+    }
+}

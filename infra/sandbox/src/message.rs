@@ -1,0 +1,154 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A request to a stand-in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Upper case.
+    pub method: String,
+    /// The path as sent, without the query.
+    pub path: String,
+    /// The query's pairs, decoded.
+    pub query: Vec<(String, String)>,
+    /// Lower-case names.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// A request to an absolute address or to a path.
+    pub fn new(method: &str, url: &str, headers: &[(String, String)], body: &[u8]) -> Request {
+        let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
+        let (path, query) = after_scheme.split_once('?').unwrap_or((after_scheme, ""));
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        Request {
+            method: method.to_uppercase(),
+            path: path.to_owned(),
+            query: pairs
+                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+                .map(|(k, v)| (decode(k, true), decode(v, true)))
+                .collect(),
+            headers: headers.iter().map(|(n, v)| (n.to_lowercase(), v.clone())).collect(),
+            body: body.to_vec(),
+        }
+    }
+
+    /// The first header of that (lower-case) name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The first value of a query parameter.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The values of a parameter that may be repeated or hold a comma-separated list.
+    pub(crate) fn params(&self, name: &str) -> Vec<String> {
+        let values = self.query.iter().filter(|(n, _)| n == name);
+        values.flat_map(|(_, v)| v.split(',')).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty()).collect()
+    }
+
+    /// The path's segments, decoded.
+    pub(crate) fn segments(&self) -> Vec<String> {
+        self.path.split('/').filter(|s| !s.is_empty()).map(|s| decode(s, false)).collect()
+    }
+
+    pub(crate) fn bearer(&self) -> Option<&str> {
+        self.header("authorization")?.strip_prefix("Bearer ")
+    }
+
+    pub(crate) fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({} bytes)", self.method, self.path, self.body.len())
+    }
+}
+
+fn decode(text: &str, plus_is_space: bool) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while let Some(&byte) = bytes.get(i) {
+        let hex = bytes.get(i + 1..i + 3).and_then(|h| std::str::from_utf8(h).ok()).and_then(|h| u8::from_str_radix(h, 16).ok());
+        match (byte, hex) {
+            (b'%', Some(value)) => {
+                out.push(value);
+                i += 3;
+                continue;
+            }
+            (b'+', _) if plus_is_space => out.push(b' '),
+            _ => out.push(byte),
+        }
+        i += 1;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// A stand-in's answer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Lower-case names.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// How long the answer takes, in milliseconds.
+    pub delay_ms: u64,
+    /// True when the answer never arrives; the request may have taken effect all the same.
+    pub lost: bool,
+}
+
+impl Response {
+    pub(crate) fn json(status: u16, body: &Value) -> Response {
+        let headers = vec![("content-type".to_owned(), "application/json;charset=utf-8".to_owned())];
+        Response { status, headers, body: body.to_string().into_bytes(), delay_ms: 0, lost: false }
+    }
+
+    pub(crate) fn empty(status: u16) -> Response {
+        Response { status, headers: Vec::new(), body: Vec::new(), delay_ms: 0, lost: false }
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: impl ToString) -> Response {
+        self.headers.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// The first header of that (lower-case) name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The body as JSON; null when it is none.
+    pub fn value(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lost = if self.lost { " (lost)" } else { "" };
+        write!(f, "{} {}{lost}", self.status, String::from_utf8_lossy(&self.body))
+    }
+}
+
+/// A webhook to sign and deliver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboundWebhook {
+    /// Names the delivery, for [`crate::Sandbox::webhook_answered`].
+    pub id: u64,
+    /// The exact bytes of the body.
+    pub body: Vec<u8>,
+    /// How many events it holds.
+    pub events: usize,
+    /// From 0.
+    pub attempt: u32,
+}
