@@ -1,0 +1,473 @@
+//! The declared forms: how a provider's webhooks prove themselves and shake hands. Closed, and free of provider names.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::template::{Part, Template};
+
+/// The `[webhook]` part of a manifest that concerns proof and handshakes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// How a request proves where it comes from.
+    pub scheme: Scheme,
+    /// The handshakes that the provider expects, tried in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handshakes: Vec<Handshake>,
+    /// Other names under which signature vectors of this scheme are published.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+}
+
+/// How a request proves where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "form", rename_all = "kebab-case")]
+pub enum Scheme {
+    /// Several signature versions side by side; the first whose header is there counts, and no other.
+    Versions(Versions),
+    /// A signature over a template.
+    Signed(Signed),
+    /// base64 HMAC-SHA1 over the URL followed by the sorted form parameters.
+    UrlForm(UrlForm),
+    /// A shared value sent along in the clear.
+    Shared(Shared),
+    /// HTTP Basic; the secret is `name:password`.
+    Basic(Basic),
+    /// RSA signatures of Amazon SNS; the PEM certificates are handed in as secrets.
+    Sns(Sns),
+}
+
+/// Several signature versions side by side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Versions {
+    /// Names of the versions that the connection accepts. A connection may widen or narrow it.
+    pub accept: Vec<String>,
+    /// The known versions, strongest first.
+    pub versions: Vec<Version>,
+}
+
+/// One signature version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Version {
+    /// Its name.
+    pub name: String,
+    /// What tells that a request uses it.
+    pub when: When,
+    /// How it signs.
+    pub signed: Signed,
+}
+
+/// A header that is there, optionally with one value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    /// Name in lower case.
+    pub header: String,
+    /// The value it must have; any, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equals: Option<String>,
+}
+
+/// A signature over a template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signed {
+    /// Where the signature is and how it is written.
+    pub signature: Signature,
+    /// What is signed.
+    pub content: Template,
+    /// The accepted kinds of proof, at least one.
+    pub proofs: Vec<Proof>,
+    /// The sender's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<Timestamp>,
+    /// The sender's message id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Place>,
+    /// How far the sender's clock may be from ours, in seconds, either way. Absent: time is not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance_s: Option<u32>,
+    /// Characters whose escapes in the URL are decoded before it is signed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unescape: String,
+}
+
+/// Where a signature is and how it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signature {
+    /// Where it is.
+    pub at: Place,
+    /// How the value is laid out.
+    pub layout: Layout,
+    /// How the bytes are written.
+    pub encoding: Encoding,
+}
+
+/// Where a value is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// In a header: names in lower case, alternatives in order of preference. Alternatives of one scheme go together by
+    /// position: with the second signature header, only the second id and timestamp headers count.
+    Header(Vec<String>),
+    /// In the JSON body, at a pointer.
+    Json(String),
+    /// Under a key of the signature header itself (layout `pairs`).
+    Pair(String),
+}
+
+/// How a signature value is laid out, and what a doubled header means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// The value is the signature. A comma means a doubled header: rejected.
+    Plain,
+    /// A fixed prefix, then the signature. A comma means a doubled header: rejected.
+    Prefixed(String),
+    /// `key=value` pairs with commas; a signature key may repeat. Any other declared key that repeats means a doubled
+    /// header: rejected.
+    Pairs,
+    /// `version,signature` entries with spaces. An entry with a second comma means a doubled header: rejected.
+    List,
+}
+
+/// How bytes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// Lower-case hexadecimal.
+    Hex,
+    /// Padded base64.
+    Base64,
+}
+
+/// One accepted kind of proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proof {
+    /// The pair key or list version that carries it (layouts `pairs` and `list`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// How the secret is written.
+    #[serde(default)]
+    pub key: KeyForm,
+}
+
+/// A signature algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Algorithm {
+    /// HMAC with SHA-1.
+    HmacSha1,
+    /// HMAC with SHA-256.
+    HmacSha256,
+    /// A plain SHA-256 whose content holds the secret.
+    Sha256,
+    /// ECDSA on P-256 with SHA-256, DER signature.
+    EcdsaP256,
+    /// Ed25519.
+    Ed25519,
+}
+
+/// How a secret is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyForm {
+    /// The text itself, prefix and all.
+    #[default]
+    Text,
+    /// base64, after an optional `whsec_`.
+    Whsec,
+    /// A raw public key in base64 after `whpk_`.
+    Whpk,
+    /// A SubjectPublicKeyInfo in base64.
+    Spki,
+}
+
+/// The sender's clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timestamp {
+    /// Where it is.
+    pub at: Place,
+    /// How it is written.
+    pub unit: Unit,
+}
+
+/// How a timestamp is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// Whole seconds since 1970.
+    S,
+    /// Whole milliseconds since 1970.
+    Ms,
+    /// ISO 8601 with an offset.
+    Iso8601,
+}
+
+/// base64 HMAC-SHA1 over the URL and the form parameters, sorted by name, values sorted and without repetition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UrlForm {
+    /// The signature header, in lower case. Doubled: rejected.
+    pub header: String,
+    /// Whether the sender may have signed another spelling of the URL: with or without port, with a re-encoded query.
+    #[serde(default)]
+    pub spellings: bool,
+    /// The query parameter with the lower-case hex SHA-256 of the body, for bodies that are not forms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_hash: Option<String>,
+}
+
+/// A shared value sent along in the clear.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shared {
+    /// Where it is.
+    pub at: SharedPlace,
+    /// How it is compared.
+    #[serde(default)]
+    pub compare: Compare,
+}
+
+/// Where a shared value is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SharedPlace {
+    /// In one header, in lower case. Doubled: rejected.
+    Header(String),
+    /// In the JSON body, at a pointer.
+    Json(String),
+    /// In every item of a list in the JSON body; an empty list proves nothing.
+    JsonEach {
+        /// Pointer to the list.
+        items: String,
+        /// Pointer inside an item.
+        field: String,
+    },
+    /// The text of exactly one element of an XML body: local names from the root, with slashes.
+    Xml(String),
+}
+
+/// How a shared value is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compare {
+    /// Byte for byte.
+    #[default]
+    Exact,
+    /// Ids of 15 characters that may carry a suffix of 3: equal where both have it.
+    #[serde(rename = "id-15-18")]
+    Id15Or18,
+}
+
+/// HTTP Basic; the secret is `name:password`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Basic {}
+
+/// RSA signatures of Amazon SNS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sns {
+    /// ARNs of the connection's topics; messages of any other topic are rejected.
+    #[serde(default)]
+    pub topics: Vec<String>,
+    /// Names that the certificate may be issued to.
+    pub certificate_names: Vec<String>,
+}
+
+/// A handshake that a provider expects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Handshake {
+    /// Unsigned: a request with one of these methods asks whether the URL exists.
+    Probe {
+        /// Methods in upper case.
+        methods: Vec<String>,
+    },
+    /// Unsigned: an empty request with a token in its query wants the decoded token back as plain text.
+    EchoQuery {
+        /// Name of the query parameter.
+        parameter: String,
+    },
+    /// Signed: a JSON body of one type wants one of its values back as JSON under `key`.
+    Challenge {
+        /// Pointer to the type.
+        pointer: String,
+        /// The type.
+        equals: String,
+        /// Pointer to the value.
+        echo: String,
+        /// Name of the value in the answer.
+        key: String,
+    },
+    /// Signed: an empty list in the JSON body means that there is nothing but the proof.
+    EmptyList {
+        /// Pointer to the list.
+        pointer: String,
+    },
+    /// Signed: a header value means that there is nothing but the proof.
+    HeaderEquals {
+        /// Name in lower case.
+        header: String,
+        /// The value.
+        value: String,
+    },
+    /// Signed: a subscription of Amazon SNS wants to be confirmed.
+    SnsSubscription,
+}
+
+/// Why a declaration cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DeclarationError {
+    /// A list that must have an entry has none.
+    #[error("`{0}` is empty")]
+    Empty(&'static str),
+    /// A header name that no request can have, since names are in lower case.
+    #[error("header name `{0}` is not in lower case")]
+    HeaderName(String),
+    /// A layout that names versions needs a label in each proof, and the others must not have one.
+    #[error("labels belong to the layouts `pairs` and `list`, and are required there")]
+    Label,
+    /// The content uses a part that is not declared, or a declared part is not covered.
+    #[error("`{0}` is declared but not signed, or signed but not declared")]
+    Uncovered(&'static str),
+    /// A place that this value cannot have.
+    #[error("`{0}` cannot be there")]
+    Place(&'static str),
+    /// Alternatives of headers that do not go together.
+    #[error("signature, id and timestamp need the same number of alternative headers")]
+    Alternatives,
+    /// `accept` names a version that does not exist.
+    #[error("accepted version `{0}` is not declared")]
+    UnknownVersion(String),
+}
+
+impl Webhook {
+    /// Whether signature vectors of `provider` are meant for this scheme, which belongs to the manifest `own_name`.
+    pub fn answers_to(&self, own_name: &str, provider: &str) -> bool {
+        own_name == provider || self.aliases.iter().any(|alias| alias == provider)
+    }
+
+    /// Checks what the types cannot say. A loader calls it once; verification fails closed either way.
+    pub fn check(&self) -> Result<(), DeclarationError> {
+        match &self.scheme {
+            Scheme::Versions(versions) => versions.check(),
+            Scheme::Signed(signed) => signed.check(),
+            Scheme::UrlForm(form) => header_name(&form.header),
+            Scheme::Shared(Shared { at: SharedPlace::Header(name), .. }) => header_name(name),
+            Scheme::Shared(_) | Scheme::Basic(_) => Ok(()),
+            Scheme::Sns(sns) if sns.certificate_names.is_empty() => Err(DeclarationError::Empty("certificate_names")),
+            Scheme::Sns(_) => Ok(()),
+        }
+    }
+}
+
+impl Scheme {
+    /// The same scheme with another tolerance (`None`: time is not checked).
+    pub fn with_tolerance(mut self, tolerance_s: Option<u32>) -> Scheme {
+        match &mut self {
+            Scheme::Versions(versions) => {
+                for version in versions.versions.iter_mut().filter(|v| v.signed.timestamp.is_some()) {
+                    version.signed.tolerance_s = tolerance_s;
+                }
+            }
+            Scheme::Signed(signed) if signed.timestamp.is_some() => signed.tolerance_s = tolerance_s,
+            _ => {}
+        }
+        self
+    }
+
+    /// The same scheme for a connection that accepts these versions; no effect on schemes without versions.
+    pub fn with_versions(mut self, accept: Vec<String>) -> Scheme {
+        if let Scheme::Versions(versions) = &mut self {
+            versions.accept = accept;
+        }
+        self
+    }
+
+    /// The same scheme for a connection with these SNS topics; no effect on other schemes.
+    pub fn with_topics(mut self, topics: Vec<String>) -> Scheme {
+        if let Scheme::Sns(sns) = &mut self {
+            sns.topics = topics;
+        }
+        self
+    }
+}
+
+impl Versions {
+    fn check(&self) -> Result<(), DeclarationError> {
+        if self.versions.is_empty() {
+            return Err(DeclarationError::Empty("versions"));
+        }
+        if let Some(name) = self.accept.iter().find(|name| !self.versions.iter().any(|v| v.name == **name)) {
+            return Err(DeclarationError::UnknownVersion(name.clone()));
+        }
+        self.versions.iter().try_for_each(|version| {
+            header_name(&version.when.header)?;
+            version.signed.check()
+        })
+    }
+}
+
+impl Signed {
+    fn check(&self) -> Result<(), DeclarationError> {
+        let labelled = matches!(self.signature.layout, Layout::Pairs | Layout::List);
+        if self.proofs.is_empty() {
+            return Err(DeclarationError::Empty("proofs"));
+        }
+        if self.proofs.iter().any(|proof| proof.label.is_some() != labelled) {
+            return Err(DeclarationError::Label);
+        }
+        let hashes = self.proofs.iter().any(|proof| proof.algorithm == Algorithm::Sha256);
+        if hashes != self.content.uses(&Part::Secret) {
+            return Err(DeclarationError::Uncovered("secret"));
+        }
+        if self.timestamp.is_some() != self.content.uses(&Part::Timestamp) {
+            return Err(DeclarationError::Uncovered("timestamp"));
+        }
+        if self.id.is_some() != self.content.uses(&Part::Id) {
+            return Err(DeclarationError::Uncovered("id"));
+        }
+        if self.tolerance_s.is_some() && self.timestamp.is_none() {
+            return Err(DeclarationError::Uncovered("timestamp"));
+        }
+        self.check_places()
+    }
+
+    fn check_places(&self) -> Result<(), DeclarationError> {
+        let signature = &self.signature.at;
+        if matches!(signature, Place::Pair(_)) {
+            return Err(DeclarationError::Place("signature"));
+        }
+        let others = self.timestamp.iter().map(|t| &t.at).chain(&self.id);
+        for place in std::iter::once(signature).chain(others) {
+            match (place, signature) {
+                (Place::Header(names), Place::Header(first)) => {
+                    names.iter().try_for_each(|name| header_name(name))?;
+                    if names.is_empty() || names.len() != first.len() {
+                        return Err(DeclarationError::Alternatives);
+                    }
+                }
+                (Place::Header(names), _) if names.len() != 1 => return Err(DeclarationError::Alternatives),
+                (Place::Pair(_), _) if self.signature.layout != Layout::Pairs => {
+                    return Err(DeclarationError::Place("timestamp"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn header_name(name: &str) -> Result<(), DeclarationError> {
+    let fine = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if fine { Ok(()) } else { Err(DeclarationError::HeaderName(name.to_owned())) }
+}

@@ -1,0 +1,256 @@
+//! Signatures over a template: where the values are, what was signed, who could have signed it.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::encoding;
+use crate::proof::Key;
+use crate::rejection::Rejection;
+use crate::request::{Evidence, RawRequest};
+use crate::scheme::{Encoding, Layout, Place, Proof, Signed, Timestamp, Unit};
+use crate::template::{Part, Template};
+
+/// More signatures than that in one header are an attack on our processor, not a rotation.
+const MOST_SIGNATURES: usize = 16;
+
+/// What a template is filled with.
+pub(crate) struct Filling<'a> {
+    pub method: &'a str,
+    pub url: Cow<'a, str>,
+    pub body: &'a [u8],
+    pub timestamp: Option<Cow<'a, str>>,
+    pub id: Option<Cow<'a, str>>,
+    pub json: Option<&'a Value>,
+}
+
+impl Filling<'_> {
+    pub(crate) fn fill(&self, template: &Template, secret: &str) -> Result<Vec<u8>, Rejection> {
+        let mut out = Vec::with_capacity(self.body.len() + 256);
+        for part in template.parts() {
+            match part {
+                Part::Literal(text) => out.extend_from_slice(text.as_bytes()),
+                Part::Method => out.extend_from_slice(self.method.as_bytes()),
+                Part::Url => out.extend_from_slice(self.url.as_bytes()),
+                Part::Body => out.extend_from_slice(self.body),
+                Part::Timestamp => out.extend_from_slice(self.timestamp.as_deref().unwrap_or_default().as_bytes()),
+                Part::Id => out.extend_from_slice(self.id.as_deref().unwrap_or_default().as_bytes()),
+                Part::Secret => out.extend_from_slice(secret.as_bytes()),
+                Part::Json(pointer) => out.extend_from_slice(json_text(self.json, pointer)?.as_bytes()),
+            }
+        }
+        Ok(out)
+    }
+}
+
+pub(crate) fn verify(signed: &Signed, request: &RawRequest<'_>, secrets: &[&str], now_ms: i64) -> Result<Evidence, Rejection> {
+    let json = if reads_json(signed) { Some(parse_json(request.body)?) } else { None };
+    let reader = Reader::new(signed, request, json.as_ref())?;
+    let candidates = reader.candidates()?;
+    let timestamp = signed.timestamp.as_ref().map(|t| reader.value(&t.at)).transpose()?;
+    let id = signed.id.as_ref().map(|at| reader.value(at)).transpose()?;
+    let filling = Filling {
+        method: request.method,
+        url: signed_url(signed, request.url),
+        body: request.body,
+        timestamp: timestamp.clone(),
+        id,
+        json: json.as_ref(),
+    };
+    let (version, secret) = matching(signed, &candidates, &filling, secrets)?;
+    let signed_at_ms = check_time(signed.timestamp.as_ref(), timestamp.as_deref(), signed.tolerance_s, now_ms)?;
+    Ok(Evidence { version, secret, signed_at_ms })
+}
+
+/// The URL as the sender spelled it before signing.
+pub(crate) fn signed_url<'a>(signed: &Signed, url: &'a str) -> Cow<'a, str> {
+    if signed.unescape.is_empty() { Cow::Borrowed(url) } else { Cow::Owned(encoding::unescape_only(url, &signed.unescape)) }
+}
+
+/// The label and the position of the secret that match, or the most telling reason why none does.
+fn matching(
+    signed: &Signed,
+    candidates: &[(Option<&str>, Cow<'_, str>)],
+    filling: &Filling<'_>,
+    secrets: &[&str],
+) -> Result<(Option<String>, usize), Rejection> {
+    let mut reason = Rejection::NoAcceptedVersion;
+    for proof in &signed.proofs {
+        let tags = decoded(proof, candidates, signed.signature.encoding, &mut reason);
+        if tags.is_empty() {
+            continue;
+        }
+        for (position, secret) in secrets.iter().enumerate() {
+            let Some(key) = Key::read(proof.algorithm, proof.key, secret) else {
+                if reason != Rejection::Mismatch {
+                    reason = Rejection::UnusableSecret;
+                }
+                continue;
+            };
+            let message = filling.fill(&signed.content, secret)?;
+            if tags.iter().any(|tag| key.proves(&message, tag)) {
+                return Ok((proof.label.clone(), position));
+            }
+            reason = Rejection::Mismatch;
+        }
+    }
+    Err(reason)
+}
+
+fn decoded(
+    proof: &Proof,
+    candidates: &[(Option<&str>, Cow<'_, str>)],
+    written: Encoding,
+    reason: &mut Rejection,
+) -> Vec<Vec<u8>> {
+    let mut tags = Vec::new();
+    for (_, text) in candidates.iter().filter(|(label, _)| *label == proof.label.as_deref()) {
+        let bytes = match written {
+            Encoding::Hex => encoding::hex_lower(text),
+            Encoding::Base64 => encoding::base64(text),
+        };
+        match bytes {
+            Some(bytes) if !bytes.is_empty() => tags.push(bytes),
+            _ if *reason == Rejection::NoAcceptedVersion => *reason = Rejection::MalformedSignature,
+            _ => {}
+        }
+    }
+    tags
+}
+
+/// Reads the declared places of one request.
+struct Reader<'a> {
+    signed: &'a Signed,
+    request: &'a RawRequest<'a>,
+    json: Option<&'a Value>,
+    /// Which of the alternative headers this request uses.
+    alternative: usize,
+    pairs: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(signed: &'a Signed, request: &'a RawRequest<'a>, json: Option<&'a Value>) -> Result<Reader<'a>, Rejection> {
+        let alternative = match &signed.signature.at {
+            Place::Header(names) => names.iter().position(|name| request.headers.contains(name)).unwrap_or_default(),
+            _ => 0,
+        };
+        let mut reader = Reader { signed, request, json, alternative, pairs: Vec::new() };
+        if let (Layout::Pairs, Place::Header(names)) = (&signed.signature.layout, &signed.signature.at) {
+            let value = reader.header(names)?;
+            reader.pairs = value.split(',').filter_map(|pair| pair.split_once('=')).collect();
+        }
+        Ok(reader)
+    }
+
+    /// The signatures of the request with their labels.
+    fn candidates(&self) -> Result<Vec<(Option<&'a str>, Cow<'a, str>)>, Rejection> {
+        let (value, name) = match &self.signed.signature.at {
+            Place::Header(names) => {
+                (Cow::Borrowed(self.header(names)?), names.get(self.alternative).cloned().unwrap_or_default())
+            }
+            at => (self.value(at)?, String::new()),
+        };
+        let doubled = || Rejection::DoubledHeader(name.clone());
+        let found: Vec<(Option<&'a str>, Cow<'a, str>)> = match &self.signed.signature.layout {
+            Layout::Plain | Layout::Prefixed(_) if value.contains(',') => return Err(doubled()),
+            Layout::Plain => vec![(None, value)],
+            Layout::Prefixed(prefix) => {
+                let text = value.strip_prefix(prefix.as_str()).ok_or(Rejection::MalformedSignature)?;
+                vec![(None, Cow::Owned(text.to_owned()))]
+            }
+            Layout::Pairs => self.pairs.iter().map(|(key, text)| (Some(*key), Cow::Borrowed(*text))).collect(),
+            Layout::List => {
+                let Cow::Borrowed(value) = value else { return Err(Rejection::MalformedSignature) };
+                let entries: Vec<_> = value.split(' ').filter_map(|entry| entry.split_once(',')).collect();
+                if entries.iter().any(|(_, text)| text.contains(',')) {
+                    return Err(doubled());
+                }
+                entries.into_iter().map(|(label, text)| (Some(label), Cow::Borrowed(text))).collect()
+            }
+        };
+        if found.len() > MOST_SIGNATURES { Err(Rejection::TooManySignatures) } else { Ok(found) }
+    }
+
+    fn value(&self, at: &Place) -> Result<Cow<'a, str>, Rejection> {
+        match at {
+            Place::Header(names) => self.header(names).map(Cow::Borrowed),
+            Place::Json(pointer) => json_text(self.json, pointer),
+            Place::Pair(key) => {
+                let mut values = self.pairs.iter().filter(|(k, _)| k == key).map(|(_, v)| *v);
+                match (values.next(), values.next()) {
+                    (Some(""), None) | (None, _) => Err(Rejection::MalformedTimestamp),
+                    (Some(value), None) => Ok(Cow::Borrowed(value)),
+                    (Some(_), Some(_)) => Err(Rejection::DoubledHeader(key.clone())),
+                }
+            }
+        }
+    }
+
+    fn header(&self, names: &[String]) -> Result<&'a str, Rejection> {
+        let at = if names.len() == 1 { 0 } else { self.alternative };
+        let name = names.get(at).map(String::as_str).unwrap_or_default();
+        single_header(self.request, name)
+    }
+}
+
+/// The value of a header that must come exactly once and not empty.
+pub(crate) fn single_header<'a>(request: &RawRequest<'a>, name: &str) -> Result<&'a str, Rejection> {
+    let mut values = request.headers.all(name);
+    match (values.next(), values.next()) {
+        (None, _) => Err(Rejection::MissingHeader(name.to_owned())),
+        (Some(_), Some(_)) => Err(Rejection::DoubledHeader(name.to_owned())),
+        (Some(value), None) if value.trim().is_empty() => Err(Rejection::EmptyHeader(name.to_owned())),
+        (Some(value), None) => Ok(value),
+    }
+}
+
+fn reads_json(signed: &Signed) -> bool {
+    let places = signed.timestamp.iter().map(|t| &t.at).chain(&signed.id).chain(std::iter::once(&signed.signature.at));
+    signed.content.reads_json() || places.into_iter().any(|place| matches!(place, Place::Json(_)))
+}
+
+pub(crate) fn parse_json(body: &[u8]) -> Result<Value, Rejection> {
+    serde_json::from_slice(body).map_err(|_| Rejection::BodyUnreadable("JSON"))
+}
+
+/// A text, or a whole number as it is written, at a pointer.
+pub(crate) fn json_text<'v>(json: Option<&'v Value>, pointer: &str) -> Result<Cow<'v, str>, Rejection> {
+    match json.and_then(|json| json.pointer(pointer)) {
+        Some(Value::String(text)) if !text.is_empty() => Ok(Cow::Borrowed(text)),
+        Some(Value::Number(number)) if !number.is_f64() => Ok(Cow::Owned(number.to_string())),
+        _ => Err(Rejection::MissingValue(pointer.to_owned())),
+    }
+}
+
+fn check_time(
+    declared: Option<&Timestamp>,
+    text: Option<&str>,
+    tolerance_s: Option<u32>,
+    now_ms: i64,
+) -> Result<Option<i64>, Rejection> {
+    let (Some(declared), Some(text)) = (declared, text) else { return Ok(None) };
+    let read = read_time(declared.unit, text);
+    let Some(tolerance_s) = tolerance_s else { return Ok(read) };
+    let at_ms = read.ok_or(Rejection::MalformedTimestamp)?;
+    let age_ms = now_ms.saturating_sub(at_ms);
+    let limit_ms = i64::from(tolerance_s) * 1000;
+    if age_ms > limit_ms {
+        Err(Rejection::Stale(age_ms / 1000))
+    } else if age_ms < -limit_ms {
+        Err(Rejection::Future(age_ms.saturating_neg() / 1000))
+    } else {
+        Ok(Some(at_ms))
+    }
+}
+
+fn read_time(unit: Unit, text: &str) -> Option<i64> {
+    let whole = || {
+        let digits = !text.is_empty() && text.len() <= 15 && text.bytes().all(|b| b.is_ascii_digit());
+        if digits { text.parse::<i64>().ok() } else { None }
+    };
+    match unit {
+        Unit::S => whole()?.checked_mul(1000),
+        Unit::Ms => whole(),
+        Unit::Iso8601 => text.parse::<jiff::Timestamp>().ok().map(|t| t.as_millisecond()),
+    }
+}

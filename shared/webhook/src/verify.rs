@@ -1,0 +1,52 @@
+//! The one way from a raw request to a verified one.
+
+use crate::rejection::Rejection;
+use crate::request::{Evidence, RawRequest, VerifiedRequest};
+use crate::scheme::{Scheme, Versions, When};
+use crate::{shared, signed, sns, url_form};
+
+/// Checks a request against the declared scheme and every active secret.
+///
+/// `secrets` holds every active secret as the provider shows it (rotation overlap: the current and the one before, or
+/// the one to come); public keys and, for SNS, PEM certificates take their place. `now_ms` is the receiver's clock in
+/// milliseconds since 1970. The answer to a [`Rejection`] is 401 without a hint.
+pub fn verify<'a>(
+    scheme: &Scheme,
+    request: RawRequest<'a>,
+    secrets: &[&str],
+    now_ms: i64,
+) -> Result<VerifiedRequest<'a>, Rejection> {
+    if secrets.is_empty() {
+        return Err(Rejection::NoSecret);
+    }
+    let evidence = match scheme {
+        Scheme::Versions(versions) => verify_version(versions, &request, secrets, now_ms)?,
+        Scheme::Signed(form) => signed::verify(form, &request, secrets, now_ms)?,
+        Scheme::UrlForm(form) => url_form::verify(form, &request, secrets)?,
+        Scheme::Shared(form) => shared::verify(form, &request, secrets)?,
+        Scheme::Basic(_) => shared::verify_basic(&request, secrets)?,
+        Scheme::Sns(form) => sns::verify(form, &request, secrets, now_ms)?,
+    };
+    Ok(VerifiedRequest::new(request, evidence))
+}
+
+/// The strongest version that the request claims is the only one looked at, so that nobody can fall back to a weaker one.
+fn verify_version(versions: &Versions, request: &RawRequest<'_>, secrets: &[&str], now_ms: i64) -> Result<Evidence, Rejection> {
+    let claimed = versions.versions.iter().find(|version| claims(&version.when, request));
+    let Some(version) = claimed else {
+        let missing = versions.versions.iter().find(|v| versions.accept.contains(&v.name)).map(|v| v.when.header.clone());
+        return Err(missing.map_or(Rejection::NoAcceptedVersion, Rejection::MissingHeader));
+    };
+    if !versions.accept.contains(&version.name) {
+        return Err(Rejection::VersionNotAccepted(version.name.clone()));
+    }
+    let evidence = signed::verify(&version.signed, request, secrets, now_ms)?;
+    Ok(Evidence { version: Some(version.name.clone()), ..evidence })
+}
+
+fn claims(when: &When, request: &RawRequest<'_>) -> bool {
+    match &when.equals {
+        None => request.headers.contains(&when.header),
+        Some(value) => request.headers.all(&when.header).any(|given| given == value),
+    }
+}
