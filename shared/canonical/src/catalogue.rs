@@ -218,7 +218,9 @@ catalogue! {
         currency: Currency, plain, "The currency in which the person is billed.";
         delinquent: Bool, plain, "True when the latest invoice was not paid in time.";
         email: Email, personal, "Primary e-mail address; an identity key.";
+        email_consent: Enum(CONSENT_STATUS), plain, "Whether the person may be written to, from the loosest level to the strictest.";
         emails: Set, personal, "Further e-mail addresses.";
+        explicit: Bool, plain, "True when the latest word about consent was the person's own act.";
         first_name: Name, personal, "Given name, where the source splits names.";
         full_name: Name, personal, "The whole name, as the source writes it.";
         job_title: Text, plain, "Job title.";
