@@ -47,23 +47,22 @@ fn act(sandbox: &mut dyn Sandbox, name: &str, body: &Value, now_ms: i64) -> Resu
     };
     let until = || body.get("until_ms").and_then(Value::as_i64);
     let properties = || body.get("properties").and_then(Value::as_object).cloned().unwrap_or_else(Map::new);
-    let done = |()| json!({});
     match name {
-        "seed" => sandbox.seed(&text("object")?, &properties(), now_ms).map(|id| json!({ "id": id })),
-        "create" => sandbox.create(&text("object")?, &properties(), now_ms).map(|id| json!({ "id": id })),
-        "edit" => sandbox.edit(&text("object")?, &text("id")?, &properties(), now_ms).map(done),
-        "delete" => sandbox.delete(&text("object")?, &text("id")?, now_ms).map(done),
-        "merge" => sandbox.merge(&text("object")?, &text("id")?, &text("other")?, now_ms).map(done),
-        "restore" => sandbox.restore(body).map(done),
-        "lock" => Ok(done(sandbox.lock(&text("object")?, &text("id")?, until().unwrap_or(i64::MAX)))),
+        "seed" => return sandbox.seed(&text("object")?, &properties(), now_ms).map(|id| json!({ "id": id })),
+        "create" => return sandbox.create(&text("object")?, &properties(), now_ms).map(|id| json!({ "id": id })),
+        "edit" => sandbox.edit(&text("object")?, &text("id")?, &properties(), now_ms)?,
+        "delete" => sandbox.delete(&text("object")?, &text("id")?, now_ms)?,
+        "merge" => sandbox.merge(&text("object")?, &text("id")?, &text("other")?, now_ms)?,
+        "restore" => sandbox.restore(body)?,
+        "lock" => sandbox.lock(&text("object")?, &text("id")?, until().unwrap_or(i64::MAX)),
         "fault" => {
-            let fault: Fault = serde_json::from_value(body.clone()).map_err(|e| Refused(format!("not a fault: {e}")))?;
-            Ok(done(sandbox.fault(fault)))
+            sandbox.fault(serde_json::from_value::<Fault>(body.clone()).map_err(|e| Refused(format!("not a fault: {e}")))?)
         }
-        "clear-faults" => Ok(done(sandbox.clear_faults())),
-        "reset" => Ok(done(sandbox.reset())),
-        "allow-token" => Ok(done(sandbox.allow_token(&text("token")?, until()))),
-        "revoke-token" => Ok(done(sandbox.revoke_token(&text("token")?))),
-        _ => Err(Refused("no such act".to_owned())),
+        "clear-faults" => sandbox.clear_faults(),
+        "reset" => sandbox.reset(),
+        "allow-token" => sandbox.allow_token(&text("token")?, until()),
+        "revoke-token" => sandbox.revoke_token(&text("token")?),
+        _ => return Err(Refused("no such act".to_owned())),
     }
+    Ok(json!({}))
 }

@@ -194,7 +194,8 @@ impl Engine {
         let same = |v: &Value| match v {
             Value::String(text) => text.to_lowercase() == value.trim().to_lowercase(),
             Value::Null => false,
-            other => other.to_string() == value,
+            Value::Number(number) => number.to_string() == value,
+            _ => false,
         };
         self.records(object).filter(|r| r.live() && same(r.get(property))).collect()
     }

@@ -183,7 +183,7 @@ fn hubspot_limits_lock_and_tokens_stop_the_call() {
     assert!(kind(&mut hubspot, &t, T0 + 2_000).is_ok());
     assert_eq!(kind(&mut hubspot, &t, T0 + 3_000), Err(FailureKind::Throttled { after_ms: 10_000 }));
     let answer = send(&mut hubspot, &api.upsert(&t, &rows), T0 + 10_000);
-    assert_eq!(api.usage(&answer).map(|u| (u.remaining, u.max)), Some((1, 3)), "the window rolls");
+    assert_eq!(api.usage(&answer).map(|u| (u.remaining, u.max)), Some((0, 3)), "the window rolls");
     t.token = "other".into();
     assert_eq!(kind(&mut hubspot, &t, T0 + 60_000), Err(FailureKind::Auth));
     hubspot.allow_token("other", Some(T0 + 70_000));
