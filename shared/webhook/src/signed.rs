@@ -70,7 +70,7 @@ pub(crate) fn signed_url<'a>(signed: &Signed, url: &'a str) -> Cow<'a, str> {
 /// The label and the position of the secret that match, or the most telling reason why none does.
 fn matching(
     signed: &Signed,
-    candidates: &[(Option<&str>, Cow<'_, str>)],
+    candidates: &[Candidate<'_>],
     filling: &Filling<'_>,
     secrets: &[&str],
 ) -> Result<(Option<String>, usize), Rejection> {
@@ -97,17 +97,12 @@ fn matching(
     Err(reason)
 }
 
-fn decoded(
-    proof: &Proof,
-    candidates: &[(Option<&str>, Cow<'_, str>)],
-    written: Encoding,
-    reason: &mut Rejection,
-) -> Vec<Vec<u8>> {
+fn decoded(proof: &Proof, candidates: &[Candidate<'_>], written: Encoding, reason: &mut Rejection) -> Vec<Vec<u8>> {
     let mut tags = Vec::new();
-    for (_, text) in candidates.iter().filter(|(label, _)| *label == proof.label.as_deref()) {
+    for candidate in candidates.iter().filter(|candidate| candidate.label == proof.label.as_deref()) {
         let bytes = match written {
-            Encoding::Hex => encoding::hex_lower(text),
-            Encoding::Base64 => encoding::base64(text),
+            Encoding::Hex => encoding::hex_lower(&candidate.text),
+            Encoding::Base64 => encoding::base64(&candidate.text),
         };
         match bytes {
             Some(bytes) if !bytes.is_empty() => tags.push(bytes),
@@ -116,6 +111,12 @@ fn decoded(
         }
     }
     tags
+}
+
+/// One signature of a request, still in its text form.
+struct Candidate<'a> {
+    label: Option<&'a str>,
+    text: Cow<'a, str>,
 }
 
 /// Reads the declared places of one request.
@@ -137,38 +138,44 @@ impl<'a> Reader<'a> {
         let mut reader = Reader { signed, request, json, alternative, pairs: Vec::new() };
         if let (Layout::Pairs, Place::Header(names)) = (&signed.signature.layout, &signed.signature.at) {
             let value = reader.header(names)?;
-            reader.pairs = value.split(',').filter_map(|pair| pair.split_once('=')).collect();
+            // A proxy may join doubled headers with a comma and a space: the trimmed key shows the double.
+            reader.pairs =
+                value.split(',').filter_map(|pair| pair.split_once('=')).map(|(key, text)| (key.trim(), text)).collect();
         }
         Ok(reader)
     }
 
     /// The signatures of the request with their labels.
-    fn candidates(&self) -> Result<Vec<(Option<&'a str>, Cow<'a, str>)>, Rejection> {
-        let (value, name) = match &self.signed.signature.at {
-            Place::Header(names) => {
-                (Cow::Borrowed(self.header(names)?), names.get(self.alternative).cloned().unwrap_or_default())
-            }
-            at => (self.value(at)?, String::new()),
-        };
-        let doubled = || Rejection::DoubledHeader(name.clone());
-        let found: Vec<(Option<&'a str>, Cow<'a, str>)> = match &self.signed.signature.layout {
-            Layout::Plain | Layout::Prefixed(_) if value.contains(',') => return Err(doubled()),
-            Layout::Plain => vec![(None, value)],
+    fn candidates(&self) -> Result<Vec<Candidate<'a>>, Rejection> {
+        let signature = &self.signed.signature;
+        let value = self.value(&signature.at)?;
+        let found: Vec<Candidate<'a>> = match &signature.layout {
+            Layout::Plain | Layout::Prefixed(_) if value.contains(',') => return Err(self.doubled()),
+            Layout::Plain => vec![Candidate { label: None, text: value }],
             Layout::Prefixed(prefix) => {
                 let text = value.strip_prefix(prefix.as_str()).ok_or(Rejection::MalformedSignature)?;
-                vec![(None, Cow::Owned(text.to_owned()))]
+                vec![Candidate { label: None, text: Cow::Owned(text.to_owned()) }]
             }
-            Layout::Pairs => self.pairs.iter().map(|(key, text)| (Some(*key), Cow::Borrowed(*text))).collect(),
+            Layout::Pairs => {
+                self.pairs.iter().map(|(key, text)| Candidate { label: Some(key), text: Cow::Borrowed(text) }).collect()
+            }
             Layout::List => {
                 let Cow::Borrowed(value) = value else { return Err(Rejection::MalformedSignature) };
                 let entries: Vec<_> = value.split(' ').filter_map(|entry| entry.split_once(',')).collect();
                 if entries.iter().any(|(_, text)| text.contains(',')) {
-                    return Err(doubled());
+                    return Err(self.doubled());
                 }
-                entries.into_iter().map(|(label, text)| (Some(label), Cow::Borrowed(text))).collect()
+                entries.into_iter().map(|(label, text)| Candidate { label: Some(label), text: Cow::Borrowed(text) }).collect()
             }
         };
         if found.len() > MOST_SIGNATURES { Err(Rejection::TooManySignatures) } else { Ok(found) }
+    }
+
+    fn doubled(&self) -> Rejection {
+        match &self.signed.signature.at {
+            Place::Header(names) => Rejection::DoubledHeader(names.get(self.alternative).cloned().unwrap_or_default()),
+            Place::Json(_) | Place::Pair(_) => Rejection::MalformedSignature,
+        }
     }
 
     fn value(&self, at: &Place) -> Result<Cow<'a, str>, Rejection> {
@@ -180,7 +187,7 @@ impl<'a> Reader<'a> {
                 match (values.next(), values.next()) {
                     (Some(""), None) | (None, _) => Err(Rejection::MalformedTimestamp),
                     (Some(value), None) => Ok(Cow::Borrowed(value)),
-                    (Some(_), Some(_)) => Err(Rejection::DoubledHeader(key.clone())),
+                    (Some(_), Some(_)) => Err(self.doubled()),
                 }
             }
         }

@@ -1,0 +1,153 @@
+//! Declarations, handshakes, and what senders sign.
+
+use webhook::{Draft, Headers, Rejection, Reply, Scheme, SignError, Webhook, certificate_url, greet, handshake, sign, verify};
+
+use crate::support::{NOW_MS, WEBHOOKS, request, webhook};
+
+const URL: &str = "https://hub.example/hooks/x?a=%3A%20b";
+const TEXT: &str = "a secret of some length";
+const WHSEC: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+
+#[test]
+fn every_declaration_is_sound_and_survives_json() {
+    for (name, webhook) in WEBHOOKS.iter() {
+        assert_eq!(webhook.check(), Ok(()), "{name}");
+        let json = serde_json::to_string(webhook).expect("JSON");
+        assert_eq!(&serde_json::from_str::<Webhook>(&json).expect("the same"), webhook, "{name}");
+    }
+}
+
+#[test]
+fn unsound_declarations_are_refused() {
+    let text = include_str!("schemes.toml");
+    let broken = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        let all = toml::from_str::<std::collections::BTreeMap<String, Webhook>>(&text.replace(from, to));
+        all.map_or(true, |all| all.values().any(|webhook| webhook.check().is_err()))
+    };
+    for (from, to) in [
+        (r#"header = ["x-timestamp"]"#, r#"header = ["X-Timestamp"]"#),
+        ("{timestamp}.{body}", "{body}"),
+        ("{timestamp}.{body}", "{timestamp}.{bodies}"),
+        ("{secret}{body}", "{body}"),
+        (r#"label = "v1", "#, ""),
+        (r#""webhook-id", "other-id""#, r#""webhook-id""#),
+        (r#"accept = ["v3"]"#, r#"accept = ["v4"]"#),
+        (r#"certificate_names = ["sns.amazonaws.com"]"#, "certificate_names = []"),
+        ("tolerance_s = 300", "tolerance = 300"),
+        (r#"proofs = [{ algorithm = "hmac-sha1" }]"#, "proofs = []"),
+        (r#"kind = "probe", "#, r#"kind = "prob", "#),
+    ] {
+        assert!(broken(from, to), "{from} -> {to}");
+    }
+}
+
+#[test]
+fn what_is_signed_verifies_and_nothing_else_does() {
+    for (name, webhook) in WEBHOOKS.iter() {
+        let secret = match name.as_str() {
+            "list" => WHSEC,
+            "basic" => "ann:secret",
+            _ => TEXT,
+        };
+        let draft = Draft { method: "POST", url: URL, body: b"a=1&b=2", at_ms: NOW_MS, id: "msg_1" };
+        let signed = match sign(&webhook.scheme, &draft, secret) {
+            Ok(signed) => signed,
+            Err(error) => {
+                let from_inside = ["ecdsa", "in-body", "sns", "token-body", "token-each", "token-xml"];
+                assert!(from_inside.contains(&name.as_str()), "{name}: {error}");
+                continue;
+            }
+        };
+        let headers: Headers = signed.into_iter().collect();
+        let good = verify(&webhook.scheme, request("POST", URL, &headers, draft.body), &["other:secret", secret], NOW_MS);
+        assert_eq!(good.map(|verified| verified.evidence().secret), Ok(1), "{name}");
+        let forged = verify(&webhook.scheme, request("POST", URL, &headers, draft.body), &["other:secret"], NOW_MS);
+        assert!(forged.is_err(), "{name}");
+        let covers_body = !matches!(webhook.scheme, Scheme::Basic(_) | Scheme::Shared(_));
+        for at in 0..draft.body.len() {
+            let mut body = draft.body.to_vec();
+            body[at] ^= 1;
+            let tampered = verify(&webhook.scheme, request("POST", URL, &headers, &body), &[secret], NOW_MS);
+            assert_eq!(tampered.is_err(), covers_body, "{name}, byte {at}");
+        }
+    }
+}
+
+#[test]
+fn an_asymmetric_sender_needs_its_private_key() {
+    let scheme = &webhook("list").scheme;
+    let draft = Draft { method: "POST", url: URL, body: b"{}", at_ms: NOW_MS, id: "msg_1" };
+    // RFC 8032, section 7.1, test 1.
+    let private = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2DXWpgBgrEKt9VL/tPJZAc6DuFy89qmIyWvAhpo9wdRGg==";
+    let public = "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+    let headers: Headers = sign(scheme, &draft, private).expect("signed").into_iter().collect();
+    let verified = verify(scheme, request("POST", URL, &headers, b"{}"), &[WHSEC, public], NOW_MS).expect("verified");
+    assert_eq!((verified.evidence().version.as_deref(), verified.evidence().secret), (Some("v1a"), 1));
+    assert_eq!(sign(scheme, &draft, public), Err(SignError::UnusableSecret));
+}
+
+#[test]
+fn evidence_names_version_and_sender_time() {
+    let webhook = webhook("versions");
+    let draft = Draft { method: "POST", url: URL, body: b"[]", at_ms: NOW_MS - 7, id: "" };
+    let weak = webhook.scheme.clone().with_versions(vec!["v1".into()]);
+    let headers: Headers = sign(&weak, &draft, TEXT).expect("signed").into_iter().collect();
+    let refused = verify(&webhook.scheme, request("POST", URL, &headers, b"[]"), &[TEXT], NOW_MS);
+    assert_eq!(refused.map(|_| ()), Err(Rejection::VersionNotAccepted("v1".into())));
+    let verified = verify(&weak, request("POST", URL, &headers, b"[]"), &[TEXT], NOW_MS).expect("accepted where configured");
+    assert_eq!(verified.evidence().version.as_deref(), Some("v1"));
+
+    let headers: Headers = sign(&webhook.scheme, &draft, TEXT).expect("signed").into_iter().collect();
+    let verified = verify(&webhook.scheme, request("POST", URL, &headers, b"[]"), &[TEXT], NOW_MS).expect("verified");
+    assert_eq!(verified.evidence().signed_at_ms, Some(NOW_MS - 7));
+    assert_eq!(verified.evidence().version.as_deref(), Some("v3"));
+}
+
+#[test]
+fn only_unsigned_handshakes_are_answered_before_verification() {
+    let headers = Headers::new();
+    let challenge = br#"{"type":"url_check","challenge":"x"}"#;
+    assert_eq!(greet(webhook("prefixed"), &request("POST", URL, &headers, challenge)), None);
+    assert_eq!(greet(webhook("plain"), &request("POST", URL, &headers, br#"{"events":[]}"#)), None);
+    assert_eq!(greet(webhook("sha1-hex"), &request("POST", URL, &headers, b"")), None);
+    assert_eq!(greet(webhook("sha1-hex"), &request("GET", URL, &headers, b"")).map(|a| a.status), Some(200));
+
+    let echo =
+        |query: &str| greet(webhook("token-each"), &request("POST", &format!("https://h.example/x?{query}"), &headers, b""));
+    assert_eq!(echo("validationToken=%61").map(|a| a.body), Some(b"a".to_vec()));
+    for silent in ["validationToken=", "validationToken=%FF", "token=x", &format!("validationToken={}", "x".repeat(5000))] {
+        assert_eq!(echo(silent), None, "{}", silent.len());
+    }
+}
+
+#[test]
+fn a_subscription_of_a_configured_topic_waits_for_its_confirmation() {
+    let line = include_str!("known.jsonl").lines().find(|l| l.contains("\"sns-subscription\"")).expect("the vector");
+    let vector: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    let body = vector["body"].as_str().expect("a body").as_bytes();
+    let pem = vector["certificate_pem"].as_str().expect("a certificate");
+    let topic = "arn:aws:sns:eu-west-1:123456789012:mail";
+    let webhook = webhook("sns");
+    let headers = Headers::new();
+    let anyone = verify(&webhook.scheme, request("POST", URL, &headers, body), &[pem], NOW_MS);
+    assert_eq!(anyone.map(|_| ()), Err(Rejection::TopicNotConfigured));
+
+    let scheme = webhook.scheme.clone().with_topics(vec![topic.into()]);
+    let verified = verify(&scheme, request("POST", URL, &headers, body), &[pem], NOW_MS).expect("verified");
+    let Some(Reply::Confirm(confirmation)) = handshake(webhook, &verified) else { panic!("a confirmation") };
+    assert_eq!((confirmation.topic.as_str(), confirmation.token.as_str()), (topic, "tok"));
+    assert!(confirmation.url.starts_with("https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription"));
+    assert_eq!(certificate_url(body), Ok("https://sns.eu-west-1.amazonaws.com/Simple-1.pem".into()));
+}
+
+#[test]
+fn nothing_secret_is_printed() {
+    let headers: Headers = [("x-token", TEXT)].into_iter().collect();
+    let raw = request("POST", "https://hub.example/?code=s3cret", &headers, b"jane@example.com");
+    let verified = verify(&webhook("token-header").scheme, raw, &[TEXT], NOW_MS).expect("verified");
+    let printed = format!("{raw:?} {verified:?}");
+    for secret in [TEXT, "s3cret", "jane"] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+}
