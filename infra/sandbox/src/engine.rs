@@ -120,6 +120,10 @@ pub(crate) struct State {
     /// The day (since the epoch) and its calls.
     pub(crate) daily: (i64, u64),
     pub(crate) cursors: BTreeMap<String, Cursor>,
+    /// By `object/property` of unique properties: the values ever held, in lower case, and who held them. Entries may be out of
+    /// date, so whoever finds one looks at the record.
+    #[serde(skip)]
+    held: BTreeMap<String, BTreeSet<(String, String)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -189,15 +193,35 @@ impl Engine {
         record.live().then_some(record)
     }
 
+    fn is_unique(&self, object: &str, property: &str) -> bool {
+        self.schema.get(object).and_then(|s| s.properties.get(property)).is_some_and(|p| p.unique)
+    }
+
+    /// Remembers who holds which unique value.
+    fn remember(&mut self, object: &str, id: &str, values: &[(String, Value)]) {
+        for (name, value) in values {
+            if let (true, Some(text)) = (self.is_unique(object, name), value.as_str()) {
+                let held = self.state.held.entry(format!("{object}/{name}")).or_default();
+                held.insert((text.to_lowercase(), id.to_owned()));
+            }
+        }
+    }
+
     /// Live records whose property has this value; texts are compared as the property stores them, without regard to case.
     pub(crate) fn find(&self, object: &str, property: &str, value: &str) -> Vec<&Record> {
+        let wanted = value.trim().to_lowercase();
         let same = |v: &Value| match v {
-            Value::String(text) => text.to_lowercase() == value.trim().to_lowercase(),
-            Value::Null => false,
+            Value::String(text) => text.to_lowercase() == wanted,
             Value::Number(number) => number.to_string() == value,
             _ => false,
         };
-        self.records(object).filter(|r| r.live() && same(r.get(property))).collect()
+        let fits = |r: &&Record| r.live() && same(r.get(property));
+        if !self.is_unique(object, property) {
+            return self.records(object).filter(fits).collect();
+        }
+        let held = self.state.held.get(&format!("{object}/{property}")).into_iter();
+        let holders = held.flat_map(|held| held.range((wanted.clone(), String::new())..).take_while(|(text, _)| *text == wanted));
+        holders.filter_map(|(_, id)| self.record(object, id)).filter(fits).collect()
     }
 
     pub(crate) fn locked(&self, object: &str, id: &str, now_ms: i64) -> bool {
@@ -290,6 +314,7 @@ impl Engine {
         if !changed.is_empty() {
             record.updated_ms = now_ms;
         }
+        self.remember(object, &id, &changed);
         self.count(if created {
             "rows.created"
         } else if changed.is_empty() {
@@ -348,6 +373,7 @@ impl Engine {
             winner.updated_ms = now_ms;
             changed = moved.into_iter().filter(|(name, value)| winner.set(name, value.clone(), Origin::Person, now_ms)).collect();
         }
+        self.remember(object, &winner_id, &changed);
         Ok(Written { id: winner_id, created: false, changed })
     }
 
@@ -521,6 +547,12 @@ impl Engine {
     /// Webhooks that were in flight are sent again: nobody knows how they ended.
     pub(crate) fn restore(&mut self, saved: &Value) -> Result<(), Refused> {
         self.state = State::deserialize(saved).map_err(|e| Refused(format!("not a saved state: {e}")))?;
+        let values = |r: &Record| r.fields.keys().map(|name| (name.clone(), r.get(name).clone())).collect::<Vec<_>>();
+        let records = self.state.objects.iter().flat_map(|(object, records)| records.values().map(move |r| (object.clone(), r)));
+        let all: Vec<_> = records.map(|(object, r)| (object, r.id.clone(), values(r))).collect();
+        for (object, id, values) in all {
+            self.remember(&object, &id, &values);
+        }
         let open = std::mem::take(&mut self.state.in_flight);
         self.state.outbox.extend(open.into_values().flatten());
         Ok(())

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::time;
 
 /// The properties of an object type.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ObjectSchema {
     /// By native name.
     pub properties: BTreeMap<String, Property>,
@@ -151,7 +151,9 @@ impl Property {
             Value::String(text) if text.is_empty() => return Ok(Value::Null),
             Value::String(text) => text.clone(),
             Value::Number(_) | Value::Bool(_) if style == Style::Texts => value.to_string(),
-            Value::Number(_) if self.kind == Kind::Number => return Ok(value.clone()),
+            Value::Number(number) if self.kind == Kind::Number => {
+                return Ok(canonical_number(number.as_f64().unwrap_or_default()));
+            }
             Value::Bool(_) if self.kind == Kind::Bool => return Ok(value.clone()),
             _ => return Err(not_a("value of its type")),
         };
@@ -165,8 +167,7 @@ impl Property {
             Kind::Email => Err(not_a("e-mail address")),
             Kind::Number => {
                 let number: f64 = text.parse().map_err(|_| not_a("number"))?;
-                let typed = || serde_json::Number::from_f64(number).map_or(Value::Null, Value::Number);
-                Ok(if style == Style::Texts { Value::String(text) } else { typed() })
+                Ok(if style == Style::Texts { Value::String(text) } else { canonical_number(number) })
             }
             Kind::Bool => match (text.as_str(), style) {
                 ("true" | "false", Style::Texts) => Ok(Value::String(text)),
@@ -207,6 +208,16 @@ impl Normalise {
             Normalise::Phone => phone(text),
         }
     }
+}
+
+/// Whole numbers without a fraction, so that `10` and `10.0` are no change.
+fn canonical_number(number: f64) -> Value {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() < EXACT {
+        #[allow(clippy::cast_possible_truncation, reason = "whole and small enough")]
+        return Value::from(number as i64);
+    }
+    Value::from(number)
 }
 
 fn phone(text: &str) -> String {

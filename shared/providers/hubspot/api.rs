@@ -226,7 +226,7 @@ fn read_body(t: &Target, ids: &[String], properties: &[String], id_property: Opt
 }
 
 fn search_body(t: &Target, filters: &[Value], sorts: &[Value], properties: &[String]) -> Value {
-    json!({"filterGroups": [{ "filters": filters }], "sorts": sorts, "properties": wanted(t, properties), "limit": PAGE})
+    json!({"filterGroups": [{ "filters": filters }], "sorts": sorts, "properties": wanted(t, properties), "limit": PAGE, "after": "0"})
 }
 
 fn list<'a>(body: &'a Value, name: &str) -> &'a [Value] {

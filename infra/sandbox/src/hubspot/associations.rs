@@ -87,7 +87,7 @@ impl HubSpot {
 
     fn associated(&self, a: &str, a_id: &str, b: &str) -> Vec<Value> {
         let links = self.engine.state.links.iter().filter(|(x, x_id, y, _)| x == a && x_id == a_id && y == b);
-        let kind = json!([{"category": "HUBSPOT_DEFINED", "typeId": type_id(a, b), "label": null}]);
+        let kind = json!([{"category": "HUBSPOT_DEFINED", "typeId": type_id(a, b)}]);
         links.map(|(_, _, _, id)| json!({"toObjectId": id, "associationTypes": kind})).collect()
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::engine::{Engine, Origin, State, TokenState};
 use crate::fault::Effects;
 use crate::schema::{Refusal, Style};
-use crate::{ObjectSchema, Refused, Request, Response, Sandbox};
+use crate::{ObjectSchema, Property, Refused, Request, Response, Sandbox};
 
 /// How a stand-in for HubSpot behaves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,6 +76,13 @@ impl Options {
     /// The default options with another name for the unique property that holds the hub's id.
     pub fn with_hub_id(property: &str) -> Options {
         Options { objects: catalogue::objects(property), ..Options::default() }
+    }
+
+    /// Adds a property, or replaces it.
+    #[must_use]
+    pub fn define(mut self, object: &str, name: &str, property: Property) -> Options {
+        self.objects.entry(object.to_owned()).or_default().properties.insert(name.to_owned(), property);
+        self
     }
 }
 

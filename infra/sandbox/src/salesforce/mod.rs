@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::engine::{Engine, Origin, State, TokenState};
 use crate::fault::Effects;
 use crate::schema::{Refusal, Style};
-use crate::{ObjectSchema, Overflow, Refused, Request, Response, Sandbox};
+use crate::{ObjectSchema, Overflow, Property, Refused, Request, Response, Sandbox};
 
 /// How a stand-in for Salesforce behaves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +50,13 @@ impl Options {
     /// The default options with another name for the external id field that holds the hub's id.
     pub fn with_hub_id(field: &str) -> Options {
         Options { objects: catalogue::objects(field), ..Options::default() }
+    }
+
+    /// Adds a field, or replaces it.
+    #[must_use]
+    pub fn define(mut self, object: &str, name: &str, property: Property) -> Options {
+        self.objects.entry(object.to_owned()).or_default().properties.insert(name.to_owned(), property);
+        self
     }
 
     /// Text that is too long is cut instead of refused.
@@ -115,11 +122,11 @@ impl Salesforce {
 
     fn gate(&mut self, request: &Request, effects: &Effects, now_ms: i64) -> Result<(), Response> {
         if self.engine.token_state(request.bearer(), now_ms) != TokenState::Valid {
-            return Err(errors(401, "INVALID_SESSION_ID", "Session expired or invalid", &[]));
+            return Err(errors(401, "INVALID_SESSION_ID", "Session expired or invalid", None));
         }
         let used = self.engine.count_day(now_ms);
         if effects.throttle || used > self.options.per_day {
-            return Err(errors(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", &[]));
+            return Err(errors(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", None));
         }
         Ok(())
     }
@@ -157,12 +164,17 @@ fn kind_of(request: &Request, rest: &[&str]) -> String {
     }
 }
 
-fn errors(status: u16, code: &str, message: &str, fields: &[String]) -> Response {
-    Response::json(status, &json!([{"errorCode": code, "message": message, "fields": fields}]))
+/// Errors about a record name fields (or none of them), others do not speak of fields.
+fn errors(status: u16, code: &str, message: &str, fields: Option<&[String]>) -> Response {
+    let mut error = json!({"errorCode": code, "message": message});
+    if let Some(fields) = fields {
+        error["fields"] = json!(fields);
+    }
+    Response::json(status, &json!([error]))
 }
 
 fn not_found() -> Response {
-    errors(404, "NOT_FOUND", "The requested resource does not exist", &[])
+    errors(404, "NOT_FOUND", "The requested resource does not exist", None)
 }
 
 /// Code, message and fields of an error.
@@ -212,7 +224,7 @@ impl Sandbox for Salesforce {
         let response = match effects.status {
             _ if effects.lose_request => Response::empty(0),
             Some((status, retry_after_s)) => {
-                let refusal = errors(status, "SERVER_UNAVAILABLE", "The server is unavailable.", &[]);
+                let refusal = errors(status, "SERVER_UNAVAILABLE", "The server is unavailable.", None);
                 retry_after_s.iter().fold(refusal, |r, s| r.with("retry-after", s))
             }
             None => {

@@ -14,11 +14,11 @@ const OPEN: usize = 10;
 
 impl Salesforce {
     pub(super) fn query_call(&mut self, request: &Request, version: &str, deleted_too: bool) -> Response {
-        let Some(text) = request.param("q") else { return errors(400, "MALFORMED_QUERY", "q is missing", &[]) };
+        let Some(text) = request.param("q") else { return errors(400, "MALFORMED_QUERY", "q is missing", None) };
         let result = parse(text).map_err(|message| ("MALFORMED_QUERY", message)).and_then(|soql| self.checked(soql));
         let soql = match result {
             Ok(soql) => soql,
-            Err((code, message)) => return errors(400, code, &message, &[]),
+            Err((code, message)) => return errors(400, code, &message, None),
         };
         let passes = |r: &&Record| (deleted_too || r.live()) && soql.conditions.iter().all(|c| self.passes(&soql.object, r, c));
         let mut hits: Vec<&Record> = self.engine.records(&soql.object).filter(passes).collect();
@@ -39,7 +39,7 @@ impl Salesforce {
         let cursor = place.and_then(|(name, _)| self.engine.state.cursors.get(name).cloned());
         match (cursor, place) {
             (Some(cursor), Some((name, from))) if from < cursor.ids.len() => self.page(version, cursor, from, Some(name)),
-            _ => errors(400, "INVALID_QUERY_LOCATOR", "invalid query locator", &[]),
+            _ => errors(400, "INVALID_QUERY_LOCATOR", "invalid query locator", None),
         }
     }
 

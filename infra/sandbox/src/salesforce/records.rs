@@ -59,14 +59,16 @@ impl Salesforce {
         path: &[&str],
         now_ms: i64,
     ) -> Response {
-        let Some(body) = request.json() else { return errors(400, "JSON_PARSER_ERROR", "The HTTP entity body is required", &[]) };
+        let Some(body) = request.json() else {
+            return errors(400, "JSON_PARSER_ERROR", "The HTTP entity body is required", None);
+        };
         let records = body.get("records").and_then(Value::as_array).cloned().unwrap_or_default();
         if records.is_empty() {
-            return errors(400, "REQUIRED_FIELD_MISSING", "At least 1 record is required", &[]);
+            return errors(400, "REQUIRED_FIELD_MISSING", "At least 1 record is required", None);
         }
         if records.len() > COLLECTION {
             let message = "record limit reached. cannot submit more than 200 records into this call";
-            return errors(400, "EXCEEDED_ID_LIMIT", message, &[]);
+            return errors(400, "EXCEEDED_ID_LIMIT", message, None);
         }
         let external = match (method, path) {
             ("PATCH", [object, name]) => match self.object(object).and_then(|o| Some((self.field_name(&o, name)?, o))) {
@@ -233,16 +235,16 @@ impl Salesforce {
                 if self.engine.archive(object, &id, now_ms) {
                     return Response::empty(204);
                 }
-                errors(404, "ENTITY_IS_DELETED", "entity is deleted", &[])
+                errors(404, "ENTITY_IS_DELETED", "entity is deleted", Some(&[]))
             }
-            _ => errors(405, "METHOD_NOT_ALLOWED", "HTTP Method not allowed.", &[]),
+            _ => errors(405, "METHOD_NOT_ALLOWED", "HTTP Method not allowed.", None),
         }
     }
 
     fn read_one(&self, request: &Request, version: &str, object: &str, id: &str) -> Response {
         let Some(record) = self.engine.record(object, id) else { return not_found() };
         if !record.live() {
-            return errors(404, "ENTITY_IS_DELETED", "entity is deleted", &[]);
+            return errors(404, "ENTITY_IS_DELETED", "entity is deleted", Some(&[]));
         }
         let asked = request.params("fields");
         let all = || self.engine.schema.get(object).into_iter().flat_map(|s| s.properties.keys().cloned()).collect::<Vec<_>>();
@@ -250,7 +252,7 @@ impl Salesforce {
         let mut body = json!({ "attributes": attributes(object, version, id) });
         for name in names {
             let Some(known) = self.field_name(object, &name) else {
-                return errors(400, "INVALID_FIELD", &format!("No such column '{name}' on entity '{object}'"), &[]);
+                return errors(400, "INVALID_FIELD", &format!("No such column '{name}' on entity '{object}'"), None);
             };
             body[known.as_str()] = field(record, &known);
         }
@@ -261,11 +263,11 @@ impl Salesforce {
         // Seconds do not count.
         let moment = |name: &str| request.param(name).and_then(time::parse_instant).map(|ms| ms.div_euclid(60_000) * 60_000);
         let (Some(start), Some(end)) = (moment("start"), moment("end")) else {
-            return errors(400, "INVALID_REPLICATION_DATE", "start and end are required", &[]);
+            return errors(400, "INVALID_REPLICATION_DATE", "start and end are required", None);
         };
         let days = if deleted { 15 } else { 30 };
         if start >= end || start < now_ms - days * 86_400_000 {
-            return errors(400, "INVALID_REPLICATION_DATE", "start must be before end, and not too long ago", &[]);
+            return errors(400, "INVALID_REPLICATION_DATE", "start must be before end, and not too long ago", None);
         }
         let within = |ms: i64| ms >= start && ms < end;
         let covered = time::iso_offset(end.min(now_ms.div_euclid(60_000) * 60_000));
@@ -321,9 +323,9 @@ fn refusal(refusals: &[Refusal]) -> Response {
         "ENTITY_IS_DELETED" | "INVALID_CROSS_REFERENCE_KEY" => 404,
         _ => 400,
     };
-    errors(status, code, &message, &fields)
+    errors(status, code, &message, Some(&fields))
 }
 
 fn bad_json() -> Response {
-    errors(400, "JSON_PARSER_ERROR", "The HTTP entity body is not a JSON object", &[])
+    errors(400, "JSON_PARSER_ERROR", "The HTTP entity body is not a JSON object", None)
 }

@@ -31,6 +31,8 @@ fn a_person_acts_through_the_control_paths() {
     assert_eq!(sandbox.dump()["objects"], json!({}));
     assert_eq!(ask(&mut sandbox, "POST", "restore", &saved).0, 200);
     assert_eq!(sandbox.dump()["objects"]["contacts"][0]["properties"]["phone"], "1");
+    let twin = json!({"object": "contacts", "properties": {"email": "A@x.test"}});
+    assert_eq!(ask(&mut sandbox, "POST", "create", &twin).0, 400, "unique values are known again");
     assert_eq!(ask(&mut sandbox, "POST", "revoke-token", &json!({"token": "sandbox-token"})).0, 200);
     assert_eq!(call(&mut sandbox, "GET", "/crm/v3/objects/contacts", Value::Null, T0).status, 401);
     assert_eq!(ask(&mut sandbox, "POST", "nosuch", &json!({})).0, 400);

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 /// 2026-01-01T00:00:00Z
 pub const T0: i64 = 1_767_225_600_000;
 
+/// An object's members.
 pub fn map(value: Value) -> Map<String, Value> {
     value.as_object().cloned().unwrap_or_default()
 }

@@ -179,3 +179,19 @@ fn a_merge_moves_references_and_a_truncating_org_cuts() {
         (Some(b.as_str()), Some(a.as_str()))
     );
 }
+
+#[test]
+fn a_used_up_day_answers_as_documented() {
+    let mut sandbox = Salesforce::new(salesforce::Options { per_day: 0, ..salesforce::Options::default() });
+    let answer = call(&mut sandbox, "GET", "/services/data/v62.0/limits", Value::Null, T0);
+    let expected = json!([{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}]);
+    assert_eq!((answer.status, answer.value()), (403, expected));
+}
+
+#[test]
+fn own_fields_can_be_defined() {
+    let number = sandbox::Property::of(sandbox::Kind::Number);
+    let mut sandbox = Salesforce::new(salesforce::Options::default().define("Account", "Score__c", number));
+    sandbox.seed("Account", &map(json!({"Name": "A", "Score__c": "7"})), T0).expect("seeded");
+    assert_eq!(sandbox.comparable(&[])["Account"][0]["properties"]["Score__c"], 7);
+}
