@@ -328,8 +328,8 @@ impl Config {
             return Err(PackError::Format("it ends in a section"));
         }
         let hub = section(&bytes, &index, "hub")?;
-        let hub: Hub = serde_json::from_str(hub)
-            .map_err(|e| PackError::Section { section: "hub".into(), reason: e.to_string() })?;
+        let hub: Hub =
+            serde_json::from_str(hub).map_err(|e| PackError::Section { section: "hub".into(), reason: e.to_string() })?;
         let providers = hub.connections.keys().map(|name| (name.clone(), OnceCell::new())).collect();
         Ok(Config { bytes, index, hub, providers })
     }
@@ -355,8 +355,7 @@ impl Config {
 
     /// Writes a pack.
     pub fn pack(hub: &Hub, providers: &BTreeMap<String, String>) -> Result<Vec<u8>, PackError> {
-        let hub = serde_json::to_string(hub)
-            .map_err(|e| PackError::Section { section: "hub".into(), reason: e.to_string() })?;
+        let hub = serde_json::to_string(hub).map_err(|e| PackError::Section { section: "hub".into(), reason: e.to_string() })?;
         let mut sections: BTreeMap<String, &str> =
             providers.iter().map(|(name, packed)| (format!("connection/{name}"), packed.as_str())).collect();
         sections.insert("hub".to_owned(), &hub);
@@ -366,8 +365,8 @@ impl Config {
             index.insert(name, (body.len(), text.len()));
             body.extend_from_slice(text.as_bytes());
         }
-        let index = serde_json::to_vec(&index)
-            .map_err(|e| PackError::Section { section: "index".into(), reason: e.to_string() })?;
+        let index =
+            serde_json::to_vec(&index).map_err(|e| PackError::Section { section: "index".into(), reason: e.to_string() })?;
         let mut pack = MAGIC.to_vec();
         pack.extend_from_slice(format!("{:0width$}\n", index.len(), width = LENGTH_DIGITS).as_bytes());
         pack.extend_from_slice(&index);

@@ -26,9 +26,7 @@ pub async fn paused<W: Store>(world: &W, connection: &str) -> Result<Option<Paus
 /// Pauses a connection whose credentials are not accepted. An operator's resume ends it.
 pub async fn pause_for_auth<W: Store + Clock>(world: &W, connection: &str, detail: &str) -> Result<(), Failure> {
     tracing::error!(connection, detail, alert = true, "the provider does not accept our credentials: the connection is paused");
-    let item = Item::new(pause_place(connection))
-        .with("reason", Attr::S(detail.to_owned()))
-        .with("at", Attr::N(world.now_ms()));
+    let item = Item::new(pause_place(connection)).with("reason", Attr::S(detail.to_owned())).with("at", Attr::N(world.now_ms()));
     match world.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Absent }], None).await {
         Ok(()) | Err(WriteError::Conflict { .. }) => Ok(()),
         Err(WriteError::Port(error)) => Err(error.into()),

@@ -11,7 +11,11 @@ pub fn expand(hub: &Hub, change: &Change) -> Vec<Change> {
     if !matches!(change.kind, ChangeKind::Snapshot | ChangeKind::Partial) {
         return Vec::new();
     }
-    hub.effects.iter().filter(|effect| effect.from == change.object && applies(effect, change)).map(|e| derive(e, change)).collect()
+    hub.effects
+        .iter()
+        .filter(|effect| effect.from == change.object && applies(effect, change))
+        .map(|e| derive(e, change))
+        .collect()
 }
 
 fn value<'a>(change: &'a Change, field: &str) -> Option<&'a Value> {

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{Change, ChangeKind, FieldName, Outcome, RemoteId, Stamp, Value, find_field};
+use canonical::{Change, ChangeKind, FieldName, FieldValue, Outcome, RemoteId, Stamp, Value, find_field};
 
 use crate::config::{Hub, ObjectPolicy, Survivorship};
 use crate::failure::{Code, Failure};
 use crate::mutant::{Mutant, mutant};
-use crate::observation::{Observed, Point};
-use crate::record::{GoldenRecord, Link, SourceRecord, remote_hash};
+use crate::observation::{Observation, Observed, Point};
+use crate::record::{GoldenRecord, Link, Sent, SourceRecord, remote_hash};
 use crate::seal::Vault;
 use crate::survivorship::resolve;
 
@@ -96,14 +96,7 @@ fn blocks(pattern: &str, value: &str) -> bool {
 }
 
 /// Merges a change. `received_ms` stands in where the provider gives no stamp; `now_ms` bounds stamps from the future.
-pub fn merge(
-    hub: &Hub,
-    vault: &Vault,
-    change: &Change,
-    known: &Known,
-    received_ms: i64,
-    now_ms: i64,
-) -> Result<Merged, Failure> {
+pub fn merge(hub: &Hub, vault: &Vault, change: &Change, known: &Known, received_ms: i64, now_ms: i64) -> Result<Merged, Failure> {
     let policy = hub.object(change.object);
     let keys = identity_keys(vault, policy, change, known.source.as_ref());
     let (mut golden, retired) = join_clusters(vault, change, known);
@@ -115,7 +108,8 @@ pub fn merge(
     let survivors_links = move_links(&golden.id, &retired, &mut links);
     let own_link = (golden.id.clone(), change.source.connection.clone());
     let mut observer = Observer { hub, policy, change, received_ms, now_ms, seen_differs: false, tally: Tally::default() };
-    let link = links.get_mut(&own_link).filter(|link| link.remote.as_deref() == Some(&change.source.id));
+    let marked = change.external_ids.iter().any(|(namespace, _)| namespace == HUB_NAMESPACE);
+    let link = links.get_mut(&own_link).filter(|link| link.is_about(&change.source.id, marked));
     observer.observe(&mut source, link, known, &golden)?;
 
     source.golden.clone_from(&golden.id);
@@ -128,7 +122,8 @@ pub fn merge(
         let detail = format!("the cluster would have {} members, the limit is {}", golden.members.len(), hub.limits.members);
         return Err(Failure::new(Code::CapExceeded, detail));
     }
-    let new_keys: BTreeSet<String> = keys.iter().filter(|k| !golden.keys.contains(*k) && !known.claimed.contains(*k)).cloned().collect();
+    let new_keys: BTreeSet<String> =
+        keys.iter().filter(|k| !golden.keys.contains(*k) && !known.claimed.contains(*k)).cloned().collect();
     golden.keys.extend(keys);
     let members = || golden.members.iter().filter_map(|m| if *m == source.source { Some(&source) } else { known.members.get(m) });
     let fields = resolve(members(), policy, &hub.limits)?;
@@ -226,6 +221,11 @@ fn move_links(
         touched.insert(place);
         let target = (survivor.to_owned(), destination);
         let link = links.entry(target.clone()).or_default();
+        for (field, ring) in moved.sent {
+            // What was sent under the retired id still comes back as an echo.
+            let kept = link.sent.entry(field).or_default();
+            kept.splice(0..0, ring);
+        }
         link.orphans.extend(moved.orphans);
         link.fence = link.fence.max(moved.fence);
         match (&link.remote, moved.remote) {
@@ -234,7 +234,6 @@ fn move_links(
                 link.remote = Some(remote);
                 link.marked = false;
                 link.seen = moved.seen;
-                link.sent = moved.sent;
                 link.pushed = moved.pushed;
                 link.back = moved.back;
                 link.gone = moved.gone;
@@ -265,6 +264,9 @@ fn differences(
         })
         .collect()
 }
+
+/// How long a request whose answer was lost may still take effect at a destination, in milliseconds.
+const LATE_EFFECT_MS: i64 = 900_000;
 
 /// How the fields of a change fared.
 #[derive(Debug, Default)]
@@ -320,9 +322,9 @@ impl Observer<'_> {
             let value = self.absolute(name, &field.value);
             if let Some(link) = link.as_deref_mut() {
                 self.compare_with_golden(link, name, &value, known, golden);
-                let verdict = self.echo(link, name, &value, stamp)?;
+                let echo = self.echo(link, name, field, &value, stamp, source.fields.get(name))?;
                 link.see(name, &value, stamp);
-                if verdict && !mutant(Mutant::EchoAsObservation) {
+                if echo && !mutant(Mutant::EchoAsObservation) {
                     self.tally.echo += 1;
                     continue;
                 }
@@ -385,21 +387,38 @@ impl Observer<'_> {
 
     /// True when the value is our own write coming back. An open push whose outcome is not known yet makes some values
     /// undecidable: the event waits for it.
-    fn echo(&self, link: &Link, name: &FieldName, value: &Value, stamp: Stamp) -> Result<bool, Failure> {
-        let within = |written: Stamp| stamp.at_ms <= written.at_ms + self.hub.limits.echo_ms;
-        if let Some(seen) = link.seen.get(name)
-            && seen.value == *value
-            && (matches!(self.change.kind, ChangeKind::Snapshot) || stamp <= seen.stamp)
-        {
-            return Ok(true);
-        }
+    ///
+    /// A value with a stamp of its own is our write if it is not newer than that write, by the destination's clock. A value of a
+    /// snapshot that is stamped as a whole only is our last write unless the source has said something else since: that is how
+    /// A → B → A stays real. A write whose answer was lost may still take effect for a while.
+    fn echo(
+        &self,
+        link: &Link,
+        name: &FieldName,
+        field: &FieldValue,
+        value: &Value,
+        stamp: Stamp,
+        own: Option<&Observation>,
+    ) -> Result<bool, Failure> {
         let Some(ring) = link.sent.get(name) else { return Ok(false) };
-        if ring.iter().any(|sent| sent.value == *value && sent.stamp.is_none_or(within)) {
+        let tolerance = self.hub.limits.echo_ms;
+        let ours = |sent: &Sent| match sent.stamp {
+            Some(written) => stamp.at_ms <= written.at_ms + tolerance,
+            None => stamp.at_ms <= sent.intended_ms + LATE_EFFECT_MS,
+        };
+        if ring.iter().any(|sent| sent.value == *value && ours(sent)) {
             return Ok(true);
         }
-        let pushing = link.open && ring.last().is_some_and(|sent| sent.stamp.is_none());
+        let own_stamp = field.stamp.is_some() || matches!(self.change.kind, ChangeKind::Partial);
+        let last = ring.iter().rev().find_map(|sent| Some((&sent.value, sent.stamp?)));
+        if let (false, Some((last, written))) = (own_stamp, last)
+            && last == value
+        {
+            let since = own.and_then(Observation::current).is_some_and(|c| c.value != value && c.stamp > written);
+            return Ok(!since);
+        }
         let known_older = link.seen.get(name).is_some_and(|seen| stamp < seen.stamp);
-        if pushing && !known_older {
+        if link.open && ring.last().is_some_and(|sent| sent.stamp.is_none()) && !known_older {
             return Err(Failure::new(Code::PushOpen, format!("a push of `{name}` is not settled yet")));
         }
         Ok(false)

@@ -72,7 +72,11 @@ impl Observation {
         let after = self.current().map(|c| (c.value.clone(), c.stamp));
         match (before, after) {
             (Some(b), Some(a)) if b == a => {
-                if newest.is_some_and(|n| n > point.stamp) && b.0 != point.value { Observed::Older } else { Observed::Same }
+                if newest.is_some_and(|n| n > point.stamp) && b.0 != point.value {
+                    Observed::Older
+                } else {
+                    Observed::Same
+                }
             }
             _ => Observed::Changed,
         }

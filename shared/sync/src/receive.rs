@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use canonical::{BodyRef, Envelope, EnvelopeKind, Lane};
-use webhook::{Answer, Headers, RawRequest, Verdict};
+use webhook::{Answer, Headers, RawRequest, Reply, Webhook};
 
 use crate::config::Config;
 use crate::mutant::{Mutant, mutant};
@@ -62,11 +62,16 @@ impl Instance {
 }
 
 fn plain(status: u16, text: &str) -> Answer {
-    Answer { status, content_type: Some("text/plain".into()), body: text.as_bytes().to_vec() }
+    Answer { status, content_type: Some("text/plain"), body: text.as_bytes().to_vec() }
 }
 
 /// Handles one request.
-pub async fn handle<W: Queue + Blob + Secrets + Clock>(world: &W, config: &Config, instance: &Instance, request: &Request) -> Answer {
+pub async fn handle<W: Queue + Blob + Secrets + Clock>(
+    world: &W,
+    config: &Config,
+    instance: &Instance,
+    request: &Request,
+) -> Answer {
     let Some(name) = request.path.strip_prefix("/hooks/") else {
         return match (request.path.as_str(), request.method.as_str()) {
             ("/health", "GET" | "HEAD") => plain(200, "ok\n"),
@@ -88,24 +93,23 @@ pub async fn handle<W: Queue + Blob + Secrets + Clock>(world: &W, config: &Confi
             return plain(503, "try again\n");
         }
     };
-    let scheme = &provider.manifest().webhook;
+    let webhook = &provider.manifest().webhook;
     let raw = RawRequest { method: &request.method, url: &request.url, headers: &request.headers, body: &request.body };
-    if let Some(answer) = scheme.before_verification(&raw) {
+    if let Some(answer) = webhook::greet(webhook, &raw) {
         return answer;
     }
     if request.method != "POST" {
         return plain(405, "method not allowed\n");
     }
-    let verdict = match verify(world, connection.signing_secret.as_deref(), scheme, &raw).await {
-        Ok(verdict) => verdict,
+    match verify(world, name, connection.signing_secret.as_deref(), webhook, &raw).await {
+        // Nothing but proof: no event is in it.
+        Ok(Some(Reply::Answer(answer))) => return answer,
+        // A subscription to confirm goes the way of every event; `reconcile` confirms it.
+        Ok(Some(Reply::Confirm(_)) | None) => {}
         Err(answer) => return answer,
-    };
-    let answer = match verdict {
-        Verdict::Answer(answer) => return answer,
-        Verdict::Deliver(answer) => answer,
-    };
-    match enqueue(world, config, instance, name, connection.lane, request, &provider.manifest().kept_headers()).await {
-        Ok(()) => answer,
+    }
+    match enqueue(world, config, instance, name, connection.lane, request, provider.manifest().kept_headers()).await {
+        Ok(()) => provider.manifest().accepted(),
         Err(error) => {
             tracing::warn!(connection = name, error = %error, "the queue did not take an envelope; asking the provider to send again");
             plain(503, "try again\n")
@@ -113,28 +117,31 @@ pub async fn handle<W: Queue + Blob + Secrets + Clock>(world: &W, config: &Confi
     }
 }
 
+/// Verifies against every active secret; on a mismatch that a rotation could explain, once more with a fresh read. The caller
+/// learns nothing but 401.
 async fn verify<W: Secrets + Clock>(
     world: &W,
+    connection: &str,
     secret: Option<&str>,
-    scheme: &webhook::Scheme,
+    webhook: &Webhook,
     raw: &RawRequest<'_>,
-) -> Result<Verdict, Answer> {
+) -> Result<Option<Reply>, Answer> {
     for fresh in [false, true] {
         let set = match secret {
             Some(name) => world.secret(name, fresh).await.map_err(|error| {
-                tracing::error!(error = %error, "a signing secret cannot be read");
+                tracing::error!(connection, error = %error, "a signing secret cannot be read");
                 plain(503, "try again\n")
             })?,
             None => crate::ports::SecretSet::default(),
         };
         let secrets: Vec<&str> = set.active().collect();
-        match webhook::verify(scheme, raw, &secrets, world.now_ms()) {
-            Ok(verified) => return Ok(scheme.verdict(&verified)),
-            Err(rejection) if fresh || !rejection.may_be_rotated() => {
-                tracing::info!(reason = %rejection, "refused");
+        match webhook::verify(&webhook.scheme, *raw, &secrets, world.now_ms()) {
+            Ok(verified) => return Ok(webhook::handshake(webhook, &verified)),
+            Err(rejection) if !fresh && rejection.may_be_old_secret() => {}
+            Err(rejection) => {
+                tracing::info!(connection, reason = rejection.code(), "refused");
                 break;
             }
-            Err(_) => {}
         }
     }
     Err(plain(401, "unauthorized\n"))
@@ -189,5 +196,9 @@ async fn enqueue<W: Queue + Blob + Clock>(
         let _ = world.send(lane_queue(lane), vec![message]).await;
         return Ok(());
     }
-    world.send(lane_queue(lane), vec![message]).await.pop().unwrap_or_else(|| Err(PortError::unavailable("the queue gave no answer")))
+    world
+        .send(lane_queue(lane), vec![message])
+        .await
+        .pop()
+        .unwrap_or_else(|| Err(PortError::unavailable("the queue gave no answer")))
 }

@@ -15,12 +15,9 @@ use crate::config::Config;
 use crate::control::{paused, take_tokens};
 use crate::failure::{Code, Failure};
 use crate::journal::{account, outcome_of};
-use crate::ports::{
-    Attr, Blob, Clock, Condition, Delivery, Http, Item, Key, Outgoing, Queue, Secrets, Store, Table, Write, WriteError,
-};
+use crate::ports::{Attr, Blob, Clock, Condition, Delivery, Http, Item, Key, Outgoing, Queue, Secrets, Store, Table, Write};
 use crate::receive::{Instance, lane_queue};
-use crate::record::{Link};
-use crate::seal::Vault;
+use crate::record::Link;
 use crate::upsert::{access_token, classify};
 
 /// Everything that reconcile needs of the outside.
@@ -63,7 +60,6 @@ pub struct JobReport {
 pub struct Reconcile<'a, W> {
     world: &'a W,
     config: &'a Config,
-    vault: &'a Vault,
     instance: &'a Instance,
     deadline_ms: i64,
 }
@@ -72,12 +68,11 @@ pub struct Reconcile<'a, W> {
 pub async fn handle_fetch_batch<W: World>(
     world: &W,
     config: &Config,
-    vault: &Vault,
     instance: &Instance,
     deliveries: Vec<Delivery>,
     deadline_ms: i64,
 ) -> BatchReport {
-    let reconcile = Reconcile { world, config, vault, instance, deadline_ms };
+    let reconcile = Reconcile { world, config, instance, deadline_ms };
     let mut results: Vec<Result<(), Failure>> = deliveries.iter().map(|_| Ok(())).collect();
     let mut groups: BTreeMap<(String, String), Vec<(usize, FetchRequest)>> = BTreeMap::new();
     for (index, delivery) in deliveries.iter().enumerate() {
@@ -115,12 +110,11 @@ pub async fn handle_fetch_batch<W: World>(
 pub async fn run_job<W: World>(
     world: &W,
     config: &Config,
-    vault: &Vault,
     instance: &Instance,
     job: Job,
     deadline_ms: i64,
 ) -> Result<JobReport, Failure> {
-    let reconcile = Reconcile { world, config, vault, instance, deadline_ms };
+    let reconcile = Reconcile { world, config, instance, deadline_ms };
     let mut report = JobReport::default();
     for (name, connection) in &config.hub().connections {
         for object in &connection.sweep {
@@ -173,11 +167,8 @@ impl<W: World> Reconcile<'_, W> {
             };
             let mut request = build(&target);
             request.timeout_ms = provider.manifest().call_timeout_ms();
-            let response = self
-                .world
-                .http(request)
-                .await
-                .map_err(|e| Failure::new(Code::ProviderUnavailable, format!("{name}: {e}")))?;
+            let response =
+                self.world.http(request).await.map_err(|e| Failure::new(Code::ProviderUnavailable, format!("{name}: {e}")))?;
             match read(&target, &response) {
                 Ok(value) => return Ok(value),
                 Err(failure) if failure.kind == FailureKind::Auth && !fresh => {}
@@ -413,13 +404,8 @@ impl<W: World> Reconcile<'_, W> {
     }
 
     async fn dispatch(&self, destination: &str, object: ObjectType, record: &str, version: u64) -> Result<(), Failure> {
-        let dispatch = Dispatch {
-            object,
-            record: record.to_owned(),
-            version,
-            trace: String::new(),
-            received_at_ms: self.world.now_ms(),
-        };
+        let dispatch =
+            Dispatch { object, record: record.to_owned(), version, trace: String::new(), received_at_ms: self.world.now_ms() };
         let body = serde_json::to_string(&dispatch).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
         for sent in self.world.send(&format!("upsert-{destination}"), vec![Outgoing::new(body)]).await {
             sent?;

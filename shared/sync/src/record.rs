@@ -132,9 +132,12 @@ pub struct Sent {
     /// The canonical value, as the destination would give it back.
     #[serde(rename = "v")]
     pub value: Value,
-    /// The destination's stamp of the write; `None` until its answer is known.
+    /// The destination's stamp of the write; `None` until its answer is known, and for good where it was lost.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub stamp: Option<Stamp>,
+    /// When it was about to be sent, by our clock, in milliseconds.
+    #[serde(rename = "i")]
+    pub intended_ms: i64,
 }
 
 /// What a destination holds in a field, as far as we know.
@@ -212,11 +215,34 @@ impl Link {
     }
 
     /// Remembers what is about to be sent.
-    pub fn intend(&mut self, field: &FieldName, value: Value) {
+    pub fn intend(&mut self, field: &FieldName, value: Value, now_ms: i64) {
+        self.remember(field, Sent { value, stamp: None, intended_ms: now_ms });
+    }
+
+    /// Adds to what was sent lately.
+    pub fn remember(&mut self, field: &FieldName, sent: Sent) {
         let ring = self.sent.entry(field.clone()).or_default();
-        ring.push(Sent { value, stamp: None });
+        ring.push(sent);
         if ring.len() > SENT_KEPT {
             ring.remove(0);
+        }
+    }
+
+    /// Forgets the values of the open push, which surely was not made.
+    pub fn forget_open(&mut self) {
+        self.open = false;
+        for ring in self.sent.values_mut() {
+            if ring.last().is_some_and(|sent| sent.stamp.is_none()) {
+                ring.pop();
+            }
+        }
+    }
+
+    /// True when this is the object that the link stands for, or one that was its object before a merge.
+    pub fn is_about(&self, id: &str, marked: bool) -> bool {
+        match &self.remote {
+            Some(remote) => remote == id || self.orphans.contains(id),
+            None => marked,
         }
     }
 

@@ -35,10 +35,8 @@ async fn read<W: Store + Clock>(world: &W, vault: &Vault, hub: &Hub, change: &Ch
         known.source = Some(read_source(world, vault, &item).await?);
     }
     let policy = hub.object(change.object);
-    let keys: Vec<Key> = identity_keys(vault, policy, change, known.source.as_ref())
-        .iter()
-        .map(|hash| key_place(change.object, hash))
-        .collect();
+    let keys: Vec<Key> =
+        identity_keys(vault, policy, change, known.source.as_ref()).iter().map(|hash| key_place(change.object, hash)).collect();
     let mut ids: BTreeSet<String> = known.source.iter().map(|s| s.golden.clone()).collect();
     ids.extend(change.external_ids.iter().filter(|(namespace, _)| namespace == HUB_NAMESPACE).map(|(_, id)| id.clone()));
     for chunk in keys.chunks(MOST_ITEMS) {
@@ -86,8 +84,7 @@ async fn read_links<W: Store + Clock>(
     let places: Vec<(String, String)> =
         destinations.flat_map(|d| known.clusters.iter().map(move |c| (c.id.clone(), d.clone()))).collect();
     for chunk in places.chunks(MOST_ITEMS) {
-        let keys: Vec<Key> =
-            chunk.iter().map(|(record, destination)| Link::place(destination, change.object, record)).collect();
+        let keys: Vec<Key> = chunk.iter().map(|(record, destination)| Link::place(destination, change.object, record)).collect();
         for (place, item) in chunk.iter().zip(world.get_many(Table::Links, &keys).await?) {
             if let Some(item) = item {
                 known.links.insert(place.clone(), read_link(world, vault, &item).await?);

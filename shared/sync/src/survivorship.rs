@@ -71,7 +71,9 @@ fn resolve_field(
     }
     let winner = match rule {
         Survivorship::First => candidates.iter().min_by_key(|c| (c.stamp, c.source)),
-        Survivorship::Owner(owner) => newest(candidates.iter().filter(|c| c.source.connection == *owner)).or(newest(candidates.iter())),
+        Survivorship::Owner(owner) => {
+            newest(candidates.iter().filter(|c| c.source.connection == *owner)).or(newest(candidates.iter()))
+        }
         Survivorship::Prefer(order) => order
             .iter()
             .find_map(|connection| newest(candidates.iter().filter(|c| c.source.connection == *connection && !c.is_cleared())))

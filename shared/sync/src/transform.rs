@@ -321,9 +321,7 @@ impl<W: World> Transform<'_, W> {
             // The fetched record may have come back already, or an earlier try may have been parked.
             let condition = match outcome_of(self.world, place).await? {
                 None => Some(Condition::Absent),
-                Some(Outcome::Dead) => {
-                    Some(Condition::Equals("outcome", crate::ports::Attr::S(Outcome::Dead.name().into())))
-                }
+                Some(Outcome::Dead) => Some(Condition::Equals("outcome", crate::ports::Attr::S(Outcome::Dead.name().into()))),
                 Some(_) => None,
             };
             if let Some(condition) = condition {
@@ -346,12 +344,8 @@ impl<W: World> Transform<'_, W> {
     ) -> Result<(), Failure> {
         let mut messages = Vec::new();
         for source in sources {
-            let request = FetchRequest {
-                source: source.clone(),
-                cause: Some(cause.clone()),
-                not_before,
-                trace: envelope.trace.clone(),
-            };
+            let request =
+                FetchRequest { source: source.clone(), cause: Some(cause.clone()), not_before, trace: envelope.trace.clone() };
             let body = serde_json::to_string(&request).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
             messages.push(Outgoing { group: Some(source.connection.clone()), ..Outgoing::new(body) });
         }
@@ -443,9 +437,7 @@ impl<W: World> Transform<'_, W> {
         for event in events {
             let condition = match outcome_of(self.world, &event).await? {
                 None => Condition::Absent,
-                Some(Outcome::InFlight) => {
-                    Condition::Equals("outcome", crate::ports::Attr::S(Outcome::InFlight.name().into()))
-                }
+                Some(Outcome::InFlight) => Condition::Equals("outcome", crate::ports::Attr::S(Outcome::InFlight.name().into())),
                 Some(_) => continue,
             };
             match self.world.write(vec![account(&event, Outcome::Dead, reason, days, condition)], None).await {

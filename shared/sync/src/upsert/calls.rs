@@ -13,7 +13,7 @@ use crate::batch::check_deadline;
 use crate::config::{Config, Connection};
 use crate::control::{pause_for_auth, take_tokens};
 use crate::failure::{Class, Code, Failure};
-use crate::ports::{Clock, HttpError, Store, Table};
+use crate::ports::{HttpError, Table};
 use crate::record::{GoldenRecord, Link, golden_by_id, key_place, read_link, remote_hash};
 use crate::seal::Vault;
 

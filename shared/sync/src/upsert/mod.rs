@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::control::{Pause, hold, paused};
 use crate::failure::{Code, Failure};
 use crate::mutant::{Mutant, mutant};
-use crate::ports::{Attr, Clock, Condition, Delivery, Http, Item, Key, Outgoing, Queue, Secrets, Store, Table, Write, WriteError};
+use crate::ports::{Attr, Clock, Condition, Delivery, Http, Item, Outgoing, Queue, Secrets, Store, Table, Write, WriteError};
 use crate::record::{GoldenRecord, Link, Sent, key_place, put, read_golden, read_link, remote_hash};
 use crate::seal::Vault;
 use crate::state::audit_place;
@@ -157,8 +157,11 @@ impl<W: World> Upsert<'_, W> {
                 jobs.iter_mut().filter(|j| j.object() == object && j.result.is_none() && j.intent.is_some()).collect();
             self.look_up(object, &mut mine).await;
             for (op, wanted) in [(Op::Update, true), (Op::Upsert, false)] {
-                let mut rows: Vec<&mut Job> =
-                    mine.iter_mut().filter(|j| j.result.is_none() && j.link.remote.is_some() == wanted).map(|j| &mut **j).collect();
+                let mut rows: Vec<&mut Job> = mine
+                    .iter_mut()
+                    .filter(|j| j.result.is_none() && j.link.remote.is_some() == wanted)
+                    .map(|j| &mut **j)
+                    .collect();
                 for chunk in rows.chunks_mut(self.worker.api.batch_limit(op)) {
                     self.write(object, op, chunk).await;
                 }
@@ -224,11 +227,12 @@ impl<W: World> Upsert<'_, W> {
 
     async fn lease(&self, job: &mut Job, golden: GoldenRecord, intent: Intent) -> Result<(), Failure> {
         job.link.fence += 1;
-        job.link.lease_until = self.worker.deadline_ms + i64::try_from(self.worker.timeout_ms).unwrap_or(i64::MAX) + LEASE_MARGIN_MS;
+        job.link.lease_until =
+            self.worker.deadline_ms + i64::try_from(self.worker.timeout_ms).unwrap_or(i64::MAX) + LEASE_MARGIN_MS;
         // The last push of an expired or unsettled lease may or may not have taken effect: look before writing again.
         job.link.dirty |= job.link.open;
         if !intent.needs_look_up(&job.link) {
-            intent.note(&mut job.link);
+            intent.note(&mut job.link, self.world().now_ms());
         }
         self.store(job.object(), &golden.id, &mut job.link).await?;
         job.golden = Some(golden);
@@ -286,7 +290,11 @@ impl<W: World> Upsert<'_, W> {
                 .iter()
                 .filter_map(|job| {
                     let golden = job.golden.as_ref()?;
-                    Some(calls::Wanted { hub_id: &golden.id, remote: job.link.remote.as_deref(), rendered: &job.intent.as_ref()?.rendered })
+                    Some(calls::Wanted {
+                        hub_id: &golden.id,
+                        remote: job.link.remote.as_deref(),
+                        rendered: &job.intent.as_ref()?.rendered,
+                    })
                 })
                 .collect();
             self.worker.look_up(object, &wanted).await
@@ -320,14 +328,13 @@ impl<W: World> Upsert<'_, W> {
         }
         job.link.dirty = false;
         job.link.open = false;
-        job.link.forget_unsettled();
         *intent = plan_push(&job.link, &intent.rendered);
         if job.link.gone || intent.is_empty() {
             let version = golden.version;
             job.link.pushed_version = job.link.pushed_version.max(version);
             return Ok(Next::Done);
         }
-        intent.note(&mut job.link);
+        intent.note(&mut job.link, self.world().now_ms());
         self.store(object, &record, &mut job.link).await?;
         Ok(Next::Write)
     }
@@ -346,8 +353,7 @@ impl<W: World> Upsert<'_, W> {
             Ok(results) => results,
             Err(calls::CallError::NotSent(failure)) => {
                 for job in jobs.iter_mut() {
-                    job.link.open = false;
-                    job.link.forget_unsettled();
+                    job.link.forget_open();
                     self.release(job, Err(failure.clone())).await;
                 }
                 return;
@@ -395,28 +401,27 @@ impl<W: World> Upsert<'_, W> {
         match failure.kind {
             FailureKind::Transient => link.dirty = true,
             FailureKind::NotFound if link.remote.is_some() => {
-                link.open = false;
-                link.forget_unsettled();
+                link.forget_open();
                 link.gone = true;
                 return Ok(());
             }
             FailureKind::Rejected if taken && !link.rejected => {
                 // Somebody else's object holds the key: look again and adopt it; the second time it is refused for good.
-                link.open = false;
-                link.forget_unsettled();
+                link.forget_open();
                 link.dirty = true;
                 link.rejected = true;
-                return Err(Failure::new(Code::ProviderUnavailable, format!("{}: will look for the object to adopt", failure.code)));
+                return Err(Failure::new(
+                    Code::ProviderUnavailable,
+                    format!("{}: will look for the object to adopt", failure.code),
+                ));
             }
             FailureKind::Rejected | FailureKind::Ambiguous | FailureKind::NotFound => {
-                link.open = false;
-                link.forget_unsettled();
+                link.forget_open();
                 link.rejected = true;
                 link.pushed_version = version;
             }
             FailureKind::Throttled { .. } | FailureKind::Locked | FailureKind::Auth => {
-                link.open = false;
-                link.forget_unsettled();
+                link.forget_open();
             }
         }
         Err(classified)
@@ -473,15 +478,16 @@ impl<W: World> Upsert<'_, W> {
     fn pointer(&self, object: ObjectType, record: &str, remote: &str) -> Write {
         let native = self.worker.native(object).unwrap_or_default();
         let remote = canonical::RemoteId { connection: self.worker.name.to_owned(), object: native, id: remote.to_owned() };
-        let item = Item::new(key_place(object, &remote_hash(self.worker.vault, &remote)))
-            .with("golden", Attr::S(record.to_owned()));
+        let item =
+            Item::new(key_place(object, &remote_hash(self.worker.vault, &remote))).with("golden", Attr::S(record.to_owned()));
         // Where the key exists, it leads to this record or to one that is joined with it as soon as either speaks again.
         Write::Put { table: Table::Links, item, condition: Condition::Always }
     }
 
     async fn audit(&self, object: ObjectType, record: &str, link: &Link, job: &Job) -> Result<Write, Failure> {
         let by = format!("{}#{:08}", self.worker.name, link.fence);
-        let mut item = Item::new(audit_place(object, record, link.pushed_version, &by)).with("at", Attr::N(self.world().now_ms()));
+        let mut item =
+            Item::new(audit_place(object, record, link.pushed_version, &by)).with("at", Attr::N(self.world().now_ms()));
         let properties = job.intent.as_ref().map(Intent::properties).unwrap_or_default();
         let entry = serde_json::json!({
             "what": "pushed", "destination": self.worker.name, "trace": job.dispatch.trace, "remote": link.remote,
@@ -568,13 +574,6 @@ const MAX_HOPS: usize = 16;
 const MAX_COMMITS: usize = 8;
 
 impl Link {
-    /// Forgets what was about to be sent and surely was not, or is known by a look at the destination.
-    fn forget_unsettled(&mut self) {
-        for ring in self.sent.values_mut() {
-            ring.retain(|sent| sent.stamp.is_some());
-        }
-    }
-
     /// Notes what the destination made of a push.
     fn settle(&mut self, intent: &Intent, back: &Fields, stamp: Stamp) {
         self.open = false;
@@ -582,11 +581,13 @@ impl Link {
         for field in intent.fields() {
             let value = back.get(field).or_else(|| intent.wanted.get(field)).cloned().unwrap_or(canonical::Value::Null);
             let ring = self.sent.entry(field.clone()).or_default();
-            for sent in ring.iter_mut().filter(|s| s.stamp.is_none()) {
+            let mut made_of = None;
+            if let Some(sent) = ring.last_mut().filter(|s| s.stamp.is_none()) {
                 sent.stamp = Some(stamp);
+                made_of = (sent.value != value).then_some(sent.intended_ms);
             }
-            if ring.last().is_none_or(|sent| sent.value != value) {
-                ring.push(Sent { value: value.clone(), stamp: Some(stamp) });
+            if let Some(intended_ms) = made_of {
+                self.remember(field, Sent { value: value.clone(), stamp: Some(stamp), intended_ms });
             }
             self.back.insert(field.clone(), value.clone());
             self.see(field, &value, stamp);
@@ -594,4 +595,3 @@ impl Link {
         self.pushed.extend(intent.changed.iter().map(|(name, value)| (name.clone(), value.clone())));
     }
 }
-

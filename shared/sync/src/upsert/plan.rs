@@ -81,10 +81,10 @@ impl Intent {
     }
 
     /// Writes the intent into the link: from here on, its values coming back are echoes.
-    pub fn note(&self, link: &mut Link) {
+    pub fn note(&self, link: &mut Link, now_ms: i64) {
         link.open = true;
         for field in self.fields() {
-            link.intend(field, self.wanted.get(field).cloned().unwrap_or(Value::Null));
+            link.intend(field, self.wanted.get(field).cloned().unwrap_or(Value::Null), now_ms);
         }
     }
 

@@ -1,0 +1,228 @@
+//! The invariants, checked against the oracle. Numbers are those of `docs/architecture.md`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use canonical::{ObjectType, Outcome, RemoteId};
+use sync::ports::Table;
+use sync::reconcile::{golden_parts, link_parts};
+use sync::record::{GoldenRecord, Link};
+
+use super::oracle::{self, Expected};
+use super::script::Fact;
+use super::setup::{HUBSPOT_ID, SALESFORCE_ID, records, text};
+use super::{QUEUES, Sim};
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Its number, such as `I3`.
+    pub invariant: &'static str,
+    /// What was found.
+    pub detail: String,
+}
+
+impl Violation {
+    pub(crate) fn new(invariant: &'static str, detail: impl Into<String>) -> Violation {
+        Violation { invariant, detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} violated: {}", self.invariant, self.detail)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// The hub's state, decrypted.
+struct State {
+    golden: BTreeMap<String, GoldenRecord>,
+    links: BTreeMap<(String, String), Link>,
+}
+
+/// Polls a future whose world is calm until it is done; time moves as it asks.
+fn finish<T>(sim: &Sim, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return value;
+        }
+        sim.shared.now.set(sim.shared.now.get() + 1);
+    }
+}
+
+fn state(sim: &Sim) -> Result<State, Violation> {
+    let world = sim.world();
+    let now = sim.shared.now.get();
+    let mut state = State { golden: BTreeMap::new(), links: BTreeMap::new() };
+    let broken = |e: sync::failure::Failure| Violation::new("store", e.to_string());
+    let golden: Vec<_> = sim.shared.tables.borrow().all(Table::Golden).cloned().collect();
+    for item in golden.iter().filter(|i| golden_parts(&i.key).is_some_and(|(object, _)| object == ObjectType::Contact)) {
+        let record = finish(sim, sync::record::read_golden(&world, &sim.vault, item)).map_err(broken)?;
+        state.golden.insert(record.id.clone(), record);
+    }
+    let links: Vec<_> = sim.shared.tables.borrow().all(Table::Links).cloned().collect();
+    for item in &links {
+        if let Some((destination, ObjectType::Contact, record)) = link_parts(&item.key) {
+            let link = finish(sim, sync::record::read_link(&world, &sim.vault, item)).map_err(broken)?;
+            state.links.insert((destination.to_owned(), record.to_owned()), link);
+        }
+    }
+    sim.shared.now.set(now);
+    Ok(state)
+}
+
+/// What must hold once traffic has stopped, before any reconciliation.
+pub(crate) fn before_reconcile(sim: &Sim) -> Result<(), Violation> {
+    let state = state(sim)?;
+    nothing_left(sim)?;
+    accounts(sim)?;
+    same_truth(sim, &state)?;
+    destinations(sim, &state, "I4")
+}
+
+/// What must hold after one reconciliation.
+pub(crate) fn after_reconcile(sim: &Sim) -> Result<(), Violation> {
+    let state = state(sim)?;
+    nothing_left(sim)?;
+    same_truth(sim, &state)?;
+    destinations(sim, &state, "I5")
+}
+
+/// No message is left but those that nobody can read.
+fn nothing_left(sim: &Sim) -> Result<(), Violation> {
+    let queues = sim.shared.queues.borrow();
+    for (queue, _) in QUEUES {
+        for message in queues.peek(&format!("{queue}-dlq")) {
+            let code = message.attributes.get("code").map(String::as_str).unwrap_or_default();
+            if !matches!(code, "malformed-body" | "malformed-event") {
+                return Err(Violation::new("I1", format!("a dead letter remains in {queue}: {:?}", message.attributes)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// I1: every event that was answered 2xx has one outcome, and none is in flight. I9: nothing forged came in.
+fn accounts(sim: &Sim) -> Result<(), Violation> {
+    if sim.forged_accepted > 0 {
+        return Err(Violation::new("I9", format!("{} forged webhooks were accepted", sim.forged_accepted)));
+    }
+    let tables = sim.shared.tables.borrow();
+    let mut envelopes: BTreeSet<&str> = BTreeSet::new();
+    for item in tables.all(Table::Journal).filter(|i| i.key.pk.starts_with("a#")) {
+        let outcome = item.s("outcome").and_then(Outcome::parse);
+        if matches!(outcome, None | Some(Outcome::InFlight)) {
+            return Err(Violation::new("I1", format!("{} {} has outcome {outcome:?}", item.key.pk, item.key.sk)));
+        }
+        envelopes.extend(item.key.sk.split('#').next());
+    }
+    let counted = envelopes.len() as u64;
+    // An answer that the provider never saw is received all the same, so there may be more; never fewer.
+    if counted < sim.answered_with_events() {
+        let detail = format!("{} webhooks were answered 2xx, {counted} have an outcome", sim.answered_with_events());
+        return Err(Violation::new("I1", detail));
+    }
+    Ok(())
+}
+
+fn known_facts(sim: &Sim, state: &State) -> Vec<Fact> {
+    let told = sim.facts.iter().enumerate().filter(|(i, _)| sim.accepted.contains(i)).map(|(_, f)| f.clone());
+    let lived = sim.lived.iter().filter(|fact| {
+        let id = &fact.source.2;
+        state.links.values().any(|l| l.remote.as_deref() == Some(id))
+    });
+    told.chain(lived.cloned()).collect()
+}
+
+/// I2 and I6: clusters and values are those of the facts, however they travelled.
+fn same_truth(sim: &Sim, state: &State) -> Result<(), Violation> {
+    let expected = oracle::expect(&known_facts(sim, state));
+    let alive: Vec<&GoldenRecord> = state.golden.values().filter(|g| g.redirect.is_none()).collect();
+    for person in &expected {
+        let mine: Vec<&&GoldenRecord> = alive.iter().filter(|g| g.members.iter().any(|m| is_member(person, m))).collect();
+        let [golden] = mine.as_slice() else {
+            return Err(Violation::new("I2", format!("{} records for one person: {:?}", mine.len(), person.members)));
+        };
+        for (field, want) in &person.fields {
+            let have = golden.fields.get(*field).map(|r| r.value.to_string()).filter(|v| v != "null").unwrap_or_default();
+            if have != *want {
+                let detail =
+                    format!("{field} of {}: expected `{want}`, the hub has `{have}`: {:?}", golden.id, golden.fields.get(*field));
+                return Err(Violation::new("I2", detail));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_member(person: &Expected, member: &RemoteId) -> bool {
+    person.members.iter().any(|(connection, _, id)| match connection.as_str() {
+        // The form has no ids of its own: the hub names its records as it likes, and the address tells.
+        "form" => false,
+        _ => *connection == member.connection && *id == member.id,
+    })
+}
+
+/// I3, I4, I5: one live object per person and destination, holding what the golden record says in what we write there.
+fn destinations(sim: &Sim, state: &State, invariant: &'static str) -> Result<(), Violation> {
+    let crms = sim.shared.crms.borrow();
+    for (destination, host, object, id_property) in
+        [("hubspot", "hubspot.test", "contacts", HUBSPOT_ID), ("salesforce", "salesforce.test", "Contact", SALESFORCE_ID)]
+    {
+        let Some(crm) = crms.get(host) else { continue };
+        let live = records(crm.as_ref(), object);
+        let (_, provider) = sim.config.connection(destination).map_err(|e| Violation::new("store", e.to_string()))?;
+        for golden in state.golden.values().filter(|g| g.redirect.is_none() && !g.deleted) {
+            let ids: BTreeSet<&String> =
+                state.golden.values().filter(|g| leads_to(state, g, &golden.id)).map(|g| &g.id).collect();
+            let link = state.links.get(&(destination.to_owned(), golden.id.clone()));
+            let orphans = link.map(|l| l.orphans.clone()).unwrap_or_default();
+            let objects: Vec<_> =
+                live.iter().filter(|r| ids.contains(&text(&r.properties, id_property)) && !orphans.contains(&r.id)).collect();
+            if link.is_some_and(|l| l.gone || l.rejected) {
+                continue;
+            }
+            let [remote] = objects.as_slice() else {
+                let found: Vec<&str> = objects.iter().map(|r| r.id.as_str()).collect();
+                let detail = format!("{} has {} objects at {destination}: {found:?}, link {link:?}", golden.id, objects.len());
+                return Err(Violation::new("I3", detail));
+            };
+            let rendered = provider.render(object, &golden.values());
+            for (name, want) in &rendered.properties {
+                let want = match want {
+                    serde_json::Value::String(text) => text.clone(),
+                    serde_json::Value::Null => String::new(),
+                    other => other.to_string(),
+                };
+                let have = text(&remote.properties, name);
+                let cut = !have.is_empty() && want.starts_with(&have) && have.chars().count() >= 40;
+                if have != want && !cut {
+                    let detail =
+                        format!("{name} of {} at {destination}: expected `{want}`, there is `{have}`; link {link:?}", golden.id);
+                    return Err(Violation::new(invariant, detail));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn leads_to(state: &State, record: &GoldenRecord, target: &str) -> bool {
+    let mut record = record;
+    for _ in 0..32 {
+        if record.id == target {
+            return true;
+        }
+        match record.redirect.as_ref().and_then(|id| state.golden.get(id)) {
+            Some(next) => record = next,
+            None => return false,
+        }
+    }
+    false
+}

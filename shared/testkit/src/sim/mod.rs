@@ -1,0 +1,454 @@
+//! The simulator: the real handlers, queues and store in memory, stand-ins for the CRMs, one thread, virtual time, one seed.
+//!
+//! A run delivers a script of webhooks and edits while everything goes wrong, lets the dust settle, and compares what is there
+//! with an oracle that knows the facts alone. The same seed gives the same run, await point by await point.
+
+mod check;
+mod named;
+mod oracle;
+mod rng;
+mod script;
+mod setup;
+mod world;
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use sync::batch::BatchReport;
+use sync::config::Config;
+use sync::mutant::Mutant;
+use sync::receive::{Instance, Request};
+use sync::reconcile::Job;
+use sync::seal::Vault;
+
+pub use check::Violation;
+pub use named::NAMED;
+use script::{Edit, Fact, Sending, Signature};
+pub use script::{START_MS, Script};
+use world::{Faults, Shared, World};
+
+/// How to run a seed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The planted bug, if any.
+    pub mutant: Option<Mutant>,
+    /// Nothing goes wrong but what the script says.
+    pub calm: bool,
+}
+
+/// What a run went through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Await points passed.
+    pub steps: u64,
+    /// Handlers started.
+    pub handlers: u64,
+    /// Handlers killed.
+    pub kills: u64,
+    /// Webhooks sent, repeats included.
+    pub webhooks: u64,
+    /// Writes that the CRMs saw.
+    pub crm_rows: u64,
+}
+
+/// Runs the ordinary script of a seed.
+pub fn run(seed: u64, options: Options) -> Result<Stats, Violation> {
+    run_script(seed, script::write(seed), options)
+}
+
+/// Runs a named scenario.
+pub fn run_named(name: &str, seed: u64, options: Options) -> Option<Result<Stats, Violation>> {
+    let (_, write) = NAMED.iter().find(|(n, _)| *n == name)?;
+    Some(run_script(seed, write(seed), options))
+}
+
+/// Runs a script.
+pub fn run_script(seed: u64, script: Script, options: Options) -> Result<Stats, Violation> {
+    sync::mutant::plant(options.mutant);
+    let result = Sim::new(seed, script, options).run();
+    sync::mutant::plant(None);
+    result
+}
+
+type Finish = Box<dyn FnOnce(&mut Sim)>;
+type Work = Pin<Box<dyn Future<Output = Finish>>>;
+
+struct Task {
+    work: Work,
+    wake: Rc<Cell<i64>>,
+    deadline: i64,
+    /// What happens when it is killed.
+    killed: Option<Finish>,
+    queue: Option<String>,
+}
+
+/// One webhook on its way, with its attempts.
+#[derive(Clone)]
+struct Trip {
+    sending: Sending,
+    attempt: u32,
+    crm: Option<(String, u64)>,
+}
+
+pub(crate) struct Sim {
+    shared: Rc<Shared>,
+    config: Rc<Config>,
+    vault: Rc<Vault>,
+    instance: Rc<Instance>,
+    faults: Faults,
+    tasks: Vec<Task>,
+    trips: Vec<(i64, Trip)>,
+    edits: Vec<Edit>,
+    facts: Vec<Fact>,
+    /// Facts that are known to the hub: their webhook was answered 2xx.
+    accepted: BTreeSet<usize>,
+    /// Facts that came about during the run: what people did in CRMs.
+    lived: Vec<Fact>,
+    /// Envelopes answered 2xx, forged ones answered otherwise.
+    answered: u64,
+    forged_accepted: u64,
+    stats: Stats,
+}
+
+/// An invocation may take this long, in milliseconds.
+const INVOCATION_MS: i64 = 30_000;
+/// Handlers per queue at a time.
+const CONCURRENCY: usize = 3;
+/// The queues that handlers read.
+const QUEUES: &[(&str, usize)] =
+    &[("ingest-urgent", 5), ("ingest-bulk", 5), ("fetch", 10), ("upsert-hubspot", 10), ("upsert-salesforce", 10)];
+/// Longest run after the script's end, in milliseconds of virtual time.
+const PATIENCE_MS: i64 = 6 * 3_600_000;
+
+impl Sim {
+    fn new(seed: u64, script: Script, options: Options) -> Sim {
+        let setup = setup::build(seed, &script);
+        let mut sim = Sim {
+            shared: setup.shared,
+            config: setup.config,
+            vault: setup.vault,
+            instance: setup.instance,
+            faults: if options.calm { Faults::NONE } else { Faults::USUAL },
+            tasks: Vec::new(),
+            trips: Vec::new(),
+            edits: script.edits,
+            facts: script.facts,
+            accepted: BTreeSet::new(),
+            lived: Vec::new(),
+            answered: 0,
+            forged_accepted: 0,
+            stats: Stats::default(),
+        };
+        sim.shared.faults.set(sim.faults);
+        for sending in script.sendings {
+            sim.trips.push((sending.at_ms, Trip { sending, attempt: 0, crm: None }));
+        }
+        sim
+    }
+
+    fn run(mut self) -> Result<Stats, Violation> {
+        self.until_quiet()?;
+        // Traffic has stopped; what was parked meanwhile is redriven, as an operator does after an outage.
+        self.shared.faults.set(Faults::NONE);
+        self.until_quiet()?;
+        for _ in 0..3 {
+            if !self.redrive() {
+                break;
+            }
+            self.until_quiet()?;
+        }
+        check::before_reconcile(&self)?;
+        self.reconcile(Job::Daily);
+        self.until_quiet()?;
+        check::after_reconcile(&self)?;
+        self.stats.steps = self.shared.steps.get();
+        self.stats.crm_rows = self.rows_written();
+        Ok(self.stats)
+    }
+
+    fn rows_written(&self) -> u64 {
+        let crms = self.shared.crms.borrow();
+        crms.values().map(|crm| crm.stats().iter().filter(|(n, _)| n.starts_with("rows.")).map(|(_, c)| c).sum::<u64>()).sum()
+    }
+
+    /// Moves every dead letter that may pass now back to where it came from.
+    fn redrive(&mut self) -> bool {
+        let mut moved = false;
+        let now = self.shared.now.get();
+        let mut queues = self.shared.queues.borrow_mut();
+        for name in queues.names().into_iter().filter(|n| n.ends_with("-dlq")) {
+            for delivery in queues.receive(&name, usize::MAX, now) {
+                let code = delivery.attributes.get("code").map(String::as_str).unwrap_or_default();
+                if matches!(code, "malformed-body" | "malformed-event" | "bad-message") {
+                    continue;
+                }
+                queues.delete(&name, &delivery.receipt);
+                let origin = delivery.attributes.get("origin").cloned().unwrap_or_default();
+                let mut message = sync::ports::Outgoing::new(delivery.body);
+                message.attributes.extend(delivery.attributes.get("event").map(|e| ("event".to_owned(), e.clone())));
+                moved |= queues.send(&origin, message, now).is_ok();
+            }
+        }
+        moved
+    }
+
+    /// Runs until nothing is under way any more.
+    fn until_quiet(&mut self) -> Result<(), Violation> {
+        let limit = self.shared.now.get().max(script::START_MS) + PATIENCE_MS;
+        loop {
+            self.begin_what_is_due();
+            let Some(next) = self.next_time() else { return Ok(()) };
+            if next > limit {
+                return Err(Violation::new("liveness", self.describe_stuck()));
+            }
+            self.shared.now.set(self.shared.now.get().max(next));
+            self.apply_late_requests();
+            self.poll_tasks();
+        }
+    }
+
+    fn describe_stuck(&self) -> String {
+        let queues = self.shared.queues.borrow();
+        let waiting: Vec<String> = QUEUES
+            .iter()
+            .flat_map(|(q, _)| queues.peek(q).into_iter().map(move |m| format!("{q}: {} receives, {}", m.receives, m.body)))
+            .collect();
+        format!(
+            "still busy {} h after the script's end; {} tasks; {}",
+            PATIENCE_MS / 3_600_000,
+            self.tasks.len(),
+            waiting.join("\n")
+        )
+    }
+
+    fn next_time(&self) -> Option<i64> {
+        let now = self.shared.now.get();
+        let mut times: Vec<i64> = self.tasks.iter().map(|t| t.wake.get().min(t.deadline)).collect();
+        times.extend(self.trips.iter().map(|(at, _)| *at));
+        times.extend(self.edits.iter().map(|e| e.at_ms));
+        times.extend(self.shared.late.borrow().iter().map(|(at, _, _)| *at));
+        let queues = self.shared.queues.borrow();
+        for (name, _) in QUEUES {
+            if self.running(name) < CONCURRENCY {
+                times.extend(queues.next_visible(name));
+            }
+        }
+        times.extend(self.shared.crms.borrow().values().filter_map(|crm| crm.next_webhook_ms()));
+        times.into_iter().min().map(|at| at.max(now))
+    }
+
+    /// Webhooks that the hub answered 2xx, each of which holds at least one event.
+    pub(crate) fn answered_with_events(&self) -> u64 {
+        self.answered
+    }
+
+    fn running(&self, queue: &str) -> usize {
+        self.tasks.iter().filter(|t| t.queue.as_deref() == Some(queue)).count()
+    }
+
+    fn begin_what_is_due(&mut self) {
+        let now = self.shared.now.get();
+        self.collect_crm_webhooks(now);
+        let (due, later) = std::mem::take(&mut self.trips).into_iter().partition::<Vec<_>, _>(|(at, _)| *at <= now);
+        self.trips = later;
+        for (_, trip) in due {
+            self.deliver(trip);
+        }
+        let (due, later) = std::mem::take(&mut self.edits).into_iter().partition::<Vec<_>, _>(|e| e.at_ms <= now);
+        self.edits = later;
+        for edit in due {
+            self.edit(edit);
+        }
+        for (queue, most) in QUEUES {
+            while self.running(queue) < CONCURRENCY {
+                let deliveries = self.shared.receive(queue, *most);
+                if deliveries.is_empty() {
+                    break;
+                }
+                self.invoke(queue, deliveries);
+            }
+        }
+    }
+
+    fn collect_crm_webhooks(&mut self, now: i64) {
+        let mut crms = self.shared.crms.borrow_mut();
+        for (host, crm) in crms.iter_mut() {
+            for webhook in crm.due_webhooks(now) {
+                let sending = Sending {
+                    connection: "hubspot",
+                    at_ms: now,
+                    id: format!("{host}-{}", webhook.id),
+                    body: webhook.body,
+                    fact: None,
+                    signature: Signature::Good,
+                };
+                self.trips.push((now, Trip { sending, attempt: webhook.attempt, crm: Some((host.clone(), webhook.id)) }));
+            }
+        }
+    }
+
+    fn world(&self) -> World {
+        let skew = self.shared.rng.borrow_mut().range(-400, 400);
+        World { shared: Rc::clone(&self.shared), wake: Rc::new(Cell::new(self.shared.now.get())), skew }
+    }
+
+    fn spawn(&mut self, world: &World, queue: Option<&str>, work: Work, killed: Option<Finish>) {
+        self.stats.handlers += 1;
+        let deadline = self.shared.now.get() + INVOCATION_MS;
+        self.tasks.push(Task { work, wake: Rc::clone(&world.wake), deadline, killed, queue: queue.map(str::to_owned) });
+    }
+
+    fn deliver(&mut self, trip: Trip) {
+        self.stats.webhooks += 1;
+        let request: Request = setup::request(&trip.sending, self.shared.now.get());
+        let world = self.world();
+        let (config, instance) = (Rc::clone(&self.config), Rc::clone(&self.instance));
+        let (again, handler_world) = (trip.clone(), world.clone());
+        let work: Work = Box::pin(async move {
+            let answer = sync::receive::handle(&handler_world, &config, &instance, &request).await;
+            let finish: Finish = Box::new(move |sim| sim.answered(trip, Some(answer.status)));
+            finish
+        });
+        self.spawn(&world, None, work, Some(Box::new(move |sim| sim.answered(again, None))));
+    }
+
+    /// A provider sees an answer, or none, and sends again if it was no success.
+    fn answered(&mut self, trip: Trip, status: Option<u16>) {
+        let now = self.shared.now.get();
+        let success = status.is_some_and(|s| (200..300).contains(&s));
+        if success {
+            self.answered += 1;
+            self.accepted.extend(trip.sending.fact);
+            self.forged_accepted += u64::from(trip.sending.signature == Signature::Forged);
+        }
+        if let Some((host, id)) = &trip.crm {
+            if let Some(crm) = self.shared.crms.borrow_mut().get_mut(host) {
+                crm.webhook_answered(*id, success, now);
+            }
+        } else if !success && trip.sending.signature == Signature::Good && trip.attempt < 8 {
+            let wait = 5_000 << trip.attempt.min(5);
+            self.trips.push((now + wait, Trip { attempt: trip.attempt + 1, ..trip }));
+        }
+    }
+
+    fn edit(&mut self, edit: Edit) {
+        let now = self.shared.now.get();
+        let mut crms = self.shared.crms.borrow_mut();
+        let Some(crm) = crms.get_mut(edit.crm) else { return };
+        let Some(id) = setup::find_by_email(crm.as_ref(), edit.object, &edit.email) else { return };
+        if crm.edit(edit.object, &id, &edit.properties, now).is_err() {
+            return;
+        }
+        if let Some((field, value)) = edit.fact {
+            let source = ("hubspot", "contacts", id);
+            let mut fields = BTreeMap::from([(field, value)]);
+            fields.insert("email", edit.email);
+            // The address only ties the record to its person: it is no statement of HubSpot's.
+            self.lived.push(Fact { source, stamp_ms: now, stated: false, fields, consent: None });
+        }
+    }
+
+    fn invoke(&mut self, queue: &'static str, deliveries: Vec<sync::ports::Delivery>) {
+        let world = self.world();
+        let (config, vault, instance) = (Rc::clone(&self.config), Rc::clone(&self.vault), Rc::clone(&self.instance));
+        let deadline = self.shared.now.get() + INVOCATION_MS;
+        let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
+        let handler_world = world.clone();
+        let work: Work = Box::pin(async move {
+            let w = &handler_world;
+            let report = match queue.strip_prefix("upsert-") {
+                Some(destination) => sync::upsert::handle_batch(w, &config, &vault, destination, deliveries, deadline).await,
+                None if queue == "fetch" => {
+                    sync::reconcile::handle_fetch_batch(w, &config, &instance, deliveries, deadline).await
+                }
+                None => sync::transform::handle_batch(w, &config, &vault, queue, deliveries, deadline).await,
+            };
+            let finish: Finish = Box::new(move |sim| sim.delete(queue, &receipts, &report));
+            finish
+        });
+        self.spawn(&world, Some(queue), work, None);
+    }
+
+    /// The event source mapping deletes what the handler did not report.
+    fn delete(&mut self, queue: &str, receipts: &[(String, String)], report: &BatchReport) {
+        let lose = { self.shared.rng.borrow_mut().chance(self.shared.faults.get().lose) };
+        if lose {
+            return;
+        }
+        let mut queues = self.shared.queues.borrow_mut();
+        for (id, receipt) in receipts {
+            if !report.failures.contains(id) {
+                queues.delete(queue, receipt);
+            }
+        }
+    }
+
+    fn reconcile(&mut self, job: Job) {
+        let world = self.world();
+        let (config, instance) = (Rc::clone(&self.config), Rc::clone(&self.instance));
+        let deadline = self.shared.now.get() + INVOCATION_MS * 20;
+        let handler_world = world.clone();
+        let work: Work = Box::pin(async move {
+            let _ = sync::reconcile::run_job(&handler_world, &config, &instance, job, deadline).await;
+            let finish: Finish = Box::new(|_| {});
+            finish
+        });
+        self.spawn(&world, None, work, None);
+        if let Some(task) = self.tasks.last_mut() {
+            task.deadline = deadline;
+        }
+    }
+
+    fn apply_late_requests(&mut self) {
+        let now = self.shared.now.get();
+        let due: Vec<_> = {
+            let mut late = self.shared.late.borrow_mut();
+            let (due, rest) = std::mem::take(&mut *late).into_iter().partition::<Vec<_>, _>(|(at, _, _)| *at <= now);
+            *late = rest;
+            due
+        };
+        for (_, host, request) in due {
+            self.shared.apply(&host, &request);
+        }
+    }
+
+    fn poll_tasks(&mut self) {
+        let now = self.shared.now.get();
+        let mut index = 0;
+        while index < self.tasks.len() {
+            if self.tasks[index].deadline <= now {
+                self.kill(index);
+                continue;
+            }
+            if self.tasks[index].wake.get() > now {
+                index += 1;
+                continue;
+            }
+            let kill = { self.shared.rng.borrow_mut().chance(self.shared.faults.get().kill) };
+            if kill {
+                self.kill(index);
+                continue;
+            }
+            match self.tasks[index].work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Pending => index += 1,
+                Poll::Ready(finish) => {
+                    drop(self.tasks.remove(index));
+                    finish(self);
+                }
+            }
+        }
+    }
+
+    fn kill(&mut self, index: usize) {
+        self.stats.kills += 1;
+        let task = self.tasks.remove(index);
+        drop(task.work);
+        if let Some(killed) = task.killed {
+            killed(self);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Scenarios that every version must survive, each with a story of its own.
+
+use serde_json::{Map, json};
+
+use super::script::{Author, Edit, Form, Outage, START_MS, Script};
+
+/// How a scenario's script is written for a seed.
+type Write = fn(u64) -> Script;
+
+/// Every named scenario.
+pub const NAMED: &[(&str, Write)] = &[
+    ("echo-against-late-update", echo_against_late_update),
+    ("edit-of-owned-field", edit_of_owned_field),
+    ("lease-expiry-with-stalled-write", lease_expiry_with_stalled_write),
+    ("version-race-at-release", version_race_at_release),
+    ("merge-between-create-and-commit", merge_between_create_and_commit),
+    ("email-change", email_change),
+    ("a-b-a", a_b_a),
+    ("form-from-2099", form_from_2099),
+    ("truncating-destination", truncating_destination),
+    ("outage-of-one-destination", outage_of_one_destination),
+];
+
+const MAIL: &str = "ada@example.com";
+
+fn form(phone: Option<&str>, first_name: Option<&str>) -> Form<'static> {
+    Form { email: MAIL, phone: phone.map(str::to_owned), first_name: first_name.map(str::to_owned), ..Form::default() }
+}
+
+fn done(mut author: Author) -> Script {
+    author.script.end_ms = author.script.end_ms.max(START_MS + 300_000);
+    author.script
+}
+
+/// Stripe's number is pushed and echoes back; then a form that is newer than Stripe's word, but older than the echo, arrives.
+fn echo_against_late_update(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    author.customer("cus_1", MAIL, "Ada", Some("+14155552001"), START_MS, START_MS + 100);
+    let late = START_MS + 120_000 + author.rng.range(0, 60_000);
+    author.form(&form(Some("+14155552002"), None), START_MS + 5_000, late);
+    done(author)
+}
+
+/// A person edits a field that another system owns: the hub repairs it although no new version exists.
+fn edit_of_owned_field(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    let company = Form { company: Some("Right Ltd".into()), ..form(None, Some("Ada")) };
+    author.form(&company, START_MS, START_MS + 100);
+    for n in 0..3 {
+        let at_ms = START_MS + 60_000 + author.rng.range(0, 60_000);
+        let properties = Map::from_iter([("company".to_owned(), json!(format!("Wrong {n}")))]);
+        author.script.edits.push(Edit {
+            at_ms,
+            crm: "hubspot.test",
+            object: "contacts",
+            email: MAIL.into(),
+            properties,
+            fact: None,
+        });
+    }
+    done(author)
+}
+
+/// Updates that follow each other closely, while the dice stall calls beyond the end of their lease.
+fn lease_expiry_with_stalled_write(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    for n in 0..8 {
+        let stamp = START_MS + n * 15_000;
+        author.form(&form(None, Some(["Ada", "Adah"][usize::try_from(n % 2).unwrap_or(0)])), stamp, stamp + 100);
+    }
+    done(author)
+}
+
+/// A burst: versions rise while pushes are under way.
+fn version_race_at_release(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    for n in 0..12 {
+        let stamp = START_MS + n * 40;
+        let at = stamp + author.rng.range(10, 400);
+        author.form(&form(None, Some(&format!("Ada{n}"))), stamp, at);
+    }
+    done(author)
+}
+
+/// Two people turn out to be one while their objects are being created.
+fn merge_between_create_and_commit(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    let phone = "+14155552009";
+    author.customer("cus_1", MAIL, "Ada", None, START_MS, START_MS + 10);
+    let other = Form { email: "ada@other.example", phone: Some(phone.into()), ..Form::default() };
+    author.form(&other, START_MS + 1_000, START_MS + 20);
+    let at = START_MS + author.rng.range(20, 400);
+    author.form(&form(Some(phone), None), START_MS + 2_000, at);
+    done(author)
+}
+
+/// An e-mail address changes; what comes in under the old and the new one is one person.
+fn email_change(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    author.customer("cus_1", MAIL, "Ada", None, START_MS, START_MS + 100);
+    author.form(&form(None, Some("Ada")), START_MS + 10_000, START_MS + 10_100);
+    author.customer("cus_1", "ada@new.example", "Ada", None, START_MS + 20_000, START_MS + 20_100);
+    let new = Form { email: "ada@new.example", first_name: Some("Augusta".into()), ..Form::default() };
+    author.form(&new, START_MS + 30_000, START_MS + 30_100);
+    let late = START_MS + author.rng.range(30_000, 90_000);
+    author.form(&form(None, Some("Old")), START_MS + 9_000, late);
+    author.disturb();
+    done(author)
+}
+
+/// A value changes and changes back; a source in between must not win.
+fn a_b_a(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    let (a, b) = ("+14155552001", "+14155552002");
+    for (n, phone) in [a, b, a].into_iter().enumerate() {
+        let stamp = START_MS + i64::try_from(n).unwrap_or(0) * 30_000;
+        let at = stamp + author.rng.range(100, 70_000);
+        author.customer("cus_1", MAIL, "Ada", Some(phone), stamp, at);
+    }
+    let at = START_MS + 50_000 + author.rng.range(0, 60_000);
+    author.form(&form(Some("+14155552003"), None), START_MS + 45_000, at);
+    author.disturb();
+    done(author)
+}
+
+/// A form whose clock is in the year 2099 must not win for ever.
+fn form_from_2099(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    let far = 4_070_908_800_000;
+    author.form(&form(None, Some("Future")), far, START_MS + 1_000);
+    if let Some(fact) = author.script.facts.last_mut() {
+        // What the hub may believe of it is the time at which it came.
+        fact.stamp_ms = START_MS + 1_000;
+    }
+    author.form(&form(None, Some("Present")), START_MS + 600_000, START_MS + 600_100);
+    done(author)
+}
+
+/// A value that is longer than a destination keeps: it is cut there, once, and neither pushed again and again nor taken back.
+fn truncating_destination(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    let long = "x".repeat(300);
+    author.form(&form(None, Some(&long)), START_MS, START_MS + 100);
+    let at = START_MS + 30_000 + author.rng.range(0, 30_000);
+    author.form(&form(Some("+14155552001"), None), START_MS + 30_000, at);
+    done(author)
+}
+
+/// One destination is down for minutes; the other one gets everything.
+fn outage_of_one_destination(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    for n in 0..6 {
+        let stamp = START_MS + n * 10_000;
+        author.form(&form(None, Some(&format!("Ada{n}"))), stamp, stamp + 100);
+    }
+    let outage = Outage { crm: "salesforce.test", from_ms: START_MS, until_ms: START_MS + 240_000 };
+    author.script.outages.push(outage);
+    done(author)
+}
