@@ -1,130 +1,14 @@
 //! Records and rules that both stand-ins share.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::fault::{Effects, Fault};
+use crate::fault::Effects;
 use crate::message::OutboundWebhook;
 use crate::schema::{Kind, ObjectSchema, Refusal, Style};
-use crate::{Refused, Request, Response, time};
-
-/// Who changes something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Origin {
-    Api,
-    Person,
-    Import,
-}
-
-/// A value and when it came to be.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Entry {
-    pub(crate) at_ms: i64,
-    pub(crate) value: Value,
-    pub(crate) origin: Origin,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Record {
-    pub(crate) id: String,
-    pub(crate) created_ms: i64,
-    pub(crate) updated_ms: i64,
-    pub(crate) archived_ms: Option<i64>,
-    pub(crate) merged_into: Option<String>,
-    /// The history of each property, oldest first.
-    pub(crate) fields: BTreeMap<String, Vec<Entry>>,
-}
-
-/// How much of a property's history is kept.
-const HISTORY: usize = 45;
-
-impl Record {
-    pub(crate) fn live(&self) -> bool {
-        self.archived_ms.is_none()
-    }
-
-    pub(crate) fn get(&self, name: &str) -> &Value {
-        self.fields.get(name).and_then(|h| h.last()).map_or(&Value::Null, |entry| &entry.value)
-    }
-
-    /// The value at that time.
-    pub(crate) fn get_at(&self, name: &str, ms: i64) -> &Value {
-        let history = self.fields.get(name).map_or(&[][..], Vec::as_slice);
-        history.iter().rev().find(|entry| entry.at_ms <= ms).map_or(&Value::Null, |entry| &entry.value)
-    }
-
-    /// When it last changed, as of that time.
-    pub(crate) fn updated_at(&self, ms: i64) -> i64 {
-        let stamps = self.fields.values().flatten().map(|entry| entry.at_ms);
-        stamps.filter(|at| *at <= ms).max().unwrap_or(self.created_ms).max(self.created_ms)
-    }
-
-    fn set(&mut self, name: &str, value: Value, origin: Origin, now_ms: i64) -> bool {
-        if *self.get(name) == value {
-            return false;
-        }
-        let history = self.fields.entry(name.to_owned()).or_default();
-        history.push(Entry { at_ms: now_ms, value, origin });
-        if history.len() > HISTORY {
-            history.remove(0);
-        }
-        true
-    }
-}
-
-/// What a write did.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Written {
-    pub(crate) id: String,
-    pub(crate) created: bool,
-    pub(crate) changed: Vec<(String, Value)>,
-}
-
-/// A webhook event that waits for its time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Pending {
-    pub(crate) due_ms: i64,
-    pub(crate) attempt: u32,
-    pub(crate) event: Value,
-}
-
-/// The result of a query that goes on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Cursor {
-    pub(crate) object: String,
-    pub(crate) fields: Vec<String>,
-    pub(crate) ids: Vec<String>,
-}
-
-/// From object and id to object and id.
-pub(crate) type Link = (String, String, String, String);
-
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct State {
-    pub(crate) issued: u64,
-    pub(crate) requests: u64,
-    pub(crate) objects: BTreeMap<String, BTreeMap<String, Record>>,
-    /// Kept in both directions.
-    pub(crate) links: BTreeSet<Link>,
-    pub(crate) tokens: BTreeMap<String, Option<i64>>,
-    pub(crate) locks: BTreeMap<String, i64>,
-    pub(crate) faults: Vec<Fault>,
-    pub(crate) counters: BTreeMap<String, u64>,
-    pub(crate) outbox: Vec<Pending>,
-    pub(crate) in_flight: BTreeMap<u64, Vec<Pending>>,
-    /// The times of recent calls, by the name of the limit.
-    pub(crate) recent: BTreeMap<String, VecDeque<i64>>,
-    /// The day (since the epoch) and its calls.
-    pub(crate) daily: (i64, u64),
-    pub(crate) cursors: BTreeMap<String, Cursor>,
-    /// By `object/property` of unique properties: the values ever held, in lower case, and who held them. Entries may be out of
-    /// date, so whoever finds one looks at the record.
-    #[serde(skip)]
-    held: BTreeMap<String, BTreeSet<(String, String)>>,
-}
+use crate::state::{Link, Origin, Pending, Record, State, Written};
+use crate::{Refused, Request, Response};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
@@ -198,7 +82,7 @@ impl Engine {
     }
 
     /// Remembers who holds which unique value.
-    fn remember(&mut self, object: &str, id: &str, values: &[(String, Value)]) {
+    pub(crate) fn remember(&mut self, object: &str, id: &str, values: &[(String, Value)]) {
         for (name, value) in values {
             if let (true, Some(text)) = (self.is_unique(object, name), value.as_str()) {
                 let held = self.state.held.entry(format!("{object}/{name}")).or_default();
@@ -474,56 +358,6 @@ impl Engine {
             self.state.outbox.push(Pending { due_ms: now_ms + wait, attempt, event: pending.event });
         }
     }
-
-    pub(crate) fn dump(&self) -> Value {
-        let record = |r: &Record| {
-            let properties: BTreeMap<&String, &Value> =
-                r.fields.keys().map(|n| (n, r.get(n))).filter(|(_, v)| !v.is_null()).collect();
-            json!({"id": r.id, "created": time::iso(r.created_ms), "updated": time::iso(r.updated_ms),
-                "archived": r.archived_ms.map(time::iso), "merged_into": r.merged_into, "properties": properties})
-        };
-        let objects: BTreeMap<&String, Vec<Value>> =
-            self.state.objects.iter().map(|(name, records)| (name, records.values().map(record).collect())).collect();
-        json!({"objects": objects, "links": self.state.links})
-    }
-
-    pub(crate) fn comparable(&self, ignore: &[&str]) -> Value {
-        let mut objects: BTreeMap<&String, Vec<Value>> = BTreeMap::new();
-        for (object, records) in &self.state.objects {
-            let mut rows: Vec<Value> =
-                records.values().filter(|r| r.live()).map(|r| self.comparable_record(object, r, ignore)).collect();
-            rows.sort_by_key(Value::to_string);
-            objects.insert(object, rows);
-        }
-        json!(objects)
-    }
-
-    fn comparable_record(&self, object: &str, record: &Record, ignore: &[&str]) -> Value {
-        let schema = self.schema.get(object);
-        let shown = |name: &String| {
-            let kind = schema.and_then(|s| s.properties.get(name)).map(|p| &p.kind);
-            match (record.get(name), kind) {
-                (Value::String(id), Some(Kind::Reference { object, .. })) => Value::String(self.label(object, id)),
-                (value, _) => value.clone(),
-            }
-        };
-        let names = record.fields.keys().filter(|name| !ignore.contains(&name.as_str()));
-        let properties: BTreeMap<&String, Value> = names.map(|n| (n, shown(n))).filter(|(_, v)| !v.is_null()).collect();
-        let mine = self.state.links.iter().filter(|(a, id, _, _)| a == object && *id == record.id);
-        let links: BTreeSet<String> = mine.map(|(_, _, b, id)| format!("{b}: {}", self.label(b, id))).collect();
-        let mut out = json!({ "properties": properties });
-        if !links.is_empty() {
-            out["links"] = json!(links);
-        }
-        out
-    }
-
-    fn label(&self, object: &str, id: &str) -> String {
-        let names = self.schema.get(object).map_or(&[][..], |s| s.label.as_slice());
-        let record = self.resolve(object, id);
-        let first = record.and_then(|r| names.iter().find_map(|name| r.get(name).as_str()));
-        first.map_or_else(|| "(none)".to_owned(), str::to_owned)
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -537,30 +371,6 @@ fn with_attempt(event: &Value, attempt: u32) -> Value {
     let mut event = event.clone();
     event["attemptNumber"] = json!(attempt);
     event
-}
-
-impl Engine {
-    pub(crate) fn save(&self) -> Value {
-        serde_json::to_value(&self.state).unwrap_or_default()
-    }
-
-    /// Webhooks that were in flight are sent again: nobody knows how they ended.
-    pub(crate) fn restore(&mut self, saved: &Value) -> Result<(), Refused> {
-        self.state = State::deserialize(saved).map_err(|e| Refused(format!("not a saved state: {e}")))?;
-        let values = |r: &Record| r.fields.keys().map(|name| (name.clone(), r.get(name).clone())).collect::<Vec<_>>();
-        let records = self.state.objects.iter().flat_map(|(object, records)| records.values().map(move |r| (object.clone(), r)));
-        let all: Vec<_> = records.map(|(object, r)| (object, r.id.clone(), values(r))).collect();
-        for (object, id, values) in all {
-            self.remember(&object, &id, &values);
-        }
-        let open = std::mem::take(&mut self.state.in_flight);
-        self.state.outbox.extend(open.into_values().flatten());
-        Ok(())
-    }
-
-    pub(crate) fn reset(&mut self, tokens: &[String]) {
-        self.state = State { tokens: tokens.iter().map(|token| (token.clone(), None)).collect(), ..State::default() };
-    }
 }
 
 /// The methods of [`crate::Sandbox`] that only concern the engine.

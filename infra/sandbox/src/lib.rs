@@ -16,7 +16,9 @@ pub mod salesforce;
 mod schema;
 #[cfg(feature = "server")]
 pub mod server;
+mod state;
 mod time;
+mod view;
 
 use std::collections::BTreeMap;
 use std::fmt;

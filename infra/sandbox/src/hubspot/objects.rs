@@ -3,9 +3,9 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::{HubSpot, catalogue, describe};
-use crate::engine::{Origin, Record, Written};
 use crate::fault::Effects;
 use crate::schema::Refusal;
+use crate::state::{Origin, Record, Written};
 use crate::{Request, Response, time};
 
 const BATCH: usize = 100;
@@ -162,6 +162,30 @@ impl HubSpot {
         batch_answer(status, answer, now_ms)
     }
 
+    /// What is wrong with a batch as a whole, before any row of it is looked at.
+    fn batch_refusal(&mut self, object: &'static str, op: &str, inputs: &[Value], now_ms: i64) -> Option<Response> {
+        let keys: Vec<&str> = inputs.iter().filter_map(|i| i.get("id").and_then(Value::as_str)).collect();
+        if op != "create" && keys.len() != inputs.len() {
+            return Some(self.bad_body());
+        }
+        if keys.iter().collect::<BTreeSet<_>>().len() != keys.len() {
+            let message = "Duplicate IDs found in batch input. The batch may not contain an id twice.";
+            return Some(self.error(400, "VALIDATION_ERROR", message));
+        }
+        for input in inputs {
+            let id_property = input.get("idProperty").and_then(Value::as_str);
+            if op == "upsert" && id_property.is_none() {
+                return Some(self.error(400, "VALIDATION_ERROR", "idProperty is required"));
+            }
+            if let Err(refusal) = self.unique_property(object, id_property) {
+                return Some(refusal);
+            }
+        }
+        // A held record stops the call, before anything is written.
+        let held = inputs.iter().any(|i| self.target(object, op, i).is_some_and(|id| self.engine.locked(object, &id, now_ms)));
+        held.then(|| self.refused(object, &[Refusal::Locked]))
+    }
+
     pub(super) fn batch_write(
         &mut self,
         request: &Request,
@@ -174,56 +198,29 @@ impl HubSpot {
             Ok(read) => read,
             Err(refusal) => return refusal,
         };
-        let keys: Vec<&str> = inputs.iter().filter_map(|i| i.get("id").and_then(Value::as_str)).collect();
-        if op != "create" && keys.len() != inputs.len() {
-            return self.bad_body();
-        }
-        if keys.iter().collect::<BTreeSet<_>>().len() != keys.len() {
-            return self.error(
-                400,
-                "VALIDATION_ERROR",
-                "Duplicate IDs found in batch input. The batch may not contain an id twice.",
-            );
-        }
-        for input in &inputs {
-            let id_property = input.get("idProperty").and_then(Value::as_str);
-            if op == "upsert" && id_property.is_none() {
-                return self.error(400, "VALIDATION_ERROR", "idProperty is required");
-            }
-            if let Err(refusal) = self.unique_property(object, id_property) {
-                return refusal;
-            }
-        }
-        // A held record stops the call, before anything is written.
-        let held = inputs.iter().any(|i| self.target(object, op, i).is_some_and(|id| self.engine.locked(object, &id, now_ms)));
-        if held {
-            return self.refused(object, &[Refusal::Locked]);
+        if let Some(refusal) = self.batch_refusal(object, op, &inputs, now_ms) {
+            return refusal;
         }
         let traced = inputs.iter().all(|i| i.get("objectWriteTraceId").and_then(Value::as_str).is_some());
         let before = (!traced && op != "upsert").then(|| self.engine.state.clone());
         let (mut results, mut errors, mut events) = (Vec::new(), Vec::new(), Vec::new());
         for (i, input) in inputs.iter().enumerate() {
-            let outcome = if self.engine.row_fails(effects, i) {
-                Err(vec![Refusal::Fault])
-            } else {
-                self.write_row(object, op, input, now_ms)
-            };
-            match outcome {
-                Ok(written) => {
+            let fails = self.engine.row_fails(effects, i);
+            let outcome = if fails { Err(vec![Refusal::Fault]) } else { self.write_row(object, op, input, now_ms) };
+            match (outcome, &before) {
+                (Ok(written), _) => {
                     results.push(self.result(object, op, input, &written));
                     events.push(written);
                 }
                 // Without trace ids a batch is written as a whole or not at all.
-                Err(refusals) => match before {
-                    Some(state) => {
-                        self.engine.state = state;
-                        return self.refused(object, &refusals);
-                    }
-                    None => {
-                        self.engine.count("rows.failed");
-                        errors.push(row_error(object, input, &refusals));
-                    }
-                },
+                (Err(refusals), Some(state)) => {
+                    self.engine.state = state.clone();
+                    return self.refused(object, &refusals);
+                }
+                (Err(refusals), None) => {
+                    self.engine.count("rows.failed");
+                    errors.push(row_error(object, input, &refusals));
+                }
             }
         }
         for written in &events {

@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 
 use super::objects::{View, object_json, shown};
 use super::{HubSpot, catalogue};
-use crate::engine::Record;
 use crate::schema::Kind;
+use crate::state::Record;
 use crate::{Request, Response, time};
 
 /// As many results as all pages of one query can show.

@@ -2,7 +2,8 @@ use serde_json::{Value, json};
 
 use super::HubSpot;
 use crate::Refused;
-use crate::engine::{Origin, Pending, Written, mix};
+use crate::engine::mix;
+use crate::state::{Origin, Pending, Written};
 
 impl HubSpot {
     /// Webhook events for a write: a creation, and a change of each property.

@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::engine::{Engine, Origin, State, TokenState};
+use crate::engine::{Engine, TokenState};
 use crate::fault::Effects;
 use crate::schema::{Refusal, Style};
+use crate::state::{Origin, State};
 use crate::{ObjectSchema, Overflow, Property, Refused, Request, Response, Sandbox};
 
 /// How a stand-in for Salesforce behaves.

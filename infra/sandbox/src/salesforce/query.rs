@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::records::{attributes, field};
 use super::soql::{Condition, Literal, Soql, parse};
 use super::{Salesforce, errors};
-use crate::engine::{Cursor, Record};
 use crate::schema::Kind;
+use crate::state::{Cursor, Record};
 use crate::{Request, Response, time};
 
 /// Queries of one user that may be open at once; the oldest ends.

@@ -3,9 +3,9 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::{Salesforce, describe, errors, not_found};
-use crate::engine::{Origin, Record, Written};
 use crate::fault::Effects;
 use crate::schema::Refusal;
+use crate::state::{Origin, Record, Written};
 use crate::{Request, Response, time};
 
 const COLLECTION: usize = 200;
