@@ -1,0 +1,7 @@
+//! The command line `hub`, and the compiler that turns `infra/config/hub.toml` into the packed configuration of the functions.
+//!
+//! It never decides anything about records: it reads files and stores, shows what the other crates say, and moves messages
+//! back to where they came from.
+#![forbid(unsafe_code)]
+
+pub mod config;
