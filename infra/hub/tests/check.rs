@@ -1,6 +1,6 @@
 //! What `hub check` says about a configuration that is wrong.
 
-use hub::config::{DEFAULT, Finding, Severity, Source, compile};
+use hub::config::{DEFAULT, Finding, Source, compile};
 
 const PROVIDERS: &[&str] = &["generic-form", "hubspot", "salesforce", "stripe"];
 
@@ -10,29 +10,106 @@ fn findings(text: &str) -> (Source, Vec<Finding>) {
     (source, findings)
 }
 
-/// The default with one passage replaced, so that every mistake stands in its natural surroundings.
-fn with(old: &str, new: &str) -> (Source, Vec<Finding>) {
-    assert_eq!(DEFAULT.matches(old).count(), 1, "`{old}` must be in the default exactly once");
-    findings(&DEFAULT.replace(old, new))
+fn rendered(text: &str) -> Vec<String> {
+    let (source, findings) = findings(text);
+    findings.iter().map(|f| f.render(&source, false)).collect()
 }
 
-fn only_message(old: &str, new: &str) -> String {
-    let (source, findings) = with(old, new);
-    let all: Vec<String> = findings.iter().map(|f| f.render(&source, false)).collect();
-    assert_eq!(findings.len(), 1, "{}", all.join("\n\n"));
-    all.into_iter().next().unwrap_or_default()
+/// The default with one passage replaced, so that every mistake stands in its natural surroundings.
+fn with(old: &str, new: &str) -> Vec<String> {
+    assert_eq!(DEFAULT.matches(old).count(), 1, "`{old}` must be in the default exactly once");
+    rendered(&DEFAULT.replace(old, new))
+}
+
+/// One mistake gives one finding that says and points at this.
+fn one(old: &str, new: &str, parts: &[&str]) {
+    let all = with(old, new);
+    assert_eq!(all.len(), 1, "{new}:\n{}", all.join("\n\n"));
+    for part in parts {
+        assert!(all[0].contains(part), "`{part}` is not in:\n{}", all[0]);
+    }
 }
 
 #[test]
 fn the_default_has_nothing_wrong() {
-    let (source, findings) = findings(DEFAULT);
-    let all: Vec<String> = findings.iter().map(|f| f.render(&source, false)).collect();
-    assert!(findings.is_empty(), "{}", all.join("\n\n"));
+    let all = rendered(DEFAULT);
+    assert!(all.is_empty(), "{}", all.join("\n\n"));
 }
 
 #[test]
-fn an_unknown_key_is_shown_with_its_line_and_a_suggestion() {
-    println!("{}", only_message("jitter_percent = 20", "jitter_pct = 20"));
-    println!("{}", only_message("provider = \"stripe\"", "provider = \"strip\""));
-    println!("{}", only_message("email         = { prefer = [\"stripe\", \"form\"], why = \"receipts and answers reach these addresses\" }", "email         = { prefer = [\"stripe\", \"from\"] }"));
+fn a_finding_looks_like_a_compilers() {
+    let text = "generation = 1\njurnal = { days = 3 }\n[connections]\n";
+    let expected = "\
+error: a configuration has no key `jurnal`
+ --> hub.toml:2:1
+  |
+2 | jurnal = { days = 3 }
+  | ^^^^^^ unknown key
+  |
+  = help: did you mean `journal`?";
+    assert_eq!(rendered(text), [expected]);
+}
+
+#[test]
+fn what_is_not_toml_is_shown_where_it_ends() {
+    let all = rendered("generation = 1\n[connections.x\n");
+    assert!(all[0].contains("hub.toml:2:"), "{}", all[0]);
+}
+
+#[test]
+fn names_that_do_not_exist_are_suggested() {
+    one("jitter_percent = 20", "jitter_pct = 20", &["no key `jitter_pct`", "did you mean `jitter_percent`?"]);
+    one("provider = \"stripe\"", "provider = \"strip\"", &["no provider `strip`", "did you mean `stripe`?", ":36:12"]);
+    one("prefer = [\"stripe\", \"form\"]", "prefer = [\"stripe\", \"from\"]", &["no connection `from`", "did you mean `form`?"]);
+    one("ticket  = { hubspot", "tiket = { hubspot", &["`tiket` is no canonical object", "did you mean `ticket`?"]);
+    one("lead_source   = {", "leadsource = {", &["`contact` has no field `leadsource`", "did you mean `lead_source`?"]);
+    one("keys = [\"domain\"]", "keys = [\"domian\"]", &["`company` has no field `domian`", "did you mean `domain`?"]);
+    one("status = [\"trialing\"]", "status = [\"trialling\"]", &["never `trialling`", "did you mean `trialing`?"]);
+    one("text = \"proposal\"", "text = \"proposed\"", &["`deal.stage` is never `proposed`", "did you mean `proposal`?"]);
+    one("rule = \"most_restrictive\", why = \"an opt-out holds everywhere until the person takes it back\" }\nlead", "rule = \"strict\", why = \"x\" }\nlead", &["`strict` is no rule", "most_restrictive"]);
+}
+
+#[test]
+fn values_of_the_wrong_type_are_shown() {
+    one("members = 40 ", "members = \"40\" ", &["`members` must be a whole number", "this is a string"]);
+    one("future = \"2m\"", "future = \"2 minutes\"", &["`2 minutes` is no duration", "10s, 5m, 1h"]);
+    one("keys = [\"sku\"]", "keys = [\"price\"]", &["`price` is a money and cannot be an identity key"]);
+    one("lane = \"urgent\"                          #", "lane = \"fast\" #", &["`fast` is no lane"]);
+    one("https://api.hubapi.com", "http://api.hubapi.com", &["must be an absolute https URL"]);
+    one("https://api.hubapi.com", "https://api.hubapi.com/", &["must not end in a slash"]);
+}
+
+#[test]
+fn rules_that_cannot_work_are_refused() {
+    one("phone         = { prefer = [\"form\"], why = \"people know their own number best\" }", "phone = { prefer = [\"form\"] }", &["has no `why`"]);
+    one("lead_source   = { rule = \"first\"", "lead_source = { rule = \"union\"", &["`union` is for sets", "of kind text"]);
+    one("lead_source   = { rule = \"first\"", "lead_source = { rule = \"most_restrictive\"", &["for levels of consent"]);
+    one("balance       = { owner = \"stripe\"", "balance = { owner = \"stripe\", rule = \"first\"", &["exactly one of"]);
+    one("deal    = { hubspot = \"deals\",     salesforce", "deal = { hubspot = \"deals\", stripe", &["`stripe` is no destination", "add \"destination\""]);
+}
+
+#[test]
+fn connections_that_cannot_work_are_refused() {
+    one("signing_secret = \"stripe/signing\"\n", "", &["`stripe` has no `signing_secret`", "stripe/signing"]);
+    one("api_secret = \"salesforce/api\"\n", "", &["`salesforce` has no `api_secret`", "it is written to"]);
+    one("owner = \"finance\"\n", "", &["warning: nobody answers for connection `stripe`"]);
+    one("roles = [\"destination\"]", "roles = [\"destination\", \"sauce\"]", &["`sauce` is no role", "did you mean `source`?"]);
+    let renamed = with("[connections.stripe]", "[connections.Stripe_EU]").join("\n");
+    assert!(renamed.contains("`Stripe_EU` cannot be the name of a connection"), "{renamed}");
+}
+
+#[test]
+fn effects_are_typed() {
+    one("lead_source = \"source\"", "lead_source = \"contact\"", &["`lead.contact` cannot go into `contact.lead_source`", "a reference to a contact"]);
+    one("email_consent = \"status\"", "email_consent = \"channel\"", &["cannot go into `contact.email_consent`"]);
+    one("about = [\"contact\"]\nset = { lifecycle", "about = [\"email\"]\nset = { lifecycle", &["`email` is of kind email and refers to no record"]);
+    one("why = \"a deal is won when the money is there\"\n", "", &["this effect has no `why`"]);
+    one("name = { text = \"Invoice {number}\" }", "name = { text = \"Invoice {nummer}\" }", &["`invoice` has no field `nummer`", "did you mean `number`?"]);
+    one("name = { text = \"Invoice {number}\" }", "amount = { text = \"Invoice\" }", &["a text cannot go into `deal.amount`"]);
+}
+
+#[test]
+fn every_mistake_is_found_at_once() {
+    let text = DEFAULT.replace("members = 40 ", "members = 0 ").replace("days = 45", "dayz = 45").replace("[identity.product]", "[identity.produkt]");
+    assert_eq!(rendered(&text).len(), 3);
 }

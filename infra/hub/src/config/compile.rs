@@ -85,7 +85,7 @@ impl Context<'_> {
     pub fn field(&self, object: ObjectType, name: &str, span: Range<usize>) -> Option<&'static canonical::FieldDef> {
         let field = canonical::find_field(object, name);
         if field.is_none() {
-            let finding = Finding::error(span, format!("a {object} has no field `{name}`")).label("unknown field");
+            let finding = Finding::error(span, format!("`{object}` has no field `{name}`")).label("unknown field");
             let names: Vec<&str> = canonical::fields_of(object).map(|f| f.name).collect();
             self.findings.add(finding.help(suggestion(name, names)));
         }
