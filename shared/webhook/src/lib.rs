@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod certificate;
+mod diagnose;
 mod encoding;
 mod handshake;
 mod proof;
@@ -25,6 +26,7 @@ mod url_form;
 pub mod vectors;
 mod verify;
 
+pub use diagnose::{Suspicion, diagnose};
 pub use handshake::{Answer, Confirmation, Reply, greet, handshake};
 pub use rejection::Rejection;
 pub use request::{Evidence, Headers, RawRequest, VerifiedRequest};

@@ -20,15 +20,18 @@ const CONFIRMATION: [&str; 7] = ["Message", "MessageId", "SubscribeURL", "Timest
 /// The URL of the certificate that an SNS message names, if it is on Amazon's own host. The caller fetches it and hands
 /// the PEM to [`verify`](crate::verify()) in place of a secret.
 pub fn certificate_url(body: &[u8]) -> Result<String, Rejection> {
-    let message = parse_json(body)?;
-    let url = field(&message, "SigningCertURL").or_else(|_| field(&message, "SigningCertUrl"))?;
+    checked_certificate_url(&parse_json(body)?).map(str::to_owned)
+}
+
+fn checked_certificate_url(message: &Value) -> Result<&str, Rejection> {
+    let url = field(message, "SigningCertURL")?;
     let path = own_host_path(url).ok_or(Rejection::CertificateUrl)?;
-    if path.ends_with(".pem") && !path.contains(['?', '#']) { Ok(url.to_owned()) } else { Err(Rejection::CertificateUrl) }
+    if path.ends_with(".pem") && !path.contains(['?', '#']) { Ok(url) } else { Err(Rejection::CertificateUrl) }
 }
 
 pub(crate) fn verify(sns: &Sns, request: &RawRequest<'_>, certificates: &[&str], now_ms: i64) -> Result<Evidence, Rejection> {
     let message = parse_json(request.body)?;
-    certificate_url(request.body)?;
+    checked_certificate_url(&message)?;
     let topic = field(&message, "TopicArn")?;
     if !sns.topics.iter().any(|configured| configured == topic) {
         return Err(Rejection::TopicNotConfigured);

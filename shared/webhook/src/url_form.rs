@@ -108,7 +108,7 @@ fn percent_again(text: &str) -> String {
 }
 
 /// The URL without its port and, where it had none, with the usual one; name and password stay.
-fn ports(url: &str) -> Vec<String> {
+pub(crate) fn ports(url: &str) -> Vec<String> {
     let Some((scheme, rest)) = url.split_once("://") else { return Vec::new() };
     let cut = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(cut);

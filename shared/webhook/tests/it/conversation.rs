@@ -1,6 +1,9 @@
 //! Declarations, handshakes, and what senders sign.
 
-use webhook::{Draft, Headers, Rejection, Reply, Scheme, SignError, Webhook, certificate_url, greet, handshake, sign, verify};
+use webhook::{
+    Draft, Headers, Rejection, Reply, Scheme, SignError, Suspicion, Webhook, certificate_url, diagnose, greet, handshake, sign,
+    verify,
+};
 
 use crate::support::{NOW_MS, WEBHOOKS, request, webhook};
 
@@ -150,4 +153,29 @@ fn nothing_secret_is_printed() {
     for secret in [TEXT, "s3cret", "jane"] {
         assert!(!printed.contains(secret), "{printed}");
     }
+}
+
+#[test]
+fn an_operator_learns_which_single_change_would_help() {
+    let versions = &webhook("versions").scheme;
+    let body = b"[1]\r\n";
+    let draft = Draft { method: "POST", url: "https://hub.example/a?b=1", body, at_ms: NOW_MS, id: "" };
+    let headers: Headers = sign(versions, &draft, TEXT).expect("signed").into_iter().collect();
+    let asked =
+        |method, url, body, secret: &str| diagnose(versions, request(method, url, &headers, body), &["wrong", secret], NOW_MS);
+    let spaced = format!("{TEXT}\n");
+    assert_eq!(asked("POST", draft.url, b"[1]", TEXT), [Suspicion::LineEnd]);
+    assert_eq!(asked("POST", "http://hub.example/a?b=1", body, TEXT), [Suspicion::UrlScheme]);
+    assert_eq!(asked("POST", "https://hub.example:8443/a?b=1", body, TEXT), [Suspicion::UrlPort]);
+    assert_eq!(asked("POST", "https://hub.example/a/?b=1", body, TEXT), [Suspicion::UrlSlash]);
+    assert_eq!(asked("PUT", draft.url, body, TEXT), [Suspicion::Method]);
+    assert_eq!(asked("POST", draft.url, body, &spaced), [Suspicion::SecretSpaces]);
+    assert_eq!(asked("POST", draft.url, b"[2]\r\n", TEXT), []);
+    assert_eq!(asked("POST", draft.url, body, "another"), []);
+
+    let list = &webhook("list").scheme;
+    let draft = Draft { id: "msg_1", ..draft };
+    let headers: Headers = sign(list, &draft, "whsec_cGxhaW4gdGV4dCBzZWNyZXQ=").expect("signed").into_iter().collect();
+    let raw = request("POST", draft.url, &headers, body);
+    assert_eq!(diagnose(list, raw, &["plain text secret"], NOW_MS), [Suspicion::SecretForm]);
 }
