@@ -310,7 +310,12 @@ fn row_failure(error: &Value) -> RowFailure {
         "MISSING_SCOPES" | "INVALID_AUTHENTICATION" | "EXPIRED_AUTHENTICATION" => FailureKind::Auth,
         _ => FailureKind::Rejected,
     };
-    RowFailure { kind, code: code.unwrap_or(category), detail: existing_id(message), field }
+    let code = match code.as_deref() {
+        // Said of unique properties other than the e-mail address; the remedy is the same.
+        Some("CONFLICTING_UNIQUE_VALUE") => "CONFLICT".to_owned(),
+        _ => code.unwrap_or(category),
+    };
+    RowFailure { kind, code, detail: existing_id(message), field }
 }
 
 /// The code and the property of a validation error: from `errors[]`, else from the list that the message quotes.

@@ -374,7 +374,7 @@ impl HubSpot {
         let body = request.json().unwrap_or_default();
         let Some(id) = body.get("objectId").and_then(Value::as_str) else { return self.bad_body() };
         if let Some(id) = self.locate(object, id, body.get("idProperty").and_then(Value::as_str)) {
-            self.archive_and_tell(object, &id, Origin::Api, now_ms);
+            self.forget_and_tell(object, &id, now_ms);
             if let Some(records) = self.engine.state.objects.get_mut(object) {
                 records.remove(&id);
             }

@@ -32,6 +32,13 @@ impl HubSpot {
         done
     }
 
+    /// A deletion for privacy's sake is told twice, in any order.
+    pub(super) fn forget_and_tell(&mut self, object: &str, id: &str, now_ms: i64) {
+        if self.archive_and_tell(object, id, Origin::Api, now_ms) {
+            self.event(object, "privacyDeletion", id, json!({"changeFlag": "DELETED"}), Origin::Api, now_ms);
+        }
+    }
+
     pub(super) fn merge_and_tell(
         &mut self,
         object: &'static str,

@@ -5,8 +5,14 @@ use crate::shapes::assert_shape;
 use crate::{T0, call, map};
 
 fn with_webhooks(delay_ms: (i64, i64)) -> HubSpot {
-    let subscriptions =
-        ["contact.creation", "contact.deletion", "contact.merge", "contact.propertyChange:email", "company.propertyChange:*"];
+    let subscriptions = [
+        "contact.creation",
+        "contact.deletion",
+        "contact.merge",
+        "contact.privacyDeletion",
+        "contact.propertyChange:email",
+        "company.propertyChange:*",
+    ];
     let subscriptions = subscriptions.map(str::to_owned).to_vec();
     let webhooks = hubspot::Webhooks { portal_id: 62_515, app_id: 54_321, subscriptions, delay_ms };
     HubSpot::new(hubspot::Options { webhooks: Some(webhooks), ..hubspot::Options::default() })
@@ -208,4 +214,18 @@ fn values_are_normalised_and_truncated_as_the_options_say() {
     sandbox.seed("contacts", &map(given), T0).expect("seeded");
     let expected = json!({"phone": "+1 (415) 555-0100", "jobtitle": "Engin", "email": "a@x.test", "hs_email_optout": "true"});
     assert_eq!(sandbox.comparable(&[])["contacts"][0]["properties"], expected);
+}
+
+#[test]
+fn a_privacy_deletion_leaves_nothing_and_is_told_twice() {
+    let mut sandbox = with_webhooks((0, 0));
+    sandbox.seed("contacts", &map(json!({"email": "a@x.test"})), T0).expect("seeded");
+    let body = json!({"objectId": "A@x.test", "idProperty": "email"});
+    assert_eq!(call(&mut sandbox, "POST", "/crm/v3/objects/contacts/gdpr-delete", body.clone(), T0).status, 204);
+    assert_eq!(
+        summary(&events(&mut sandbox, T0)),
+        ["contact.deletion -=- INTEGRATION", "contact.privacyDeletion -=- INTEGRATION"]
+    );
+    assert!(!sandbox.save().to_string().contains("a@x.test"));
+    assert_eq!(call(&mut sandbox, "POST", "/crm/v3/objects/contacts/gdpr-delete", body, T0).status, 204);
 }

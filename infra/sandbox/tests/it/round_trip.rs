@@ -113,7 +113,7 @@ fn hubspot_refuses_single_rows_of_a_batch() {
     assert_eq!(api.found(&t, &by_email).expect("found at once, without the search index")[0].id, taken);
     let stale = [row("g0", Some(&taken), json!({}))];
     let answer = send(&mut hubspot, &api.update(&t, &stale), T0);
-    assert_eq!(kinds(&api.written(&t, &stale, &answer).expect("answer")), ["Rejected CONFLICTING_UNIQUE_VALUE"]);
+    assert_eq!(kinds(&api.written(&t, &stale, &answer).expect("answer")), ["Rejected CONFLICT"]);
 }
 
 #[test]
@@ -313,5 +313,41 @@ fn a_lost_answer_is_an_effect_all_the_same() {
         let results = upsert(sandbox.as_mut(), object, &many, T0 + 20);
         let failed = results.iter().filter(|r| matches!(r, RowResult::Failed(_))).count();
         assert!((5..35).contains(&failed), "{failed} of 40");
+    }
+}
+
+#[test]
+fn any_text_finds_itself_again() {
+    let nasty = [
+        "O'Neil & Söhne",
+        r"back\slash\'",
+        "50% + 1 = ?",
+        "#hash/é漢字🙂",
+        "two\nlines\ttab",
+        "\"quoted\"",
+        "a,b) OR (Name != 'x",
+    ];
+    let mut hubspot =
+        HubSpot::new(hubspot::Options { search_lag_ms: 0, searches_per_second: 100, ..hubspot::Options::default() });
+    let mut salesforce = Salesforce::new(salesforce::Options::default());
+    for (i, name) in nasty.iter().enumerate() {
+        hubspot.seed("companies", &map(json!({"name": name, "hub_id": format!("x'{i}")})), T0).expect("seeded");
+        salesforce.seed("Account", &map(json!({"Name": name, "Hub_Id__c": format!("x'{i}")})), T0).expect("seeded");
+    }
+    for (i, name) in nasty.iter().enumerate() {
+        for (sandbox, object, property) in
+            [(&mut hubspot as &mut dyn Sandbox, "companies", "name"), (&mut salesforce as &mut dyn Sandbox, "Account", "Name")]
+        {
+            let (t, api) = target(object);
+            for (property, value) in [(property, (*name).to_owned()), (t.id_property.as_str(), format!("x'{i}"))] {
+                let answer = send(sandbox, &api.find(&t, property, &[value], &names(&[property])), T0);
+                let found = api.found(&t, &answer).expect("found");
+                assert_eq!(
+                    found.iter().map(|r| r.hub_id.clone()).collect::<Vec<_>>(),
+                    [Some(format!("x'{i}"))],
+                    "{object} {name}"
+                );
+            }
+        }
     }
 }
