@@ -47,7 +47,7 @@ pub trait Api: Sync {
     fn batch_limit(&self, op: Op) -> usize;
     /// Creates or updates by the hub's own id property. Answer: [`Api::written`].
     fn upsert(&self, t: &Target, rows: &[Row]) -> HttpRequest;
-    /// Updates existing objects by their remote id, and writes the hub's id into them. A row without a remote id is not sent.
+    /// Updates existing objects by their remote id, which every row must have, and writes the hub's id into them.
     /// Answer: [`Api::written`].
     fn update(&self, t: &Target, rows: &[Row]) -> HttpRequest;
     /// One result per row, in row order. A row that the answer does not mention is `Transient`: nobody knows.
@@ -55,7 +55,8 @@ pub trait Api: Sync {
     /// # Errors
     /// The call as a whole failed. With status 5xx it is not known whether it took effect.
     fn written(&self, t: &Target, rows: &[Row], r: &HttpResponse) -> Result<Vec<RowResult>, CallFailure>;
-    /// Finds objects by a natural key or by the hub's id. Answer: [`Api::found`]. A value may have several objects or none.
+    /// Finds objects by a natural key or by the hub's id, for at least one value. Answer: [`Api::found`]. A value may have several
+    /// objects or none; what was written moments ago may be missing, except where the property is unique at the provider.
     fn find(&self, t: &Target, property: &str, values: &[String], properties: &[String]) -> HttpRequest;
     /// Reads objects by remote id. Answer: [`Api::found`]; an id that does not exist (or no longer) is not in it.
     fn read(&self, t: &Target, ids: &[String], properties: &[String]) -> HttpRequest;
@@ -191,7 +192,7 @@ pub enum FailureKind {
     Locked,
     /// The token is not accepted, or may not do this.
     Auth,
-    /// The provider refuses the row as it is. `CONFLICT`, `DUPLICATE_VALUE` and `DUPLICATES_DETECTED` say that another object
+    /// The provider refuses the row as it is. The codes `CONFLICT`, `DUPLICATE_VALUE` and `DUPLICATES_DETECTED` say that another object
     /// holds a unique value: look it up and adopt it.
     Rejected,
     /// The provider finds several objects where there must be one.
