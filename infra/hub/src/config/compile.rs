@@ -34,8 +34,8 @@ pub struct Difference {
     pub accept: Option<Vec<String>>,
     /// How far the sender's clock may be off, in seconds.
     pub tolerance_s: Option<u32>,
-    /// A mapping file of its own, relative to `hub.toml`.
-    pub mapping: Option<At<String>>,
+    /// Mapping files of its own, relative to `hub.toml`, by the name of the provider's mapping that they change.
+    pub mappings: BTreeMap<String, At<String>>,
 }
 
 /// Where things stand in the source.
@@ -164,7 +164,12 @@ fn check_name(findings: &Findings, name: &At<&str>) {
 }
 
 fn difference(table: &Table<'_>) -> Difference {
-    let mut difference = Difference { mapping: table.text("mapping"), ..Difference::default() };
+    let mut difference = Difference::default();
+    if let Some(mappings) = table.table("mappings", "table of mapping files") {
+        for (map, entry) in mappings.entries() {
+            difference.mappings.extend(entry.text().map(|file| (map.value.to_owned(), file)));
+        }
+    }
     if let Some(signature) = table.table("signature", "signature") {
         difference.accept = signature.texts("accept").map(|texts| texts.into_iter().map(|t| t.value).collect());
         difference.tolerance_s = signature.duration("tolerance").map(|ms| u32::try_from(ms / 1_000).unwrap_or(u32::MAX));
