@@ -9,6 +9,7 @@ pub mod config;
 pub mod control;
 pub mod effects;
 pub mod failure;
+pub mod join;
 pub mod journal;
 pub mod merge;
 pub mod mutant;

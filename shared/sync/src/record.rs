@@ -58,9 +58,10 @@ impl SourceRecord {
         self.deleted.is_some_and(|deleted| self.alive.is_none_or(|alive| alive <= deleted))
     }
 
-    /// Where it lies.
-    pub fn place(source: &RemoteId) -> Key {
-        Key::new(format!("s#{source}"), "source")
+    /// Where it lies. The id is hashed, since some providers' ids are e-mail addresses.
+    pub fn place(vault: &Vault, source: &RemoteId) -> Key {
+        let hash = vault.hash(&["source", &source.connection, &source.object, &source.id]);
+        Key::new(format!("s#{}/{}/{hash}", source.connection, source.object), "source")
     }
 }
 

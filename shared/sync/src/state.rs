@@ -31,7 +31,7 @@ pub async fn plan<W: Store + Clock>(
 
 async fn read<W: Store + Clock>(world: &W, vault: &Vault, hub: &Hub, change: &Change) -> Result<Known, Failure> {
     let mut known = Known::default();
-    if let Some(item) = world.get(Table::Golden, &SourceRecord::place(&change.source)).await? {
+    if let Some(item) = world.get(Table::Golden, &SourceRecord::place(vault, &change.source)).await? {
         known.source = Some(read_source(world, vault, &item).await?);
     }
     let policy = hub.object(change.object);
@@ -62,7 +62,7 @@ async fn read_members<W: Store + Clock>(world: &W, vault: &Vault, change: &Chang
     let members: Vec<RemoteId> =
         known.clusters.iter().flat_map(|c| &c.members).filter(|m| **m != change.source).cloned().collect();
     for chunk in members.chunks(MOST_ITEMS) {
-        let places: Vec<Key> = chunk.iter().map(SourceRecord::place).collect();
+        let places: Vec<Key> = chunk.iter().map(|m| SourceRecord::place(vault, m)).collect();
         for item in world.get_many(Table::Golden, &places).await?.into_iter().flatten() {
             let record = read_source(world, vault, &item).await?;
             known.members.insert(record.source.clone(), record);
@@ -119,7 +119,7 @@ pub async fn writes<W: Store + Clock>(
     vault.load(world, &key_id, true).await?;
     let mut writes = Vec::new();
     if let Some(source) = &plan.source {
-        writes.push(put(world, vault, SourceRecord::place(&source.source), &key_id, source)?);
+        writes.push(put(world, vault, SourceRecord::place(vault, &source.source), &key_id, source)?);
     }
     let place = GoldenRecord::place(object, &golden.id);
     if plan.golden_changed {

@@ -17,6 +17,7 @@ use crate::batch::{BatchReport, Metric, check_deadline, dead_letter, settle};
 use crate::config::Config;
 use crate::effects::expand;
 use crate::failure::{Code, Failure};
+use crate::join::join;
 use crate::journal::{self, DAY_MS, Entry, account, entry_place, outcome_of};
 use crate::merge::Merged;
 use crate::mutant::{Mutant, mutant};
@@ -49,14 +50,19 @@ pub async fn handle_batch<W: World>(
     deliveries: Vec<Delivery>,
     deadline_ms: i64,
 ) -> BatchReport {
-    let transform = Transform { world, config, vault, queue, deadline_ms };
-    let mut report = BatchReport::default();
-    for delivery in &deliveries {
-        let result = transform.envelope(delivery, &mut report.metrics).await;
+    let transform = &Transform { world, config, vault, queue, deadline_ms };
+    let ended = join(deliveries.iter().map(|delivery| async move {
+        let mut metrics = Vec::new();
+        let result = transform.envelope(delivery, &mut metrics).await;
         let parked = async |failure: &Failure| transform.close_parked(delivery, failure).await;
-        if settle(world, config.hub(), queue, delivery, result, parked).await {
-            report.failures.push(delivery.id.clone());
-        }
+        let kept = settle(world, config.hub(), queue, delivery, result, parked).await;
+        (kept.then(|| delivery.id.clone()), metrics)
+    }))
+    .await;
+    let mut report = BatchReport::default();
+    for (kept, metrics) in ended {
+        report.failures.extend(kept);
+        report.metrics.extend(metrics);
     }
     report
 }
@@ -393,7 +399,7 @@ impl<W: World> Transform<'_, W> {
     /// A read that found nothing is a delete, if we ever knew the object.
     async fn vanished(&self, provider: &Provider, fetched: &Fetched) -> Result<Vec<Change>, Failure> {
         let Some(object) = provider.object_of(&fetched.source.object) else { return Ok(Vec::new()) };
-        let place = crate::record::SourceRecord::place(&fetched.source);
+        let place = crate::record::SourceRecord::place(self.vault, &fetched.source);
         if self.world.get(Table::Golden, &place).await?.is_none() {
             return Ok(Vec::new());
         }

@@ -16,6 +16,7 @@ use crate::batch::{BatchReport, Metric, settle};
 use crate::config::Config;
 use crate::control::{Pause, hold, paused};
 use crate::failure::{Code, Failure};
+use crate::join::join;
 use crate::mutant::{Mutant, mutant};
 use crate::ports::{Attr, Clock, Condition, Delivery, Http, Item, Outgoing, Queue, Secrets, Store, Table, Write, WriteError};
 use crate::record::{GoldenRecord, Link, Sent, key_place, put, read_golden, read_link, remote_hash};
@@ -90,11 +91,12 @@ pub async fn handle_batch<W: World>(
             results[index].clone_from(&result);
         }
     }
-    for (delivery, result) in deliveries.iter().zip(results) {
-        if settle(world, config.hub(), &queue, delivery, result, async |_: &Failure| Ok(())).await {
-            report.failures.push(delivery.id.clone());
-        }
-    }
+    let queue = &queue;
+    let kept = join(deliveries.iter().zip(results).map(|(delivery, result)| async move {
+        settle(world, config.hub(), queue, delivery, result, async |_: &Failure| Ok(())).await.then(|| delivery.id.clone())
+    }))
+    .await;
+    report.failures.extend(kept.into_iter().flatten());
     report
 }
 
@@ -144,11 +146,12 @@ impl<W: World> Upsert<'_, W> {
         if let Some(pause) = self.pause(jobs).await {
             return tracing::warn!(destination = self.worker.name, reason = %pause.reason, "paused: messages are held");
         }
-        for job in jobs.iter_mut() {
+        join(jobs.iter_mut().map(|job| async move {
             if let Err(failure) = self.prepare(job).await {
                 job.end(Err(failure));
             }
-        }
+        }))
+        .await;
         let mut objects: Vec<ObjectType> = jobs.iter().filter(|j| j.intent.is_some()).map(Job::object).collect();
         objects.sort_unstable();
         objects.dedup();
@@ -299,17 +302,20 @@ impl<W: World> Upsert<'_, W> {
                 .collect();
             self.worker.look_up(object, &wanted).await
         };
-        for (index, job) in asking.iter_mut().enumerate() {
+        join(asking.iter_mut().enumerate().map(|(index, job)| {
             let seen = match &found {
                 Ok(found) => found.get(index).cloned().unwrap_or(Ok(None)),
                 Err(failure) => Err(failure.clone()),
             };
-            match self.looked_up(object, job, seen).await {
-                Ok(Next::Write) => {}
-                Ok(Next::Done) => self.release(job, Ok(())).await,
-                Err(failure) => self.release(job, Err(failure)).await,
+            async move {
+                match self.looked_up(object, job, seen).await {
+                    Ok(Next::Write) => {}
+                    Ok(Next::Done) => self.release(job, Ok(())).await,
+                    Err(failure) => self.release(job, Err(failure)).await,
+                }
             }
-        }
+        }))
+        .await;
     }
 
     /// Takes what was found into the link, plans anew and stores the intent.
@@ -352,24 +358,18 @@ impl<W: World> Upsert<'_, W> {
         let mut written = match results {
             Ok(results) => results,
             Err(calls::CallError::NotSent(failure)) => {
-                for job in jobs.iter_mut() {
-                    job.link.forget_open();
-                    self.release(job, Err(failure.clone())).await;
-                }
+                jobs.iter_mut().for_each(|job| job.link.forget_open());
+                join(jobs.iter_mut().map(|job| self.release(job, Err(failure.clone())))).await;
                 return;
             }
             Err(calls::CallError::Unknown(failure)) => {
-                for job in jobs.iter_mut() {
-                    job.link.dirty = true;
-                    self.release(job, Err(failure.clone())).await;
-                }
+                jobs.iter_mut().for_each(|job| job.link.dirty = true);
+                join(jobs.iter_mut().map(|job| self.release(job, Err(failure.clone())))).await;
                 return;
             }
         };
         self.worker.read_back(object, &mut written).await;
-        for (job, result) in jobs.iter_mut().zip(written) {
-            self.settle_row(object, job, result).await;
-        }
+        join(jobs.iter_mut().zip(written).map(|(job, result)| self.settle_row(object, job, result))).await;
     }
 
     async fn settle_row(&self, object: ObjectType, job: &mut Job, result: RowResult) {

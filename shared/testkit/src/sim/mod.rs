@@ -433,6 +433,8 @@ impl Sim {
                 self.kill(index);
                 continue;
             }
+            // Each await point that is not ready yet says when it will be; the earliest counts.
+            self.tasks[index].wake.set(i64::MAX);
             match self.tasks[index].work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Pending => index += 1,
                 Poll::Ready(finish) => {

@@ -91,7 +91,7 @@ impl Future for Until {
         if self.shared.now.get() >= self.at {
             return Poll::Ready(());
         }
-        self.wake.set(self.at);
+        self.wake.set(self.wake.get().min(self.at));
         Poll::Pending
     }
 }

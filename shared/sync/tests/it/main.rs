@@ -1,0 +1,3 @@
+//! The laws of merging, checked on random histories.
+
+mod laws;
