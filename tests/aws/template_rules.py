@@ -1,0 +1,174 @@
+"""What template.yaml must hold beyond what cfn-lint knows, checked on the template as the SAM transform leaves it."""
+
+import json
+import os
+import re
+import sys
+
+os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
+
+from samcli.yamlhelper import yaml_parse
+from samtranslator.translator.transform import transform
+
+import stack
+
+# Set by Lambda's own surroundings, never by the template.
+ELSEWHERE = {"AWS_ENDPOINT_URL"}
+
+
+def expanded():
+    template = yaml_parse((stack.ROOT / "template.yaml").read_text())
+    template["Transform"] = "AWS::Serverless-2016-10-31"
+    for resource in template["Resources"].values():
+        # The transform wants code that was uploaded; where from does not matter here.
+        properties = resource.get("Properties", {})
+        for name in ("CodeUri", "ContentUri"):
+            if name in properties:
+                properties[name] = "s3://bucket/key"
+    loader = type("NoManagedPolicies", (), {"load": staticmethod(dict)})()
+    return transform(json.loads(json.dumps(template, default=str)), {}, loader)
+
+
+def of_type(resources, kind):
+    return {name: r["Properties"] for name, r in resources.items() if r["Type"] == kind}
+
+
+def target(value):
+    """The logical name that a reference leads to."""
+    return value.get("Ref") or value["Fn::GetAtt"][0]
+
+
+def queue_rules(resources, say):
+    queues, functions = of_type(resources, "AWS::SQS::Queue"), of_type(resources, "AWS::Lambda::Function")
+    dead = {target(q["RedrivePolicy"]["deadLetterTargetArn"]): name for name, q in queues.items() if "RedrivePolicy" in q}
+    alarmed = {
+        (target(d["Value"]), a["MetricName"])
+        for a in of_type(resources, "AWS::CloudWatch::Alarm").values()
+        for d in a["Dimensions"]
+        if a["AlarmActions"]
+    }
+    mapped = {target(m["EventSourceArn"]): m for m in of_type(resources, "AWS::Lambda::EventSourceMapping").values()}
+    for name, queue in queues.items():
+        if name in dead:
+            if (name, "ApproximateNumberOfMessagesVisible") not in alarmed:
+                say(f"{name}: no alarm on its depth")
+            if queue.get("MessageRetentionPeriod") != 1209600:
+                say(f"{name}: a dead-letter queue keeps messages for 14 days")
+            continue
+        if "RedrivePolicy" not in queue:
+            say(f"{name}: no dead-letter queue")
+        if (name, "ApproximateAgeOfOldestMessage") not in alarmed:
+            say(f"{name}: no alarm on the age of its oldest message")
+        if name not in mapped:
+            say(f"{name}: nothing consumes it")
+            continue
+        mapping = mapped[name]
+        timeout = functions[target(mapping["FunctionName"])]["Timeout"]
+        floor = 6 * timeout + mapping.get("MaximumBatchingWindowInSeconds", 0)
+        if queue["VisibilityTimeout"] < floor:
+            say(f"{name}: visibility {queue['VisibilityTimeout']} s, at least {floor} s wanted")
+        if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+            say(f"{name}: its mapping does not report failures per item")
+    for name, queue in queues.items():
+        if not queue.get("SqsManagedSseEnabled"):
+            say(f"{name}: not encrypted")
+    for name in functions:
+        for metric in ("Errors", "Throttles"):
+            if (name, metric) not in alarmed:
+                say(f"{name}: no alarm on {metric}")
+
+
+def statements(resources):
+    for name, role in of_type(resources, "AWS::IAM::Role").items():
+        if role.get("ManagedPolicyArns"):
+            yield name, {"Sid": "ManagedPolicyArns", "Action": ["*"], "Resource": role["ManagedPolicyArns"]}
+        for policy in role.get("Policies", []):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                yield name, statement
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+def policy_rules(resources, say):
+    for role, statement in statements(resources):
+        where = f"{role}, {statement.get('Sid', 'a statement')}"
+        for action in as_list(statement["Action"]):
+            if "*" in action:
+                say(f"{where}: allows {action}")
+        for resource in as_list(statement["Resource"]):
+            # A key prefix of one bucket is as narrow as S3 can be.
+            if "*" in json.dumps(resource) and "${Bucket.Arn}/" not in json.dumps(resource):
+                say(f"{where}: reaches {resource}")
+            if "AuditTable" in json.dumps(resource) and as_list(statement["Action"]) != ["dynamodb:PutItem"]:
+                say(f"{where}: the audit table is append-only")
+        if role == "ReceiveRole" and any(a.startswith("dynamodb:") for a in as_list(statement["Action"])):
+            say(f"{where}: receive touches no table")
+        writes = {"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:UpdateItem"} & set(as_list(statement["Action"]))
+        if writes and role != "TransformRole" and "GoldenTable" in json.dumps(statement["Resource"]):
+            say(f"{where}: only transform writes golden records")
+
+
+def reach_rules(resources, say):
+    """Each variable that names a resource is matched by a permission on it, and the other way round."""
+    roles = {}
+    for role, statement in statements(resources):
+        roles.setdefault(role, set()).update(re.findall(r"[A-Z][A-Za-z]+(?:Queue|Dlq|Table|Bucket)\b", json.dumps(statement)))
+        if "${Bucket" in json.dumps(statement):
+            roles[role].add("Bucket")
+    for name, function in of_type(resources, "AWS::Lambda::Function").items():
+        variables = function["Environment"]["Variables"]
+        named = {v["Ref"] for v in variables.values() if isinstance(v, dict) and "Ref" in v}
+        named = {n for n in named if re.search(r"(Queue|Dlq|Table|^Bucket)$", n)}
+        allowed = roles[target(function["Role"])]
+        for extra in sorted(named - allowed):
+            say(f"{name}: is told of {extra} but may not use it")
+        for extra in sorted(allowed - named):
+            say(f"{name}: may use {extra} but is not told of it")
+
+
+def table_rules(resources, say):
+    for name, table in of_type(resources, "AWS::DynamoDB::Table").items():
+        recovery = table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
+        if recovery != (name != "KeysTable"):
+            say(f"{name}: point-in-time recovery is {recovery}")
+        if table["TimeToLiveSpecification"] != {"AttributeName": "ttl", "Enabled": True}:
+            say(f"{name}: items do not expire by the attribute ttl")
+        if table.get("SSESpecification", {}).get("SSEType") != "KMS":
+            say(f"{name}: not encrypted under the hub's key")
+
+
+def settings_rules(resources, say):
+    """The variables of the template and those that shared/runtime/src/settings.rs declares are the same."""
+    source = stack.ROOT / "shared/runtime/src/settings.rs"
+    if not source.exists():
+        say("shared/runtime/src/settings.rs, which declares the variables, is not there")
+        return
+    settings = source.read_text().split("#[cfg(test)]")[0]
+    declared = set(re.findall(r'"((?:HUB|AWS)_[A-Z_]+)"', settings)) - ELSEWHERE
+    prefixes = {d for d in declared if d.endswith("_")} - {"HUB_"}
+    functions = of_type(resources, "AWS::Lambda::Function").values()
+    given = {name for function in functions for name in function["Environment"]["Variables"]}
+    for name in sorted(given):
+        if name not in declared and not any(name.startswith(p) for p in prefixes):
+            say(f"{name}: set by the template, unknown to shared/runtime/src/settings.rs")
+    for name in sorted(declared):
+        if name not in given and not (name in prefixes and any(g.startswith(name) for g in given)):
+            say(f"{name}: read by shared/runtime/src/settings.rs, set by no function of the template")
+
+
+def main():
+    resources = expanded()["Resources"]
+    problems = []
+    for rule in (queue_rules, policy_rules, reach_rules, table_rules, settings_rules):
+        rule(resources, problems.append)
+    for problem in problems:
+        print(f"    template.yaml: {problem}")
+    if problems:
+        sys.exit(1)
+    print(f"    {len(resources)} resources follow the rules")
+
+
+if __name__ == "__main__":
+    main()
