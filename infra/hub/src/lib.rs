@@ -5,3 +5,20 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+
+#[cfg(feature = "cli")]
+pub mod check;
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "cli")]
+pub mod demo;
+#[cfg(feature = "cli")]
+pub mod map;
+#[cfg(feature = "cli")]
+pub mod out;
+#[cfg(feature = "cli")]
+pub mod sim;
+#[cfg(feature = "cli")]
+pub mod template;
+#[cfg(feature = "cli")]
+pub mod verify;

@@ -1,6 +1,6 @@
 //! From the text of `hub.toml` to what the functions read, as far as it can be told without the providers' folders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use canonical::{Lane, ObjectType};
@@ -21,6 +21,8 @@ pub struct Compiled {
     pub slas: BTreeMap<String, u64>,
     /// Why personal data of an object may go to destinations.
     pub purposes: BTreeMap<ObjectType, String>,
+    /// Connections whose signing secret the hub issues itself, and rotates.
+    pub rotating: BTreeSet<String>,
     /// How each connection differs from its provider's folder.
     pub differences: BTreeMap<String, Difference>,
     /// Where things stand.
@@ -117,12 +119,16 @@ fn read(findings: &Findings, root: Table<'_>, providers: &[&str]) -> Compiled {
     }
     let generation = root.number("generation", 1).unwrap_or(1);
     let mut slas = BTreeMap::new();
+    let mut rotating = BTreeSet::new();
     let mut differences = BTreeMap::new();
     if let Some(connections) = root.table("connections", "configuration") {
         for (name, entry) in connections.entries() {
             check_name(findings, &name);
             let Some(table) = entry.table("connection") else { continue };
             slas.extend(table.duration("sla").map(|ms| (name.value.to_owned(), ms)));
+            if table.flag("rotate_signing_secret") {
+                rotating.insert(name.value.to_owned());
+            }
             differences.insert(name.value.to_owned(), difference(&table));
             if let Some(connection) = connection(&context, name.value, table, &mut places) {
                 context.connections.insert(name.value.to_owned(), connection);
@@ -146,7 +152,7 @@ fn read(findings: &Findings, root: Table<'_>, providers: &[&str]) -> Compiled {
     });
     root.finish();
     let hub = Hub { generation, connections: context.connections, objects, effects, limits, retry, journal_days };
-    Compiled { hub, slas, purposes, differences, places }
+    Compiled { hub, slas, purposes, rotating, differences, places }
 }
 
 /// Queue and dead-letter retention of 14 days each, and two weeks of a provider's redelivery.

@@ -95,6 +95,15 @@ impl<'a> Table<'a> {
         self.findings.add(Finding::error(self.span(), format!("this {} has no `{key}`", self.what)));
     }
 
+    /// True or false; false when it is not there.
+    pub fn flag(&self, key: &'static str) -> bool {
+        let Some(value) = self.get(key) else { return false };
+        if !value.get_ref().is_bool() {
+            self.clash(key, value, "true or false");
+        }
+        value.get_ref().as_bool().unwrap_or(false)
+    }
+
     /// A whole number of at least `least`.
     pub fn number<N: TryFrom<i64>>(&self, key: &'static str, least: i64) -> Option<N> {
         let value = self.get(key)?;

@@ -1,0 +1,213 @@
+//! The commands and their arguments.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::out::CommandError;
+use crate::{check, demo, map, sim, template, verify};
+
+/// Verified webhooks in, one true record per person, company and deal out.
+#[derive(Debug, Parser)]
+#[command(name = "hub", version, arg_required_else_help = true, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the hub's command line can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the main job on this machine, end to end, and compare the outcome with what it must be
+    Demo(DemoArgs),
+    /// Check the configuration; with --pack, write what the functions read
+    Check(CheckArgs),
+    /// Write the parts of template.yaml that follow from the configuration
+    Template(TemplateArgs),
+    /// Show the canonical records of a provider's payload
+    Map(MapArgs),
+    /// Explain why a webhook's signature verifies or does not
+    Verify(VerifyArgs),
+    /// Search for violated invariants with the simulator
+    Sim(SimArgs),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigArgs {
+    /// The configuration file [default: infra/config/hub.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Arguments of `hub demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Forget what an earlier run left
+    #[arg(long)]
+    pub fresh: bool,
+    /// The seed of the day
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many times faster than in production waits pass
+    #[arg(long, default_value_t = 60)]
+    pub speed: u32,
+    /// Kill each function that many times (kill -9) while it works
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub kill: u32,
+    /// Leave the stack running when done
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// Arguments of `hub check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Write the packed configuration, if there are no errors [default: infra/config/layer/hub.pack]
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub pack: Option<Option<PathBuf>>,
+    /// Where --pack writes
+    #[arg(long, value_name = "FILE", requires = "pack")]
+    pub out: Option<PathBuf>,
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Arguments of `hub template`.
+#[derive(Debug, Args)]
+pub struct TemplateArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Change nothing; fail with the differences when the file is stale
+    #[arg(long)]
+    pub check: bool,
+    /// The template
+    #[arg(long, value_name = "FILE")]
+    pub template: Option<PathBuf>,
+}
+
+/// Arguments of `hub map`.
+#[derive(Debug, Args)]
+pub struct MapArgs {
+    /// The provider
+    #[arg(long, value_name = "NAME")]
+    pub provider: String,
+    /// The payload: a webhook's body, or a record as the API gives it; `-` is standard input
+    pub file: PathBuf,
+    /// The payload is a record of the API, of this object
+    #[arg(long, value_name = "OBJECT")]
+    pub object: Option<String>,
+    /// A header of the webhook, `name=value`; may be repeated
+    #[arg(long = "header", value_name = "K=V", value_parser = pair)]
+    pub headers: Vec<(String, String)>,
+    /// The connection that the records name [default: the provider's name]
+    #[arg(long, value_name = "NAME")]
+    pub connection: Option<String>,
+    /// List the paths of the payload that no rule reads
+    #[arg(long)]
+    pub unmapped: bool,
+}
+
+/// Arguments of `hub verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Known answers, one JSON object per line; tells which disagree
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "body", "secret"])]
+    pub vectors: Option<PathBuf>,
+    /// The provider; with --vectors: only its vectors
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// The method
+    #[arg(long, default_value = "POST")]
+    pub method: String,
+    /// The URL exactly as the provider called it
+    #[arg(long)]
+    pub url: Option<String>,
+    /// A header, `name=value` or `name: value`; may be repeated
+    #[arg(long = "header", short = 'H', value_name = "K=V", value_parser = pair)]
+    pub headers: Vec<(String, String)>,
+    /// The file with the raw body; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub body: Option<PathBuf>,
+    /// A file with the secret; may be repeated (rotation)
+    #[arg(long = "secret-file", value_name = "FILE")]
+    pub secret_files: Vec<PathBuf>,
+    /// The secret itself; shells remember it, so prefer --secret-file
+    #[arg(long = "secret", value_name = "TEXT")]
+    pub secret: Vec<String>,
+    /// The receiver's clock: seconds since 1970, or an instant such as 2026-01-31T09:30:00Z [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// Accept these signature versions, where the provider has several; may be repeated
+    #[arg(long, value_name = "VERSION")]
+    pub accept: Vec<String>,
+}
+
+/// Arguments of `hub sim`.
+#[derive(Debug, Args)]
+pub struct SimArgs {
+    /// How many seeds to try
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pub seeds: u64,
+    /// Try only this seed, and tell its story
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    /// Plant this bug, to see that it is found
+    #[arg(long, value_name = "NAME")]
+    pub mutant: Option<String>,
+    /// Run this named scenario
+    #[arg(long, value_name = "NAME")]
+    pub named: Option<String>,
+    /// List the named scenarios and the mutants
+    #[arg(long)]
+    pub list: bool,
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub fn run(self) -> Result<ExitCode, CommandError> {
+        match self.command {
+            Command::Demo(args) => demo::run(&args),
+            Command::Check(args) => check::run(&args),
+            Command::Template(args) => template::run(&args),
+            Command::Map(args) => map::run(&args),
+            Command::Verify(args) => verify::run(&args),
+            Command::Sim(args) => sim::run(&args),
+        }
+    }
+}
+
+/// `name=value` or `name: value`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = match (text.split_once(": "), text.split_once('=')) {
+        (Some(colon), Some(equals)) => if colon.0.len() < equals.0.len() { colon } else { equals },
+        (Some(pair), None) | (None, Some(pair)) => pair,
+        (None, None) => return Err("write name=value".to_owned()),
+    };
+    Ok((name.trim().to_ascii_lowercase(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn headers_are_written_either_way() {
+        assert_eq!(pair("A: b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(pair("stripe-signature=t=1: 2"), Ok(("stripe-signature".to_owned(), "t=1: 2".to_owned())));
+        assert!(pair("nothing").is_err());
+    }
+}

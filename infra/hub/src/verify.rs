@@ -1,0 +1,179 @@
+//! `hub verify`: why does a signature verify, or not? And: do all known answers agree?
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use providers::{Overrides, Provider};
+use webhook::vectors::{Got, Outcome};
+use webhook::{Headers, RawRequest, Rejection, Scheme, Webhook, greet, verify};
+
+use crate::cli::VerifyArgs;
+use crate::map::open;
+use crate::out::{CommandError, read, shown};
+
+/// Runs the command.
+pub fn run(args: &VerifyArgs) -> Result<ExitCode, CommandError> {
+    match &args.vectors {
+        Some(file) => {
+            let text = String::from_utf8(read(file)?).map_err(|_| CommandError::Usage(format!("`{}` is not UTF-8", shown(file))))?;
+            let report = vectors(&text, args.provider.as_deref(), now_ms());
+            report.lines.iter().for_each(|line| println!("{line}"));
+            println!("{} passed, {} failed", report.passed, report.failed);
+            Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        None => single(args),
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|d| i64::try_from(d.as_millis()).ok()).unwrap_or(0)
+}
+
+/// How known answers fared.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// One line per disagreement.
+    pub lines: Vec<String>,
+    /// Vectors that agree.
+    pub passed: usize,
+    /// Vectors that do not, and lines that are no vectors.
+    pub failed: usize,
+}
+
+/// Runs the vectors of a text, all or those of one provider.
+pub fn vectors(text: &str, only: Option<&str>, now_ms: i64) -> Report {
+    let declared: Vec<(String, Webhook)> = Provider::builtin_names()
+        .iter()
+        .filter_map(|name| Provider::builtin(name, &Overrides::default()).ok().map(|p| ((*name).to_owned(), p.manifest().webhook.clone())))
+        .collect();
+    let find = |provider: &str, _kind: &str, _headers: &Headers| {
+        declared.iter().find(|(name, webhook)| webhook.answers_to(name, provider)).map(|(_, webhook)| webhook.clone())
+    };
+    let mut report = Report::default();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        if only.is_some_and(|only| provider_of(line).is_some_and(|provider| provider != only)) {
+            continue;
+        }
+        match webhook::vectors::run(line, &find, now_ms) {
+            Ok(outcome) if outcome.agrees() => report.passed += 1,
+            Ok(outcome) => {
+                report.failed += 1;
+                report.lines.push(disagreement(&outcome));
+            }
+            Err(error) => {
+                report.failed += 1;
+                report.lines.push(format!("line {}: {error}", number + 1));
+            }
+        }
+    }
+    report
+}
+
+fn provider_of(line: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(line).ok()?;
+    value.get("provider")?.as_str().map(str::to_owned)
+}
+
+fn disagreement(outcome: &Outcome) -> String {
+    let expected = if outcome.expected { "valid" } else { "not valid" };
+    let got = match &outcome.got {
+        Got::Accepted => "it verifies".to_owned(),
+        Got::Rejected(rejection) => format!("it does not verify: {rejection}"),
+        Got::OtherAnswer(what) => format!("it is answered otherwise: {what}"),
+        Got::Unsupported => format!("provider `{}` is not supported", outcome.provider),
+    };
+    format!("{} ({}): expected {expected}, but {got}", outcome.id, outcome.kind)
+}
+
+fn single(args: &VerifyArgs) -> Result<ExitCode, CommandError> {
+    let usage = |text: &str| CommandError::Usage(text.to_owned());
+    let name = args.provider.as_deref().ok_or_else(|| usage("say --provider NAME (or --vectors FILE)"))?;
+    let url = args.url.as_deref().ok_or_else(|| usage("say --url URL: exactly as the provider called it"))?;
+    let provider = open(name)?;
+    let mut webhook = provider.manifest().webhook.clone();
+    if !args.accept.is_empty() {
+        webhook.scheme = webhook.scheme.with_versions(args.accept.clone());
+    }
+    webhook.check().map_err(|e| CommandError::Usage(format!("--accept: {e}")))?;
+    let body = match &args.body {
+        Some(file) => read(file)?,
+        None => Vec::new(),
+    };
+    let mut secrets = args.secret.clone();
+    for file in &args.secret_files {
+        secrets.push(String::from_utf8_lossy(&read(file)?).trim_end_matches(['\r', '\n']).to_owned());
+    }
+    let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+    let headers: Headers = args.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    let now = args.at.as_deref().map_or_else(|| Ok(now_ms()), |text| instant(text).ok_or_else(|| usage("--at: seconds since 1970 or an instant")))?;
+    let method = args.method.to_ascii_uppercase();
+    let request = RawRequest { method: &method, url, headers: &headers, body: &body };
+    if let Some(answer) = greet(&webhook, &request) {
+        println!("this is a handshake that needs no signature; the hub answers {}", answer.status);
+        return Ok(ExitCode::SUCCESS);
+    }
+    match verify(&webhook.scheme, request, &secrets, now) {
+        Ok(verified) => {
+            let evidence = verified.evidence();
+            let version = evidence.version.as_ref().map(|v| format!(", version {v}")).unwrap_or_default();
+            println!("it verifies{version}, with secret {} of {}", evidence.secret + 1, secrets.len());
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(rejection) => {
+            explain(name, &webhook.scheme, &rejection, request, &secrets, now);
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn explain(name: &str, scheme: &Scheme, rejection: &Rejection, request: RawRequest<'_>, secrets: &[&str], now_ms: i64) {
+    println!("it does not verify: {rejection} [{}]", rejection.code());
+    println!("  what to look at: {}", rejection.advice());
+    println!("  checked: {} {} with {} header fields, {} bytes of body, {} secrets", request.method, request.url, request.headers.iter().count(), request.body.len(), secrets.len());
+    if matches!(rejection, Rejection::Stale(_) | Rejection::Future(_)) {
+        let timeless = scheme.clone().with_tolerance(None);
+        let rest = if verify(&timeless, request, secrets, now_ms).is_ok() { "apart from its time it verifies; use --at" } else { "apart from its time it does not verify either" };
+        println!("  {rest}");
+    }
+    if *rejection == Rejection::Mismatch {
+        for (what, found) in near_misses(scheme, request, secrets, now_ms) {
+            if found {
+                println!("  {what}");
+            }
+        }
+    }
+    println!("  how {name} signs is declared in shared/providers/{name}/manifest.toml");
+}
+
+/// Changes that people make by accident, and whether undoing one would make the request verify.
+fn near_misses(scheme: &Scheme, request: RawRequest<'_>, secrets: &[&str], now_ms: i64) -> Vec<(&'static str, bool)> {
+    let holds = |request: RawRequest<'_>, secrets: &[&str]| verify(scheme, request, secrets, now_ms).is_ok();
+    let trimmed: Vec<&str> = secrets.iter().map(|s| s.trim()).collect();
+    let body = String::from_utf8_lossy(request.body).into_owned();
+    let without_newline = body.trim_end_matches(['\r', '\n']);
+    let with_newline = format!("{without_newline}\n");
+    let compact = serde_json::from_slice::<serde_json::Value>(request.body).map(|v| v.to_string()).unwrap_or_default();
+    let http = request.url.replacen("https://", "http://", 1);
+    let https = request.url.replacen("http://", "https://", 1);
+    let slash = format!("{}/", request.url.trim_end_matches('/'));
+    let no_slash = request.url.trim_end_matches('/').to_owned();
+    let with_url = |url: &str| holds(RawRequest { url, ..request }, secrets);
+    let with_body = |text: &str| holds(RawRequest { body: text.as_bytes(), ..request }, secrets);
+    vec![
+        ("it verifies with the white space around the secret removed", holds(request, &trimmed)),
+        ("it verifies without the line end at the end of the body: the file is not the raw body", with_body(without_newline)),
+        ("it verifies with a line end at the end of the body: the file is not the raw body", with_body(&with_newline)),
+        ("it verifies when the body's JSON is written compactly: something re-serialised it", with_body(&compact)),
+        ("it verifies with http:// in the URL: the provider called another URL", with_url(&http)),
+        ("it verifies with https:// in the URL: the provider called another URL", with_url(&https)),
+        ("it verifies with a slash at the end of the URL", with_url(&slash)),
+        ("it verifies without the slash at the end of the URL", with_url(&no_slash)),
+    ]
+}
+
+fn instant(text: &str) -> Option<i64> {
+    if let Ok(seconds) = text.parse::<i64>() {
+        return Some(if seconds > 100_000_000_000 { seconds } else { seconds * 1_000 });
+    }
+    text.parse::<jiff::Timestamp>().ok().map(|t| t.as_millisecond())
+}
