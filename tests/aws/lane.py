@@ -28,7 +28,13 @@ SANDBOX = ["sandbox"]
 TOKEN = "lane-" + uuid.uuid4().hex
 CRMS = ("hubspot", "salesforce")
 EMAIL = "ada.lane@example.com"
-LEAD = {"email": EMAIL, "first_name": "Ada", "last_name": "Lane", "phone": "+4930901820", "utm_source": "newsletter"}
+LEAD = {
+    "form_id": "demo-request",
+    "submission_id": str(uuid.uuid4()),
+    "submitted_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    "fields": {"first_name": "Ada", "last_name": "Lane", "email": EMAIL, "phone": "+4930901820"},
+    "utm": {"utm_source": "newsletter", "utm_campaign": "autumn"},
+}
 
 
 def say(text):
