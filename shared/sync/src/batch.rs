@@ -3,7 +3,7 @@
 use crate::config::Hub;
 use crate::failure::{Class, Code, Disposition, Failure};
 use crate::mutant::{Mutant, mutant};
-use crate::ports::{Attr, Clock, Condition, Delivery, Item, Key, Outgoing, Queue, Store, Table, Write};
+use crate::ports::{Attr, Clock, Condition, Delivery, Item, Key, Outgoing, Queue, Store, Table, Write, WriteError};
 
 /// What a batch came to.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -38,6 +38,23 @@ impl Metric {
         Metric { name, unit: "Milliseconds", value, connection: connection.to_owned() }
     }
 }
+
+/// Writes one item if its condition holds, and says whether it did. Being in the way of somebody's transaction is not the same
+/// as a condition that does not hold: that is tried again.
+pub async fn write_if<W: Store>(world: &W, write: Write) -> Result<bool, Failure> {
+    for _ in 0..WRITE_TRIES {
+        match world.write(vec![write.clone()], None).await {
+            Ok(()) => return Ok(true),
+            Err(WriteError::Conflict { failed }) if failed.is_empty() => {}
+            Err(WriteError::Conflict { .. }) => return Ok(false),
+            Err(WriteError::Port(error)) => return Err(error.into()),
+        }
+    }
+    Err(Failure::new(Code::Contention, "an item was in use by other transactions"))
+}
+
+/// How often [`write_if`] tries.
+const WRITE_TRIES: usize = 5;
 
 /// Receptions after which even a failure that burns no attempt begins to count, so that nothing circles for ever.
 const PATIENCE: u32 = 500;

@@ -2,6 +2,7 @@
 
 use canonical::Dispatch;
 
+use crate::batch::write_if;
 use crate::failure::{Code, Failure};
 use crate::ports::{Attr, Clock, Condition, Item, Key, Store, Table, Write, WriteError};
 
@@ -27,10 +28,8 @@ pub async fn paused<W: Store>(world: &W, connection: &str) -> Result<Option<Paus
 pub async fn pause_for_auth<W: Store + Clock>(world: &W, connection: &str, detail: &str) -> Result<(), Failure> {
     tracing::error!(connection, detail, alert = true, "the provider does not accept our credentials: the connection is paused");
     let item = Item::new(pause_place(connection)).with("reason", Attr::S(detail.to_owned())).with("at", Attr::N(world.now_ms()));
-    match world.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Absent }], None).await {
-        Ok(()) | Err(WriteError::Conflict { .. }) => Ok(()),
-        Err(WriteError::Port(error)) => Err(error.into()),
-    }
+    write_if(world, Write::Put { table: Table::Control, item, condition: Condition::Absent }).await?;
+    Ok(())
 }
 
 /// The partition of the messages that are held for a paused destination.

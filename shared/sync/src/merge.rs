@@ -318,6 +318,10 @@ impl Observer<'_> {
         }
         let explicit = matches!(self.change.fields.get("explicit").map(|f| &f.value), Some(Value::Bool(true)));
         for (name, field) in &self.change.fields {
+            if find_field(self.change.object, name).is_none() {
+                // Words that only qualify others, such as an effect's `explicit`.
+                continue;
+            }
             let (stamp, clamped) = self.bounded(field.stamp.or(self.change.stamp).unwrap_or(Stamp::at(self.received_ms)));
             let value = self.absolute(name, &field.value);
             if let Some(link) = link.as_deref_mut() {

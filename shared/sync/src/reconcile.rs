@@ -210,7 +210,7 @@ impl<W: World> Reconcile<'_, W> {
         for id in &ids {
             let record = by_id.get(id.as_str()).copied().filter(|r| !r.archived);
             let mut causes = Vec::new();
-            let mut trace = String::new();
+            let mut trace = None;
             for (index, request) in requests.iter().filter(|(_, r)| r.source.id == *id) {
                 let behind = match (record.and_then(|r| r.stamp), request.not_before) {
                     (Some(read), Some(wanted)) => read.at_ms < wanted.at_ms,
@@ -220,10 +220,10 @@ impl<W: World> Reconcile<'_, W> {
                     stale.push(*index);
                 } else {
                     causes.extend(request.cause.clone());
-                    trace.clone_from(&request.trace);
+                    trace = Some(request.trace.clone());
                 }
             }
-            if !(causes.is_empty() && trace.is_empty()) {
+            if let Some(trace) = trace {
                 let source = RemoteId { connection: name.into(), object: object.into(), id: id.clone() };
                 envelopes.push(self.envelope(source, record, causes, trace).await?);
             }

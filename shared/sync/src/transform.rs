@@ -13,7 +13,7 @@ use canonical::{
 };
 use providers::{EventBody, Inbound, InboundEvent, Provider};
 
-use crate::batch::{BatchReport, Metric, check_deadline, dead_letter, settle};
+use crate::batch::{BatchReport, Metric, check_deadline, dead_letter, settle, write_if};
 use crate::config::Config;
 use crate::effects::expand;
 use crate::failure::{Code, Failure};
@@ -199,7 +199,7 @@ impl<W: World> Transform<'_, W> {
         let mut ended = Ended::with(Outcome::Ignored);
         for (index, change) in changes.iter().enumerate() {
             let entry_key = entry_place(self.vault, &envelope.connection, key, index);
-            let (entry, duplicate) = self.change(envelope, place, change, Some(&entry_key), &[]).await?;
+            let (entry, duplicate) = self.change(envelope, place, change, &entry_key, &[]).await?;
             outcomes.push(if duplicate { Outcome::Duplicate } else { entry.outcome });
             if !entry.dispatched {
                 ended.dispatches.extend(dispatches(&entry, envelope));
@@ -223,13 +223,11 @@ impl<W: World> Transform<'_, W> {
         envelope: &Envelope,
         place: &EventRef,
         change: &Change,
-        entry_key: Option<&crate::ports::Key>,
+        entry_key: &crate::ports::Key,
         causes: &[EventRef],
     ) -> Result<(Entry, bool), Failure> {
         for attempt in 0..PLANS {
-            if let Some(key) = entry_key
-                && let Some(item) = self.world.get(Table::Journal, key).await?
-            {
+            if let Some(item) = self.world.get(Table::Journal, entry_key).await? {
                 let entry = Entry::read(&item).ok_or_else(|| Failure::new(Code::CorruptItem, "a journal entry"))?;
                 let duplicate = entry.envelope != envelope.id || entry.index != place.index;
                 return Ok((entry, duplicate));
@@ -237,14 +235,12 @@ impl<W: World> Transform<'_, W> {
             let plan = state::plan(self.world, self.vault, self.config.hub(), change, envelope.received_at_ms).await?;
             let entry = entry_of(&plan, envelope, place);
             let mut writes = state::writes(self.world, self.vault, &plan, change, place).await?;
-            if let Some(key) = entry_key {
-                let item = entry.item(key.clone(), self.expires(envelope));
-                let put = Write::Put { table: Table::Journal, item, condition: Condition::Absent };
-                if mutant(Mutant::JournalBeforeObservations) {
-                    self.world.write(vec![put], None).await?;
-                } else {
-                    writes.push(put);
-                }
+            let item = entry.item(entry_key.clone(), self.expires(envelope));
+            let put = Write::Put { table: Table::Journal, item, condition: Condition::Absent };
+            if mutant(Mutant::JournalBeforeObservations) {
+                self.world.write(vec![put], None).await?;
+            } else {
+                writes.push(put);
             }
             for cause in causes {
                 if let Some(write) = self.settle_cause(cause, plan.outcome).await? {
@@ -301,13 +297,11 @@ impl<W: World> Transform<'_, W> {
         };
         let item = fresh.item(key.clone(), self.expires(envelope));
         let put = Write::Put { table: Table::Journal, item, condition: Condition::Absent };
-        let entry = match self.world.write(vec![put], None).await {
-            Ok(()) => fresh,
-            Err(WriteError::Conflict { .. }) => {
-                let item = self.world.get(Table::Journal, &key).await?;
-                item.as_ref().and_then(Entry::read).ok_or_else(|| Failure::new(Code::Contention, "a journal entry vanished"))?
-            }
-            Err(WriteError::Port(error)) => return Err(error.into()),
+        let entry = if write_if(self.world, put).await? {
+            fresh
+        } else {
+            let item = self.world.get(Table::Journal, &key).await?;
+            item.as_ref().and_then(Entry::read).ok_or_else(|| Failure::new(Code::Contention, "a journal entry vanished"))?
         };
         let duplicate = entry.envelope != envelope.id || entry.index != place.index;
         let cause = EventRef {
@@ -332,10 +326,7 @@ impl<W: World> Transform<'_, W> {
             };
             if let Some(condition) = condition {
                 let write = account(place, Outcome::InFlight, None, days, condition);
-                match self.world.write(vec![write], None).await {
-                    Ok(()) | Err(WriteError::Conflict { .. }) => {}
-                    Err(WriteError::Port(error)) => return Err(error.into()),
-                }
+                write_if(self.world, write).await?;
             }
         }
         Ok(ended)
@@ -358,7 +349,8 @@ impl<W: World> Transform<'_, W> {
         all_sent(self.world.send("fetch", messages).await)
     }
 
-    /// What `reconcile` read. Snapshots have no journal entry: last-writer-wins makes a repetition harmless.
+    /// What `reconcile` read. Snapshots are not recognised by content (A → B → A is real), and need not be: a repetition changes
+    /// nothing. The entry under the envelope's own id only remembers what is still to be dispatched after a crash.
     async fn fetched(
         &self,
         envelope: &Envelope,
@@ -378,19 +370,23 @@ impl<W: World> Transform<'_, W> {
         let place = event_ref(envelope, 0);
         let mut all = changes.clone();
         all.extend(changes.iter().flat_map(|change| expand(self.config.hub(), change)));
-        let mut causes: &[EventRef] = &fetched.causes;
-        for change in &all {
-            let (entry, _) = self.change(envelope, &place, change, None, causes).await?;
+        let unique: Vec<EventRef> = fetched.causes.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
+        let mut causes: &[EventRef] = &unique;
+        for (index, change) in all.iter().enumerate() {
+            let entry_key = entry_place(self.vault, &source.connection, &envelope.id, index);
+            let (entry, _) = self.change(envelope, &place, change, &entry_key, causes).await?;
             causes = &[];
             metrics.push(Metric::count("fetched", 1.0, &source.connection));
-            self.dispatch(&dispatches(&entry, envelope).collect::<Vec<_>>()).await?;
+            if !entry.dispatched {
+                self.dispatch(&dispatches(&entry, envelope).collect::<Vec<_>>()).await?;
+                let item = Entry { dispatched: true, ..entry }.item(entry_key, self.expires(envelope));
+                let done = Write::Put { table: Table::Journal, item, condition: Condition::Always };
+                self.world.write(vec![done], None).await?;
+            }
         }
         for cause in causes {
             if let Some(write) = self.settle_cause(cause, Outcome::Unchanged).await? {
-                match self.world.write(vec![write], None).await {
-                    Ok(()) | Err(WriteError::Conflict { .. }) => {}
-                    Err(WriteError::Port(error)) => return Err(error.into()),
-                }
+                write_if(self.world, write).await?;
             }
         }
         Ok(())
@@ -446,10 +442,7 @@ impl<W: World> Transform<'_, W> {
                 Some(Outcome::InFlight) => Condition::Equals("outcome", crate::ports::Attr::S(Outcome::InFlight.name().into())),
                 Some(_) => continue,
             };
-            match self.world.write(vec![account(&event, Outcome::Dead, reason, days, condition)], None).await {
-                Ok(()) | Err(WriteError::Conflict { .. }) => {}
-                Err(WriteError::Port(error)) => return Err(error.into()),
-            }
+            write_if(self.world, account(&event, Outcome::Dead, reason, days, condition)).await?;
         }
         Ok(())
     }

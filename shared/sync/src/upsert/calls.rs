@@ -1,10 +1,10 @@
 //! The conversation with one destination: token, rate, requests, answers.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use canonical::{FieldKind, ObjectType, RemoteId, Stamp, Value, find_field};
+use canonical::{FieldKind, FieldName, ObjectType, RemoteId, Stamp, Value, find_field};
 use providers::Provider;
 use providers::api::{Api, CallFailure, FailureKind, Op, RemoteRecord, Row, RowFailure, RowResult, Target};
 use providers::http::HttpRequest;
@@ -86,6 +86,11 @@ impl<'a, W: World> Destination<'a, W> {
             .ok_or_else(|| Failure::new(Code::Bug, format!("provider `{}` cannot be a destination", connection.provider)))?;
         let timeout_ms = provider.manifest().call_timeout_ms();
         Ok(Destination { world, vault, name, provider, api, deadline_ms, timeout_ms, config, connection, calls: Cell::new(0) })
+    }
+
+    /// By how much the waits that the hub chooses are shortened (1 in production).
+    pub fn speed(&self) -> u32 {
+        self.config.hub().retry.speed.max(1)
     }
 
     /// Calls made by this invocation.
@@ -349,8 +354,15 @@ impl<'a, W: World> Destination<'a, W> {
         Ok(found)
     }
 
-    /// Takes an object that was found into the link: it is ours from now on, with what it holds.
-    pub fn take_in(&self, object: ObjectType, link: &mut Link, hub_id: &str, remote: &RemoteRecord) -> Result<(), Failure> {
+    /// Takes an object that was found into the link: it is ours from now on. Returns the fields in which it holds something that
+    /// neither we have written nor any source has told us: they must be heard before they may be overwritten.
+    pub fn take_in(
+        &self,
+        object: ObjectType,
+        link: &mut Link,
+        hub_id: &str,
+        remote: &RemoteRecord,
+    ) -> Result<BTreeSet<FieldName>, Failure> {
         let native = self.native(object)?;
         if let Some(other) = remote.hub_id.as_deref().filter(|id| !id.is_empty() && *id != hub_id)
             && link.remote.as_deref() != Some(&remote.id)
@@ -360,11 +372,18 @@ impl<'a, W: World> Destination<'a, W> {
         }
         link.remote = Some(remote.id.clone());
         link.marked = remote.hub_id.as_deref() == Some(hub_id);
+        let mut unheard = BTreeSet::new();
         let stamp = remote.stamp.unwrap_or(Stamp::at(0));
         for (field, value) in self.provider.canonical(&native, &remote.properties) {
-            link.see(&field, &value, stamp);
+            let heard = link.seen.get(&field).is_some_and(|seen| seen.value == value);
+            let ours = link.sent.get(&field).is_some_and(|ring| ring.iter().any(|sent| sent.value == value));
+            if heard || ours || value.is_null() {
+                link.see(&field, &value, stamp);
+            } else {
+                unheard.insert(field);
+            }
         }
-        Ok(())
+        Ok(unheard)
     }
 }
 

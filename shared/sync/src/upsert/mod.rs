@@ -7,9 +7,9 @@
 mod calls;
 mod plan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{Dispatch, Fields, ObjectType, Stamp};
+use canonical::{Dispatch, FetchRequest, Fields, ObjectType, RemoteId, Stamp};
 use providers::api::{FailureKind, Op, Row, RowFailure, RowResult};
 
 use crate::batch::{BatchReport, Metric, settle};
@@ -35,6 +35,10 @@ impl<T: Store + Queue + Secrets + Http + Clock> World for T {}
 /// Time between the end of an invocation and the end of the leases that it took, in milliseconds: a call that was sent in the
 /// last moment may still take effect in it.
 const LEASE_MARGIN_MS: i64 = 5_000;
+
+/// How long a lease is kept after a call whose outcome is unknown, in milliseconds: it may still take effect, and whatever is
+/// written before that would be undone by it.
+const UNSETTLED_MS: i64 = 30_000;
 
 /// One record of a batch, with every message that named it.
 struct Job {
@@ -218,7 +222,7 @@ impl<W: World> Upsert<'_, W> {
                 return Ok(());
             }
             let rendered = self.worker.render(object, &native, &golden).await?;
-            let intent = plan_push(&job.link, &rendered);
+            let intent = plan_push(&job.link, &rendered, &BTreeSet::new());
             if intent.is_empty() && !job.link.dirty && !job.link.open {
                 job.end(Ok(()));
                 return Ok(());
@@ -327,14 +331,20 @@ impl<W: World> Upsert<'_, W> {
     ) -> Result<Next, Failure> {
         let (Some(golden), Some(intent)) = (&job.golden, &mut job.intent) else { return Ok(Next::Done) };
         let record = golden.id.clone();
+        let mut unheard = BTreeSet::new();
         match found? {
-            Some(remote) => self.worker.take_in(object, &mut job.link, &record, &remote)?,
+            Some(remote) => {
+                unheard = self.worker.take_in(object, &mut job.link, &record, &remote)?;
+                if !unheard.is_empty() {
+                    self.ask_to_hear(object, &remote.id, &job.dispatch.trace).await?;
+                }
+            }
             None if job.link.remote.is_some() => job.link.gone = true,
             None => {}
         }
         job.link.dirty = false;
         job.link.open = false;
-        *intent = plan_push(&job.link, &intent.rendered);
+        *intent = plan_push(&job.link, &intent.rendered, &unheard);
         if job.link.gone || intent.is_empty() {
             let version = golden.version;
             job.link.pushed_version = job.link.pushed_version.max(version);
@@ -343,6 +353,20 @@ impl<W: World> Upsert<'_, W> {
         intent.note(&mut job.link, self.world().now_ms());
         self.store(object, &record, &mut job.link).await?;
         Ok(Next::Write)
+    }
+
+    /// What is there was written by somebody else: it goes through `ingest` like everything that a source says, and what the
+    /// golden record makes of it is dispatched again.
+    async fn ask_to_hear(&self, object: ObjectType, remote: &str, trace: &str) -> Result<(), Failure> {
+        let source =
+            RemoteId { connection: self.worker.name.to_owned(), object: self.worker.native(object)?, id: remote.to_owned() };
+        let request = FetchRequest { source, cause: None, not_before: None, trace: trace.to_owned() };
+        let body = serde_json::to_string(&request).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
+        let message = Outgoing { group: Some(self.worker.name.to_owned()), ..Outgoing::new(body) };
+        for sent in self.world().send("fetch", vec![message]).await {
+            sent?;
+        }
+        Ok(())
     }
 
     /// One batch call and what came of it.
@@ -454,7 +478,7 @@ impl<W: World> Upsert<'_, W> {
             for (field, seen) in &stored.seen {
                 next.see(field, &seen.value, seen.stamp);
             }
-            next.lease_until = 0;
+            next.lease_until = if next.open { self.world().now_ms() + UNSETTLED_MS / i64::from(self.worker.speed()) } else { 0 };
             let mut writes = vec![self.link_write(object, &record, &next).await?];
             if let (Some(remote), None) = (&next.remote, &stored.remote) {
                 writes.push(self.pointer(object, &record, remote));
@@ -477,7 +501,7 @@ impl<W: World> Upsert<'_, W> {
     /// The remote object's own identity key, so that its webhooks find the golden record.
     fn pointer(&self, object: ObjectType, record: &str, remote: &str) -> Write {
         let native = self.worker.native(object).unwrap_or_default();
-        let remote = canonical::RemoteId { connection: self.worker.name.to_owned(), object: native, id: remote.to_owned() };
+        let remote = RemoteId { connection: self.worker.name.to_owned(), object: native, id: remote.to_owned() };
         let item =
             Item::new(key_place(object, &remote_hash(self.worker.vault, &remote))).with("golden", Attr::S(record.to_owned()));
         // Where the key exists, it leads to this record or to one that is joined with it as soon as either speaks again.

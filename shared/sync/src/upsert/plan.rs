@@ -1,5 +1,7 @@
 //! Pure: what a push must change at a destination, given what is there.
 
+use std::collections::BTreeSet;
+
 use canonical::{FieldName, Fields, Value};
 use providers::Rendered;
 use serde_json::Map;
@@ -28,10 +30,11 @@ pub struct Intent {
     pub mark: bool,
 }
 
-/// Compares a rendering with what is known of the destination.
-pub fn plan_push(link: &Link, rendering: &Rendering) -> Intent {
+/// Compares a rendering with what is known of the destination. Fields in which the destination holds something that has not
+/// been heard yet are left alone.
+pub fn plan_push(link: &Link, rendering: &Rendering, unheard: &BTreeSet<FieldName>) -> Intent {
     let mut changed = Map::new();
-    for (field, names) in &rendering.rendered.by_field {
+    for (field, names) in rendering.rendered.by_field.iter().filter(|(field, _)| !unheard.contains(*field)) {
         let want = rendering.wanted.get(field);
         let seen = link.seen.get(field).map(|s| &s.value);
         for name in names {

@@ -154,7 +154,7 @@ fn config() -> Config {
             "keys": ["email", "phone"],
             "fields": fields,
         } },
-        "retry": { "schedule_s": [1, 5, 30], "jitter_percent": 20, "speed": 1 },
+        "retry": { "schedule_s": [60, 300, 1800], "jitter_percent": 20, "speed": 1 },
     });
     let hub: Hub = serde_json::from_value(hub).unwrap_or_else(|e| panic!("the simulator's configuration: {e}"));
     let packed = hub
