@@ -32,7 +32,7 @@ stage() {
   printf '%4d s\n' $((SECONDS - from))
 }
 
-summary() { printf '%d s in all\n%d passed, 0 failed\n' $((SECONDS - began)) "$passed"; }
+summary() { printf "%d s\n%d passed, 0 failed\n" $((SECONDS - began)) "$passed"; }
 
 # The Python tools, at the versions of tests/requirements.txt, in .venv.
 tools() {

@@ -246,7 +246,7 @@ def journey(ministack, folder, binaries, deploy_only):
             pack = packed(hub, folder, urls)
         deployed = stack.Stack(ministack)
         started = time.monotonic()
-        deployed.deploy(stack.bootstraps(binaries), pack, {})
+        deployed.deploy(stack.bootstraps(binaries), pack)
         say(f"deployed in {time.monotonic() - started:.1f} s")
         check_deployment(deployed)
         if deploy_only:
@@ -268,7 +268,7 @@ def journey(ministack, folder, binaries, deploy_only):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--binaries", type=pathlib.Path, default=stack.ROOT / "target" / "debug", help="where cargo put them")
+    parser.add_argument("--binaries", type=pathlib.Path, default=stack.BINARIES, help="where cargo put them")
     parser.add_argument("--deploy-only", action="store_true", help="stop after the deployment; needs no working function")
     parser.add_argument("--keep", action="store_true", help="keep the folder with ministack's log")
     options = parser.parse_args()

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 import zipfile
 
@@ -22,6 +23,7 @@ from botocore.config import Config
 from samcli.yamlhelper import yaml_parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARIES = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 REGION = "eu-west-1"
 STACK = "hub-test"
 PREFIX = "crm-hub/test/"
@@ -157,8 +159,8 @@ class Stack:
         self.outputs = {}
         self.dropped = []
 
-    def deploy(self, bootstraps, pack_file, speed):
-        """`bootstraps`: function → path of its binary. `speed`: parameters that differ from the template's defaults."""
+    def deploy(self, bootstraps, pack_file):
+        """`bootstraps`: function → path of its binary."""
         s3, cloudformation = self.ministack.client("s3"), self.ministack.client("cloudformation")
         s3.create_bucket(Bucket=ARTIFACTS, CreateBucketConfiguration={"LocationConstraint": REGION})
         for name, path in bootstraps.items():
@@ -166,7 +168,7 @@ class Stack:
         s3.put_object(Bucket=ARTIFACTS, Key="layer.zip", Body=zipped({"hub.pack": pack_file.read_bytes()}))
         template = fitted(yaml_parse((ROOT / "template.yaml").read_text()), pack_file, self.dropped)
         s3.put_object(Bucket=ARTIFACTS, Key="template.json", Body=json.dumps(template, default=str))
-        parameters = {"Environment": "test", "SecretPrefix": PREFIX, "DataDeletionPolicy": "Delete"} | speed
+        parameters = {"Environment": "test", "SecretPrefix": PREFIX, "DataDeletionPolicy": "Delete"}
         cloudformation.create_stack(
             StackName=STACK,
             TemplateURL=f"{self.ministack.endpoint}/{ARTIFACTS}/template.json",
@@ -176,7 +178,6 @@ class Stack:
         self._wait(cloudformation)
         stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
         self.outputs = {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
-        self._raw_outputs = template["Outputs"]
 
     def _wait(self, cloudformation, seconds=120):
         end = time.monotonic() + seconds
