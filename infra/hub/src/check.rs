@@ -60,7 +60,9 @@ fn pack(loaded: &Loaded, path: &Path) -> Result<(), CommandError> {
     let bytes = loaded.pack(&Changes::default())?;
     if let Some(generation) = stale_generation(path, &bytes) {
         eprintln!("warning: this configuration differs from the one packed before, and both are generation {generation}");
-        eprintln!("  help: raise `generation`, so that records resolved by the old one are resolved again and a function that still runs it does not overwrite them");
+        eprintln!(
+            "  help: raise `generation`, so that records resolved by the old one are resolved again and a function that still runs it does not overwrite them"
+        );
     }
     write(path, &bytes)?;
     println!("{}: {} bytes", shown(path), bytes.len());

@@ -187,7 +187,13 @@ impl Cli {
 /// `name=value` or `name: value`.
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = match (text.split_once(": "), text.split_once('=')) {
-        (Some(colon), Some(equals)) => if colon.0.len() < equals.0.len() { colon } else { equals },
+        (Some(colon), Some(equals)) => {
+            if colon.0.len() < equals.0.len() {
+                colon
+            } else {
+                equals
+            }
+        }
         (Some(pair), None) | (None, Some(pair)) => pair,
         (None, None) => return Err("write name=value".to_owned()),
     };

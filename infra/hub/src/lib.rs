@@ -15,6 +15,8 @@ pub mod demo;
 #[cfg(feature = "cli")]
 pub mod map;
 #[cfg(feature = "cli")]
+pub mod operate;
+#[cfg(feature = "cli")]
 pub mod out;
 #[cfg(feature = "cli")]
 pub mod sim;

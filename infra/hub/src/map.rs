@@ -16,7 +16,8 @@ pub fn run(args: &MapArgs) -> Result<ExitCode, CommandError> {
     let provider = open(&args.provider)?;
     let body = read(&args.file)?;
     let shown_file = shown(&args.file);
-    let malformed = |m: providers::Malformed| CommandError::Usage(format!("`{shown_file}` is no payload of {}: {m}", args.provider));
+    let malformed =
+        |m: providers::Malformed| CommandError::Usage(format!("`{shown_file}` is no payload of {}: {m}", args.provider));
     let connection = args.connection.as_deref().unwrap_or(&args.provider);
     if let Some(object) = &args.object {
         let changes = provider.record(connection, object, &body).map_err(malformed)?;
@@ -32,11 +33,6 @@ pub fn run(args: &MapArgs) -> Result<ExitCode, CommandError> {
     print(&Value::Array(events.iter().filter_map(shape).collect()));
     for event in &events {
         tell(event);
-    }
-    if args.unmapped {
-        for path in provider.unmapped(&inbound) {
-            eprintln!("no rule reads `{path}`");
-        }
     }
     let broken = events.iter().any(|e| matches!(e.body, EventBody::Malformed { .. }));
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -55,7 +51,9 @@ pub fn open(name: &str) -> Result<Provider, CommandError> {
 /// What an event says, as it is printed; `None` for an event that says nothing.
 fn shape(event: &InboundEvent) -> Option<Value> {
     match &event.body {
-        EventBody::Changes(changes) => Some(json!({ "event": event.event_type, "stamp": event.stamp, "records": records(changes) })),
+        EventBody::Changes(changes) => {
+            Some(json!({ "event": event.event_type, "stamp": event.stamp, "records": records(changes) }))
+        }
         EventBody::Fetch(wanted) => Some(json!({ "event": event.event_type, "stamp": event.stamp, "fetch": wanted })),
         EventBody::Ignored { .. } | EventBody::Malformed { .. } => None,
     }
@@ -75,7 +73,10 @@ fn tell(event: &InboundEvent) {
         }
         EventBody::Changes(changes) => {
             for problem in changes.iter().flat_map(|c| &c.problems) {
-                eprintln!("event {} ({name}): `{}` is set aside: {} at `{}`", event.index, problem.field, problem.reason, problem.path);
+                eprintln!(
+                    "event {} ({name}): `{}` is set aside: {} at `{}`",
+                    event.index, problem.field, problem.reason, problem.path
+                );
             }
         }
     }

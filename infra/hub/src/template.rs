@@ -104,7 +104,8 @@ fn destinations(compiled: &Compiled) -> Vec<(&str, &Connection)> {
 
 /// `sales-force` → `SalesForce`: the start of CloudFormation ids.
 fn pascal(name: &str) -> String {
-    let word = |word: &str| word.chars().enumerate().map(|(i, c)| if i == 0 { c.to_ascii_uppercase() } else { c }).collect::<String>();
+    let word =
+        |word: &str| word.chars().enumerate().map(|(i, c)| if i == 0 { c.to_ascii_uppercase() } else { c }).collect::<String>();
     name.split(['-', '/', '_']).map(word).collect()
 }
 
@@ -135,7 +136,8 @@ fn list(name: &str, compiled: &Compiled) -> Option<Vec<String>> {
         }
         "upsert queues (upsert may send)" => return Some(queues(&["Queue", "Dlq"], &arns)),
         "signing secrets (receive)" => {
-            secrets.extend(connections(compiled).iter().filter(|(_, c)| c.source).filter_map(|(_, c)| c.signing_secret.as_deref()));
+            secrets
+                .extend(connections(compiled).iter().filter(|(_, c)| c.source).filter_map(|(_, c)| c.signing_secret.as_deref()));
         }
         "API secrets (upsert)" => secrets.extend(destinations(compiled).iter().filter_map(|(_, c)| c.api_secret.as_deref())),
         "API secrets (reconcile)" => secrets.extend(connections(compiled).iter().filter_map(|(_, c)| c.api_secret.as_deref())),

@@ -15,7 +15,8 @@ use crate::out::{CommandError, read, shown};
 pub fn run(args: &VerifyArgs) -> Result<ExitCode, CommandError> {
     match &args.vectors {
         Some(file) => {
-            let text = String::from_utf8(read(file)?).map_err(|_| CommandError::Usage(format!("`{}` is not UTF-8", shown(file))))?;
+            let text =
+                String::from_utf8(read(file)?).map_err(|_| CommandError::Usage(format!("`{}` is not UTF-8", shown(file))))?;
             let report = vectors(&text, args.provider.as_deref(), now_ms());
             report.lines.iter().for_each(|line| println!("{line}"));
             println!("{} passed, {} failed", report.passed, report.failed);
@@ -44,7 +45,9 @@ pub struct Report {
 pub fn vectors(text: &str, only: Option<&str>, now_ms: i64) -> Report {
     let declared: Vec<(String, Webhook)> = Provider::builtin_names()
         .iter()
-        .filter_map(|name| Provider::builtin(name, &Overrides::default()).ok().map(|p| ((*name).to_owned(), p.manifest().webhook.clone())))
+        .filter_map(|name| {
+            Provider::builtin(name, &Overrides::default()).ok().map(|p| ((*name).to_owned(), p.manifest().webhook.clone()))
+        })
         .collect();
     let find = |provider: &str, _kind: &str, _headers: &Headers| {
         declared.iter().find(|(name, webhook)| webhook.answers_to(name, provider)).map(|(_, webhook)| webhook.clone())
@@ -105,7 +108,10 @@ fn single(args: &VerifyArgs) -> Result<ExitCode, CommandError> {
     }
     let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
     let headers: Headers = args.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-    let now = args.at.as_deref().map_or_else(|| Ok(now_ms()), |text| instant(text).ok_or_else(|| usage("--at: seconds since 1970 or an instant")))?;
+    let now = args
+        .at
+        .as_deref()
+        .map_or_else(|| Ok(now_ms()), |text| instant(text).ok_or_else(|| usage("--at: seconds since 1970 or an instant")))?;
     let method = args.method.to_ascii_uppercase();
     let request = RawRequest { method: &method, url, headers: &headers, body: &body };
     if let Some(answer) = greet(&webhook, &request) {
@@ -129,10 +135,21 @@ fn single(args: &VerifyArgs) -> Result<ExitCode, CommandError> {
 fn explain(name: &str, scheme: &Scheme, rejection: &Rejection, request: RawRequest<'_>, secrets: &[&str], now_ms: i64) {
     println!("it does not verify: {rejection} [{}]", rejection.code());
     println!("  what to look at: {}", rejection.advice());
-    println!("  checked: {} {} with {} header fields, {} bytes of body, {} secrets", request.method, request.url, request.headers.iter().count(), request.body.len(), secrets.len());
+    println!(
+        "  checked: {} {} with {} header fields, {} bytes of body, {} secrets",
+        request.method,
+        request.url,
+        request.headers.iter().count(),
+        request.body.len(),
+        secrets.len()
+    );
     if matches!(rejection, Rejection::Stale(_) | Rejection::Future(_)) {
         let timeless = scheme.clone().with_tolerance(None);
-        let rest = if verify(&timeless, request, secrets, now_ms).is_ok() { "apart from its time it verifies; use --at" } else { "apart from its time it does not verify either" };
+        let rest = if verify(&timeless, request, secrets, now_ms).is_ok() {
+            "apart from its time it verifies; use --at"
+        } else {
+            "apart from its time it does not verify either"
+        };
         println!("  {rest}");
     }
     if *rejection == Rejection::Mismatch {

@@ -66,7 +66,11 @@ fn names_that_do_not_exist_are_suggested() {
     one("keys = [\"domain\"]", "keys = [\"domian\"]", &["`company` has no field `domian`", "did you mean `domain`?"]);
     one("status = [\"trialing\"]", "status = [\"trialling\"]", &["never `trialling`", "did you mean `trialing`?"]);
     one("text = \"proposal\"", "text = \"proposed\"", &["`deal.stage` is never `proposed`", "did you mean `proposal`?"]);
-    one("rule = \"most_restrictive\", why = \"an opt-out holds everywhere until the person takes it back\" }\nlead", "rule = \"strict\", why = \"x\" }\nlead", &["`strict` is no rule", "most_restrictive"]);
+    one(
+        "rule = \"most_restrictive\", why = \"an opt-out holds everywhere until the person takes it back\" }\nlead",
+        "rule = \"strict\", why = \"x\" }\nlead",
+        &["`strict` is no rule", "most_restrictive"],
+    );
 }
 
 #[test]
@@ -81,11 +85,19 @@ fn values_of_the_wrong_type_are_shown() {
 
 #[test]
 fn rules_that_cannot_work_are_refused() {
-    one("phone         = { prefer = [\"form\"], why = \"people know their own number best\" }", "phone = { prefer = [\"form\"] }", &["has no `why`"]);
+    one(
+        "phone         = { prefer = [\"form\"], why = \"people know their own number best\" }",
+        "phone = { prefer = [\"form\"] }",
+        &["has no `why`"],
+    );
     one("lead_source   = { rule = \"first\"", "lead_source = { rule = \"union\"", &["`union` is for sets", "of kind text"]);
     one("lead_source   = { rule = \"first\"", "lead_source = { rule = \"most_restrictive\"", &["for levels of consent"]);
     one("balance       = { owner = \"stripe\"", "balance = { owner = \"stripe\", rule = \"first\"", &["exactly one of"]);
-    one("deal    = { hubspot = \"deals\",     salesforce", "deal = { hubspot = \"deals\", stripe", &["`stripe` is no destination", "add \"destination\""]);
+    one(
+        "deal    = { hubspot = \"deals\",     salesforce",
+        "deal = { hubspot = \"deals\", stripe",
+        &["`stripe` is no destination", "add \"destination\""],
+    );
 }
 
 #[test]
@@ -100,16 +112,31 @@ fn connections_that_cannot_work_are_refused() {
 
 #[test]
 fn effects_are_typed() {
-    one("lead_source = \"source\"", "lead_source = \"contact\"", &["`lead.contact` cannot go into `contact.lead_source`", "a reference to a contact"]);
+    one(
+        "lead_source = \"source\"",
+        "lead_source = \"contact\"",
+        &["`lead.contact` cannot go into `contact.lead_source`", "a reference to a contact"],
+    );
     one("email_consent = \"status\"", "email_consent = \"channel\"", &["cannot go into `contact.email_consent`"]);
-    one("about = [\"contact\"]\nset = { lifecycle", "about = [\"email\"]\nset = { lifecycle", &["`email` is of kind email and refers to no record"]);
+    one(
+        "about = [\"contact\"]\nset = { lifecycle",
+        "about = [\"email\"]\nset = { lifecycle",
+        &["`email` is of kind email and refers to no record"],
+    );
     one("why = \"a deal is won when the money is there\"\n", "", &["this effect has no `why`"]);
-    one("name = { text = \"Invoice {number}\" }", "name = { text = \"Invoice {nummer}\" }", &["`invoice` has no field `nummer`", "did you mean `number`?"]);
+    one(
+        "name = { text = \"Invoice {number}\" }",
+        "name = { text = \"Invoice {nummer}\" }",
+        &["`invoice` has no field `nummer`", "did you mean `number`?"],
+    );
     one("name = { text = \"Invoice {number}\" }", "amount = { text = \"Invoice\" }", &["a text cannot go into `deal.amount`"]);
 }
 
 #[test]
 fn every_mistake_is_found_at_once() {
-    let text = DEFAULT.replace("members = 40 ", "members = 0 ").replace("days = 45", "dayz = 45").replace("[identity.product]", "[identity.produkt]");
+    let text = DEFAULT
+        .replace("members = 40 ", "members = 0 ")
+        .replace("days = 45", "dayz = 45")
+        .replace("[identity.product]", "[identity.produkt]");
     assert_eq!(rendered(&text).len(), 3);
 }

@@ -42,7 +42,8 @@ pub fn check(compiled: &Compiled, providers: &BTreeMap<String, Provider>, findin
         }
         if two_way {
             for loss in round_trip(provider, *object, native) {
-                findings.add(Finding::error(span.clone(), loss).help("make the mapping reversible, or give the field one direction"));
+                findings
+                    .add(Finding::error(span.clone(), loss).help("make the mapping reversible, or give the field one direction"));
             }
         }
         if written.iter().any(|field| field.personal) && !compiled.purposes.contains_key(object) && personal.insert(*object) {
@@ -81,7 +82,10 @@ fn round_trip(provider: &Provider, object: ObjectType, native: &str) -> Vec<Stri
             let back = provider.canonical(native, &rendered.properties);
             if let Some(other) = back.get(field.name).filter(|other| **other != value) {
                 let properties = rendered.by_field[field.name].join(", ");
-                losses.push(format!("`{object}.{}` does not round-trip by `{properties}`: {value} comes back as {other}", field.name));
+                losses.push(format!(
+                    "`{object}.{}` does not round-trip by `{properties}`: {value} comes back as {other}",
+                    field.name
+                ));
             }
         }
     }

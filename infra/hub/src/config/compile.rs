@@ -274,7 +274,8 @@ fn base_url(findings: &Findings, table: &Table<'_>) -> Option<String> {
     let url = table.text("base_url")?;
     let host = url.value.strip_prefix("https://").unwrap_or_default();
     if host.is_empty() || host.contains('@') || host.contains(char::is_whitespace) {
-        findings.add(Finding::error(url.span, "`base_url` must be an absolute https URL").help("for example https://api.hubapi.com"));
+        findings
+            .add(Finding::error(url.span, "`base_url` must be an absolute https URL").help("for example https://api.hubapi.com"));
     } else if url.value.ends_with('/') {
         findings.add(Finding::error(url.span, "`base_url` must not end in a slash"));
     }
@@ -301,7 +302,8 @@ fn rate(findings: &Findings, table: &Table<'_>) -> (u32, f64) {
             (burst, f64::from(requests - burst) * 1000.0 / per as f64)
         }
         _ => {
-            findings.add(Finding::error(span, "a rate needs `requests` and `per`").help("rate = { requests = 100, per = \"10s\" }"));
+            findings
+                .add(Finding::error(span, "a rate needs `requests` and `per`").help("rate = { requests = 100, per = \"10s\" }"));
             (50, 5.0)
         }
     }

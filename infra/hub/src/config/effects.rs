@@ -110,7 +110,8 @@ fn day_of(context: &Context<'_>, from: ObjectType, target: &FieldDef, field: At<
         context.findings.add(Finding::error(field.span.clone(), message));
     }
     if !matches!(target.kind, FieldKind::Date | FieldKind::Text) {
-        let message = format!("a day cannot go into `{}.{}`, which is of kind {}", target.object, target.name, target.kind.name());
+        let message =
+            format!("a day cannot go into `{}.{}`, which is of kind {}", target.object, target.name, target.kind.name());
         context.findings.add(Finding::error(field.span, message));
     }
     Some(EffectValue::DayOf(field.value))
@@ -152,10 +153,9 @@ fn fits(source: FieldKind, target: FieldKind) -> bool {
         (Enum(from), Enum(to)) => from.iter().all(|member| to.contains(member)),
         (Ref(from), Ref(to)) => from == to,
         (Money | FieldKind::Bool | Int | Set | Ref(_), other) => source == other,
-        (
-            Text | Name | Email | Phone | Id | Verbatim | Url | Domain | Enum(_) | Date | Instant | Decimal,
-            Text | Verbatim,
-        ) => true,
+        (Text | Name | Email | Phone | Id | Verbatim | Url | Domain | Enum(_) | Date | Instant | Decimal, Text | Verbatim) => {
+            true
+        }
         (Text | Name | Verbatim, Name) => true,
         (from, to) => from == to,
     }

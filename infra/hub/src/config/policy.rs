@@ -69,7 +69,10 @@ pub fn identity(context: &Context<'_>, root: &Table<'_>, objects: &mut Objects) 
 fn check_key(context: &Context<'_>, field: &canonical::FieldDef, key: &At<String>) {
     let usable = !matches!(field.kind, FieldKind::Money | FieldKind::Bool | FieldKind::Int | FieldKind::Set);
     if !usable {
-        let finding = Finding::error(key.span.clone(), format!("`{}` is a {} and cannot be an identity key", field.name, field.kind.name()));
+        let finding = Finding::error(
+            key.span.clone(),
+            format!("`{}` is a {} and cannot be an identity key", field.name, field.kind.name()),
+        );
         context.findings.add(finding.help("identity keys are texts: e-mail, phone, domain, id"));
     }
 }
@@ -129,7 +132,8 @@ fn field_policy(
     };
     let why = table.text("why").map(|t| t.value).filter(|why| !why.trim().is_empty());
     if why.is_none() {
-        let finding = Finding::error(field.span.clone(), format!("the rule of `{}.{}` has no `why`", definition.object, field.value));
+        let finding =
+            Finding::error(field.span.clone(), format!("the rule of `{}.{}` has no `why`", definition.object, field.value));
         context.findings.add(finding.help("say in a few words why this field differs; the data dictionary shows it"));
     }
     table.finish();
@@ -163,7 +167,8 @@ fn check_kind(context: &Context<'_>, definition: &canonical::FieldDef, field: &A
         Survivorship::MostRestrictive if !is_consent(definition.kind) => "`most_restrictive` is for levels of consent",
         _ => return,
     };
-    let finding = Finding::error(field.span.clone(), format!("{wrong}, and `{}` is of kind {}", field.value, definition.kind.name()));
+    let finding =
+        Finding::error(field.span.clone(), format!("{wrong}, and `{}` is of kind {}", field.value, definition.kind.name()));
     context.findings.add(finding);
 }
 

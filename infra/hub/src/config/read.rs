@@ -69,7 +69,8 @@ impl<'a> Table<'a> {
 
     fn clash(&self, key: &str, value: &Spanned<DeValue<'a>>, wanted: &str) {
         let message = format!("`{key}` must be {wanted}");
-        self.findings.add(Finding::error(value.span(), message).label(format!("this is {}", article(value.get_ref().type_str()))));
+        self.findings
+            .add(Finding::error(value.span(), message).label(format!("this is {}", article(value.get_ref().type_str()))));
     }
 
     /// A text.

@@ -1,0 +1,259 @@
+//! What operators see and do, over the memory twins.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use canonical::{Change, ChangeKind, Dispatch, EventRef, FieldName, FieldValue, ObjectType, Outcome, RemoteId, Stamp, Value};
+use hub::config::{DEFAULT, Source, compile};
+use hub::operate::{DeadLetters, control, dlq, explain, status};
+use sync::config::Hub;
+use sync::control::{hold, paused};
+use sync::failure::Code;
+use sync::ports::{
+    Clock, Condition, Delivery, Item, Key, Outgoing, Page, PortError, Queue, SecretSet, Secrets, Store, Table, Write, WriteError,
+};
+use sync::seal::Vault;
+use testkit::memory::{QueueSettings, Queues, Tables};
+
+const NOW: i64 = 1_769_851_800_000;
+
+#[derive(Default)]
+struct Twin {
+    tables: RefCell<Tables>,
+    queues: RefCell<Queues>,
+    seed: Cell<u64>,
+}
+
+impl Clock for Twin {
+    fn now_ms(&self) -> i64 {
+        NOW
+    }
+    fn random(&self) -> u64 {
+        self.seed.set(self.seed.get() + 1);
+        self.seed.get()
+    }
+    fn fill_secret(&self, buffer: &mut [u8]) {
+        buffer.iter_mut().for_each(|byte| *byte = self.random() as u8);
+    }
+    async fn sleep(&self, _ms: u64) {}
+}
+
+impl Store for Twin {
+    async fn get(&self, table: Table, key: &Key) -> Result<Option<Item>, PortError> {
+        Ok(self.tables.borrow().get(table, key))
+    }
+    async fn get_many(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Item>>, PortError> {
+        Ok(keys.iter().map(|key| self.tables.borrow().get(table, key)).collect())
+    }
+    async fn query(&self, table: Table, pk: &str, prefix: &str, limit: u32, after: Option<&Key>) -> Result<Page, PortError> {
+        Ok(self.tables.borrow().query(table, pk, prefix, limit, after))
+    }
+    async fn scan(&self, table: Table, limit: u32, after: Option<&Key>) -> Result<Page, PortError> {
+        Ok(self.tables.borrow().scan(table, limit, after))
+    }
+    async fn write(&self, writes: Vec<Write>, token: Option<&str>) -> Result<(), WriteError> {
+        self.tables.borrow_mut().write(writes, token, NOW)
+    }
+}
+
+impl Queue for Twin {
+    async fn send(&self, queue: &str, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
+        messages.into_iter().map(|m| self.queues.borrow_mut().send(queue, m, NOW)).collect()
+    }
+    async fn delay(&self, queue: &str, receipt: &str, seconds: u32) -> Result<(), PortError> {
+        self.queues.borrow_mut().delay(queue, receipt, seconds, NOW)
+    }
+}
+
+impl Secrets for Twin {
+    async fn secret(&self, _name: &str, _fresh: bool) -> Result<SecretSet, PortError> {
+        Ok(SecretSet { current: Some("YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=".to_owned()), ..SecretSet::default() })
+    }
+}
+
+impl DeadLetters for Twin {
+    async fn receive(&self, queue: &str, _visibility_s: u32) -> Result<Vec<Delivery>, PortError> {
+        Ok(self.queues.borrow_mut().receive(queue, 3, NOW))
+    }
+    async fn delete(&self, queue: &str, receipt: &str) -> Result<(), PortError> {
+        self.queues.borrow_mut().delete(queue, receipt);
+        Ok(())
+    }
+}
+
+fn twin() -> (Twin, Hub) {
+    let source = Source { path: "hub.toml".into(), text: DEFAULT.into() };
+    let (compiled, _) = compile(&source, &["generic-form", "hubspot", "salesforce", "stripe"]);
+    let twin = Twin::default();
+    for name in [
+        "ingest-urgent",
+        "ingest-urgent-dlq",
+        "ingest-bulk-dlq",
+        "fetch-dlq",
+        "upsert-hubspot",
+        "upsert-hubspot-dlq",
+        "upsert-salesforce-dlq",
+    ] {
+        twin.queues.borrow_mut().create(name, QueueSettings::default());
+    }
+    (twin, compiled.expect("the default compiles").hub)
+}
+
+fn contact(connection: &str, id: &str, at_ms: i64, fields: &[(&str, &str)]) -> Change {
+    Change {
+        object: ObjectType::Contact,
+        source: RemoteId { connection: connection.into(), object: "person".into(), id: id.into() },
+        kind: ChangeKind::Snapshot,
+        stamp: Some(Stamp::at(at_ms)),
+        fields: fields
+            .iter()
+            .map(|(name, value)| (FieldName::from(*name), FieldValue { value: Value::text(*value), stamp: None, flagged: false }))
+            .collect::<BTreeMap<_, _>>(),
+        external_ids: Vec::new(),
+        problems: Vec::new(),
+        test: false,
+    }
+}
+
+async fn store(twin: &Twin, hub: &Hub, vault: &Vault, change: Change) {
+    let event = EventRef { connection: change.source.connection.clone(), envelope: "env".into(), index: 0, received_at_ms: NOW };
+    let plan = sync::state::plan(twin, vault, hub, &change, NOW).await.expect("a plan");
+    let writes = sync::state::writes(twin, vault, &plan, &change, &event).await.expect("writes");
+    twin.write(writes, None).await.expect("stored");
+}
+
+#[tokio::test]
+async fn explain_shows_every_candidate_the_winner_and_the_rule() {
+    let (twin, hub) = twin();
+    let vault = Vault::open(&twin).await.expect("a vault");
+    store(&twin, &hub, &vault, contact("hubspot", "7", 3_000, &[("email", "ada@example.org"), ("phone", "+4930000001")])).await;
+    store(&twin, &hub, &vault, contact("form", "f1", 2_000, &[("email", "ada@example.org"), ("phone", "+4930000002")])).await;
+
+    let mut ids = Vec::new();
+    for key in ["Ada@Example.org ", "+49 30 000001", "hubspot/person/7"] {
+        let story = explain::find(&twin, &vault, &hub, ObjectType::Contact, key)
+            .await
+            .expect("no failure")
+            .unwrap_or_else(|| panic!("{key}"));
+        ids.push(story.golden.id);
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "every key leads to the one record");
+
+    let story =
+        explain::find(&twin, &vault, &hub, ObjectType::Contact, &ids[0]).await.expect("no failure").expect("by its own id");
+    let text = explain::render(&story, &hub, Some("phone"));
+    assert!(text.contains("phone = +4930000002   [prefer form: people know their own number best]"), "{text}");
+    assert!(text.contains("+4930000002  form/person/f1    1970-01-01T00:00:02Z  wins"), "{text}");
+    assert!(text.contains("+4930000001  hubspot/person/7  1970-01-01T00:00:03Z\n"), "{text}");
+    assert!(text.contains("hubspot: nothing was pushed yet"), "{text}");
+    assert!(text.contains("phone: \"+4930000001\" → \"+4930000002\""), "{text}");
+    assert!(!text.contains("ada@example.org"), "only the field that was asked for: {text}");
+    let nobody = explain::find(&twin, &vault, &hub, ObjectType::Contact, "bob@example.org").await.expect("no failure");
+    assert!(nobody.is_none());
+}
+
+fn park(twin: &Twin, queue: &str, body: &str, attributes: &[(&str, &str)]) {
+    let mut message = Outgoing::new(body);
+    message.attributes = attributes.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    twin.queues.borrow_mut().send(queue, message, NOW).expect("sent");
+}
+
+fn envelope(body: &str) -> String {
+    serde_json::json!({
+        "id": "e1", "connection": "stripe", "kind": {"type": "webhook"}, "received_at_ms": NOW, "instance": "i", "sequence": 1,
+        "trace": "t1", "body": {"text": body},
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn parked_messages_are_listed_shown_without_personal_data_and_sent_back() {
+    let (twin, hub) = twin();
+    let body = envelope("{\"email\": \"ada@example.org\"}");
+    park(
+        &twin,
+        "ingest-urgent-dlq",
+        &body,
+        &[("origin", "ingest-urgent"), ("code", "malformed-event"), ("detail", "no id"), ("event", "2")],
+    );
+    for n in 0..5 {
+        let dispatch = Dispatch {
+            object: ObjectType::Contact,
+            record: format!("r{n}"),
+            version: 3,
+            trace: String::new(),
+            received_at_ms: NOW,
+        };
+        park(&twin, "upsert-hubspot-dlq", &serde_json::to_string(&dispatch).expect("JSON"), &[]);
+    }
+    let parked = dlq::look(&twin, &dlq::queues(&hub)).await.expect("looked");
+    assert_eq!(parked.len(), 6, "all pages of every queue");
+    let list = dlq::render(&parked);
+    assert!(list.contains("1 × malformed-event: docs/errors/malformed-event.md"), "{list}");
+    assert!(list.contains("dispatch of contact r4 version 3"), "{list}");
+    let shown = dlq::show(&parked[0], false);
+    assert!(!shown.contains("ada@example.org") && shown.contains("docs/errors/malformed-event.md"), "{shown}");
+    assert!(dlq::show(&parked[0], true).contains("ada@example.org"));
+
+    assert_eq!(dlq::redrive(&twin, &parked[..2]).await, Ok(2));
+    let queues = twin.queues.borrow();
+    assert_eq!(queues.peek("ingest-urgent-dlq").len(), 0);
+    let back = queues.peek("ingest-urgent");
+    assert_eq!(
+        (back[0].body.as_str(), back[0].attributes.get("event").map(String::as_str), back[0].attributes.len()),
+        (body.as_str(), Some("2"), 1)
+    );
+    assert_eq!(queues.peek("upsert-hubspot").len(), 1, "without an origin, the queue's own name says it");
+    assert_eq!(queues.peek("upsert-hubspot-dlq").len(), 4);
+}
+
+#[test]
+fn queues_have_short_names() {
+    let (_, hub) = twin();
+    for name in ["hubspot", "upsert-hubspot", "upsert-hubspot-dlq"] {
+        assert_eq!(dlq::queue_named(&hub, name), Ok("upsert-hubspot-dlq".to_owned()));
+    }
+    assert_eq!(dlq::queue_named(&hub, "stripe").map_err(|f| f.code), Err(Code::UnknownConnection));
+}
+
+#[tokio::test]
+async fn a_pause_holds_and_a_resume_sends_everything() {
+    let (twin, hub) = twin();
+    control::pause(&twin, &hub, "hubspot", "maintenance").await.expect("paused");
+    for n in 0..250 {
+        let dispatch =
+            Dispatch { object: ObjectType::Deal, record: format!("r{n}"), version: 1, trace: String::new(), received_at_ms: NOW };
+        hold(&twin, "hubspot", &dispatch).await.expect("held");
+    }
+    let accounts = status::accounts(&twin, &hub, 1).await.expect("accounts");
+    let hubspot = accounts.iter().find(|a| a.connection == "hubspot").expect("hubspot");
+    assert_eq!((hubspot.paused.as_deref(), hubspot.held), (Some("maintenance"), 250));
+    assert_eq!(control::resume(&twin, &hub, "hubspot").await, Ok(250));
+    assert_eq!(twin.queues.borrow().peek("upsert-hubspot").len(), 250);
+    assert_eq!(paused(&twin, "hubspot").await, Ok(None));
+    let unknown = control::pause(&twin, &hub, "hubspt", "x").await.expect_err("unknown");
+    assert!(unknown.detail.contains("did you mean `hubspot`?"), "{unknown}");
+}
+
+#[tokio::test]
+async fn status_counts_the_lines_of_the_journal() {
+    let (twin, hub) = twin();
+    for (index, outcome, days_ago) in
+        [(0, Outcome::Applied, 0), (1, Outcome::Applied, 1), (2, Outcome::Dead, 0), (3, Outcome::Applied, 9)]
+    {
+        let received_at_ms = NOW - days_ago * 86_400_000;
+        let event = EventRef { connection: "stripe".into(), envelope: "e".into(), index, received_at_ms };
+        let line = sync::journal::account(&event, outcome, None, 45, Condition::Always);
+        twin.write(vec![line], None).await.expect("stored");
+    }
+    let accounts = status::accounts(&twin, &hub, 2).await.expect("accounts");
+    let stripe = accounts.iter().find(|a| a.connection == "stripe").expect("stripe");
+    assert_eq!(stripe.received(), 3);
+    let text = status::render(&accounts);
+    assert!(
+        text.lines()
+            .any(|l| l.split_whitespace().collect::<Vec<_>>() == ["stripe", "3", "2", "0", "0", "0", "0", "0", "0", "1", "0"]),
+        "{text}"
+    );
+}
