@@ -30,8 +30,139 @@ pub enum Command {
     Map(MapArgs),
     /// Explain why a webhook's signature verifies or does not
     Verify(VerifyArgs),
+    /// Start the local stack and the sandboxes, and leave them running
+    Up(UpArgs),
+    /// Show what came in and how it ended, per connection
+    Status(StatusArgs),
+    /// Explain how a record came to be what it is
+    Explain(ExplainArgs),
+    /// Look at parked messages, and send them back
+    Dlq(DlqArgs),
+    /// Stop writing to a connection and reading from it; what is meant for it is held
+    Pause(PauseArgs),
+    /// End a pause and send what was held
+    Resume(ResumeArgs),
     /// Search for violated invariants with the simulator
     Sim(SimArgs),
+}
+
+/// Which hub: that of the environment's variables, else the local one.
+#[derive(Debug, Clone, Default, Args)]
+pub struct HubArgs {
+    /// A file with the hub's tables, queues and endpoint, as KEY=VALUE lines [default: the environment, else .hub/env]
+    #[arg(long, value_name = "FILE")]
+    pub env: Option<PathBuf>,
+}
+
+/// Arguments of `hub up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Forget what an earlier run left
+    #[arg(long)]
+    pub fresh: bool,
+    /// How many times faster than in production waits pass
+    #[arg(long, default_value_t = 60)]
+    pub speed: u32,
+    /// Build the functions optimised
+    #[arg(long)]
+    pub release: bool,
+}
+
+/// Arguments of `hub status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Which hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+    /// How many days, today included (UTC)
+    #[arg(long, default_value_t = 2)]
+    pub days: u32,
+}
+
+/// Arguments of `hub explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Which hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+    /// The canonical object: contact, company, deal, …
+    pub object: String,
+    /// Its id, `connection/object/id`, or an identity value such as an e-mail address
+    pub key: String,
+    /// Only this field
+    pub field: Option<String>,
+}
+
+/// Arguments of `hub dlq`.
+#[derive(Debug, Args)]
+pub struct DlqArgs {
+    /// Which hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub action: DlqAction,
+}
+
+/// What can be done with parked messages.
+#[derive(Debug, Subcommand)]
+pub enum DlqAction {
+    /// List what is parked, and why
+    List {
+        /// Only this queue: upsert-hubspot, ingest-urgent, …
+        #[arg(long)]
+        queue: Option<String>,
+    },
+    /// Show one message
+    Show {
+        /// Only this queue
+        #[arg(long)]
+        queue: Option<String>,
+        /// The message's id, or its beginning
+        #[arg(long)]
+        id: String,
+        /// Show the body, which may hold personal data
+        #[arg(long)]
+        reveal: bool,
+    },
+    /// Send messages back where they came from, with fresh attempts
+    Redrive {
+        /// Only this queue
+        #[arg(long)]
+        queue: Option<String>,
+        /// Only this message, by the beginning of its id
+        #[arg(long)]
+        id: Option<String>,
+        /// Only messages with this error code
+        #[arg(long)]
+        code: Option<String>,
+    },
+}
+
+/// Arguments of `hub pause`.
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// Which hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+    /// The connection
+    pub connection: String,
+    /// Why, for whoever looks next
+    #[arg(long, default_value = "an operator paused it")]
+    pub reason: String,
+}
+
+/// Arguments of `hub resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// Which hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+    /// The connection
+    pub connection: String,
 }
 
 /// Where the configuration is.
@@ -180,6 +311,12 @@ impl Cli {
             Command::Map(args) => map::run(&args),
             Command::Verify(args) => verify::run(&args),
             Command::Sim(args) => sim::run(&args),
+            Command::Up(_)
+            | Command::Status(_)
+            | Command::Explain(_)
+            | Command::Dlq(_)
+            | Command::Pause(_)
+            | Command::Resume(_) => Err(CommandError::Usage("this command is not there yet".to_owned())),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use providers::{Overrides, Provider};
 use webhook::vectors::{Got, Outcome};
-use webhook::{Headers, RawRequest, Rejection, Scheme, Webhook, greet, verify};
+use webhook::{Headers, RawRequest, Rejection, Scheme, Webhook, diagnose, greet, verify};
 
 use crate::cli::VerifyArgs;
 use crate::map::open;
@@ -152,40 +152,10 @@ fn explain(name: &str, scheme: &Scheme, rejection: &Rejection, request: RawReque
         };
         println!("  {rest}");
     }
-    if *rejection == Rejection::Mismatch {
-        for (what, found) in near_misses(scheme, request, secrets, now_ms) {
-            if found {
-                println!("  {what}");
-            }
-        }
+    for suspicion in diagnose(scheme, request, secrets, now_ms) {
+        println!("  {}", suspicion.text());
     }
     println!("  how {name} signs is declared in shared/providers/{name}/manifest.toml");
-}
-
-/// Changes that people make by accident, and whether undoing one would make the request verify.
-fn near_misses(scheme: &Scheme, request: RawRequest<'_>, secrets: &[&str], now_ms: i64) -> Vec<(&'static str, bool)> {
-    let holds = |request: RawRequest<'_>, secrets: &[&str]| verify(scheme, request, secrets, now_ms).is_ok();
-    let trimmed: Vec<&str> = secrets.iter().map(|s| s.trim()).collect();
-    let body = String::from_utf8_lossy(request.body).into_owned();
-    let without_newline = body.trim_end_matches(['\r', '\n']);
-    let with_newline = format!("{without_newline}\n");
-    let compact = serde_json::from_slice::<serde_json::Value>(request.body).map(|v| v.to_string()).unwrap_or_default();
-    let http = request.url.replacen("https://", "http://", 1);
-    let https = request.url.replacen("http://", "https://", 1);
-    let slash = format!("{}/", request.url.trim_end_matches('/'));
-    let no_slash = request.url.trim_end_matches('/').to_owned();
-    let with_url = |url: &str| holds(RawRequest { url, ..request }, secrets);
-    let with_body = |text: &str| holds(RawRequest { body: text.as_bytes(), ..request }, secrets);
-    vec![
-        ("it verifies with the white space around the secret removed", holds(request, &trimmed)),
-        ("it verifies without the line end at the end of the body: the file is not the raw body", with_body(without_newline)),
-        ("it verifies with a line end at the end of the body: the file is not the raw body", with_body(&with_newline)),
-        ("it verifies when the body's JSON is written compactly: something re-serialised it", with_body(&compact)),
-        ("it verifies with http:// in the URL: the provider called another URL", with_url(&http)),
-        ("it verifies with https:// in the URL: the provider called another URL", with_url(&https)),
-        ("it verifies with a slash at the end of the URL", with_url(&slash)),
-        ("it verifies without the slash at the end of the URL", with_url(&no_slash)),
-    ]
 }
 
 fn instant(text: &str) -> Option<i64> {

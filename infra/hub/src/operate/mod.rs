@@ -2,6 +2,7 @@
 //! works on the local stack and on AWS.
 #![allow(async_fn_in_trait)]
 
+pub mod command;
 pub mod control;
 pub mod dlq;
 pub mod explain;

@@ -1,0 +1,105 @@
+//! The operators' commands, from their arguments to their output.
+
+use std::process::ExitCode;
+
+use canonical::ObjectType;
+use sync::config::Hub;
+use sync::failure::Failure;
+use sync::seal::Vault;
+
+use super::{World, control, dlq, explain, status};
+use crate::cli::{DlqAction, DlqArgs, ExplainArgs, PauseArgs, ResumeArgs, StatusArgs};
+use crate::config::finding::suggestion;
+use crate::out::CommandError;
+
+fn backend(failure: Failure) -> CommandError {
+    CommandError::Backend(format!("{failure} (docs/errors/{}.md)", failure.code))
+}
+
+/// `hub explain`.
+pub async fn explain<W: World>(world: &W, hub: &Hub, args: &ExplainArgs) -> Result<ExitCode, CommandError> {
+    let names = ObjectType::ALL.iter().map(|o| o.name());
+    let object: ObjectType = args.object.parse().map_err(|_| {
+        CommandError::Usage(format!("`{}` is no canonical object; {}", args.object, suggestion(&args.object, names)))
+    })?;
+    if let Some(field) = args.field.as_deref().filter(|field| canonical::find_field(object, field).is_none()) {
+        let names: Vec<&str> = canonical::fields_of(object).map(|f| f.name).collect();
+        return Err(CommandError::Usage(format!("`{object}` has no field `{field}`; {}", suggestion(field, names))));
+    }
+    let vault = Vault::open(world).await.map_err(backend)?;
+    match explain::find(world, &vault, hub, object, &args.key).await.map_err(backend)? {
+        Some(story) => {
+            print!("{}", explain::render(&story, hub, args.field.as_deref()));
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            let keys = hub.object(object).keys.join(", ");
+            eprintln!("no {object} is known by `{}`", args.key);
+            eprintln!("  help: give its id, connection/object/id, or an identity value ({keys})");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// `hub status`.
+pub async fn status<W: World>(world: &W, hub: &Hub, args: &StatusArgs) -> Result<ExitCode, CommandError> {
+    let accounts = status::accounts(world, hub, args.days).await.map_err(backend)?;
+    print!("{}", status::render(&accounts));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `hub pause`.
+pub async fn pause<W: World>(world: &W, hub: &Hub, args: &PauseArgs) -> Result<ExitCode, CommandError> {
+    control::pause(world, hub, &args.connection, &args.reason).await.map_err(backend)?;
+    println!("{} is paused; what is meant for it is held until `hub resume {}`", args.connection, args.connection);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `hub resume`.
+pub async fn resume<W: World>(world: &W, hub: &Hub, args: &ResumeArgs) -> Result<ExitCode, CommandError> {
+    let sent = control::resume(world, hub, &args.connection).await.map_err(backend)?;
+    println!("{} goes on; {sent} held messages are on their way", args.connection);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `hub dlq`.
+pub async fn dlq<W: World>(world: &W, hub: &Hub, args: &DlqArgs) -> Result<ExitCode, CommandError> {
+    let (queue, id) = match &args.action {
+        DlqAction::List { queue } => (queue, None),
+        DlqAction::Show { queue, id, .. } => (queue, Some(id)),
+        DlqAction::Redrive { queue, id, .. } => (queue, id.as_ref()),
+    };
+    let queues = match queue {
+        Some(name) => vec![dlq::queue_named(hub, name).map_err(|f| CommandError::Usage(f.detail))?],
+        None => dlq::queues(hub),
+    };
+    let all = dlq::look(world, &queues).await.map_err(backend)?;
+    let code = match &args.action {
+        DlqAction::Redrive { code, .. } => code.as_deref(),
+        _ => None,
+    };
+    let (chosen, others): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|m| id.is_none_or(|id| m.delivery.id.starts_with(id.as_str())) && code.is_none_or(|code| m.code() == code));
+    dlq::release(world, &others).await;
+    if let (Some(id), true) = (id, chosen.is_empty()) {
+        eprintln!("no parked message has an id that begins with `{id}`");
+        return Ok(ExitCode::FAILURE);
+    }
+    match &args.action {
+        DlqAction::List { .. } => {
+            dlq::release(world, &chosen).await;
+            print!("{}", dlq::render(&chosen));
+        }
+        DlqAction::Show { reveal, .. } => {
+            dlq::release(world, &chosen).await;
+            let texts: Vec<String> = chosen.iter().map(|message| dlq::show(message, *reveal)).collect();
+            print!("{}", texts.join("\n"));
+        }
+        DlqAction::Redrive { .. } => {
+            let sent = dlq::redrive(world, &chosen).await.map_err(backend)?;
+            println!("{sent} messages are on their way back");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

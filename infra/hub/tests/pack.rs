@@ -1,0 +1,55 @@
+//! What is packed can be opened by the functions, and says what the configuration says.
+
+use hub::config::{Changes, DEFAULT, Loaded, pack};
+use sync::config::{Config, EffectValue, Survivorship};
+
+fn open(changes: &Changes) -> Config {
+    Config::open(pack(changes).unwrap_or_else(|e| panic!("{e}"))).expect("a pack")
+}
+
+#[test]
+fn the_default_is_sound_against_the_providers_folders() {
+    let loaded = Loaded::new("hub.toml", DEFAULT.to_owned(), None);
+    assert!(loaded.findings.is_empty(), "{}", loaded.report(false));
+}
+
+#[test]
+fn the_pack_says_what_the_file_says() {
+    let config = open(&Changes::default());
+    let hub = config.hub();
+    let contact = hub.object(canonical::ObjectType::Contact);
+    assert_eq!(contact.destinations["salesforce"], "Contact");
+    assert_eq!(contact.keys, ["email", "phone"]);
+    assert_eq!(contact.rule("phone").0, &Survivorship::Prefer(vec!["form".to_owned()]));
+    assert_eq!(contact.rule("website").0, &Survivorship::Latest);
+    assert_eq!(hub.retry.schedule_s, [60, 300, 1800]);
+    assert!(hub.effects.iter().any(|e| e.set.get("stage") == Some(&EffectValue::Text("closed_won".to_owned()))));
+    for name in hub.connections.keys() {
+        let (connection, provider) = config.connection(name).expect("every connection opens");
+        assert_eq!(provider.manifest().provider.name, connection.provider);
+    }
+}
+
+/// No window of the provider's length may see more requests than the account allows.
+#[test]
+fn a_rate_never_lets_more_through_than_the_account_allows() {
+    let config = open(&Changes::default());
+    let hubspot = &config.hub().connections["hubspot"];
+    assert!(f64::from(hubspot.burst) + hubspot.per_second * 10.0 <= 100.0, "{hubspot:?}");
+}
+
+#[test]
+fn a_local_stack_has_other_urls_and_runs_the_schedule_in_seconds() {
+    let url = "http://127.0.0.1:4001".to_owned();
+    let changes = Changes { base_urls: [("hubspot".to_owned(), url.clone())].into(), speed: Some(60) };
+    let config = open(&changes);
+    assert_eq!(config.hub().connections["hubspot"].base_url, url);
+    assert_eq!(config.hub().connections["salesforce"].base_url, "https://example.my.salesforce.com");
+    assert_eq!(config.hub().retry.speed, 60);
+}
+
+#[test]
+fn a_configuration_with_errors_is_not_packed() {
+    let loaded = Loaded::new("hub.toml", DEFAULT.replace("\"stripe\"]", "\"strip\"]"), None);
+    assert!(loaded.pack(&Changes::default()).is_err());
+}
