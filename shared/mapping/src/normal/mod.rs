@@ -1,0 +1,24 @@
+//! Normalisers: one text in, its canonical form out. All of them are idempotent.
+
+mod countries;
+mod country;
+mod currencies;
+mod email;
+mod money;
+mod phone;
+mod text;
+mod time;
+
+use thiserror::Error;
+
+pub use country::{country, country_in};
+pub use email::email;
+pub use money::{currency, exponent, major, minor};
+pub use phone::{Phone, phone};
+pub use text::{decimal, domain, industry, name, tidy, url};
+pub use time::{Zone, date, day_of, instant, instant_ms, zone};
+
+/// Why a value has no canonical form. Never holds the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct Fault(pub &'static str);

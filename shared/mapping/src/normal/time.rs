@@ -1,0 +1,192 @@
+use std::fmt::Write as _;
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::Fault;
+use crate::plan::Unit;
+
+/// A time zone, looked up once.
+pub type Zone = TimeZone;
+
+const INSTANT: Fault = Fault("not a point in time");
+
+/// A time zone by its IANA name.
+///
+/// # Errors
+/// No zone has that name.
+pub fn zone(name: &str) -> Result<Zone, Fault> {
+    if name == "UTC" {
+        return Ok(TimeZone::UTC);
+    }
+    TimeZone::get(name).map_err(|_| Fault("not an IANA time zone"))
+}
+
+/// A calendar day, `2026-01-31`.
+///
+/// # Errors
+/// It is no day, or it is more than a day: an instant becomes a day only where a rule names the zone.
+pub fn date(text: &str) -> Result<String, Fault> {
+    let text = text.trim();
+    let shaped = text.len() == 10 && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-';
+    let day: Date = text.parse().ok().filter(|_| shaped).ok_or(Fault("not a calendar day"))?;
+    if day.year() < 1 { Err(Fault("not a calendar day")) } else { Ok(text.to_owned()) }
+}
+
+/// The calendar day of a canonical instant in a zone.
+///
+/// # Errors
+/// It is no instant.
+pub fn day_of(instant: &str, zone: &Zone) -> Result<String, Fault> {
+    let at: Timestamp = instant.parse().map_err(|_| INSTANT)?;
+    Ok(at.to_zoned(zone.clone()).date().to_string())
+}
+
+/// A point in time in UTC, with the precision that the source gave it. A time without an offset needs a zone.
+///
+/// # Errors
+/// It is no point in time of the years 1 to 9999, or it has neither an offset nor a zone, or it is only a day.
+pub fn instant(text: &str, unit: Unit, zone: Option<&Zone>) -> Result<String, Fault> {
+    let text = text.trim();
+    match unit {
+        Unit::S => seconds(text),
+        Unit::Ms => milliseconds(text),
+        Unit::IsoOrMs if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-') && digits(text) => milliseconds(text),
+        Unit::Rfc1123 => {
+            let at = jiff::fmt::rfc2822::parse(text).map_err(|_| INSTANT)?.timestamp();
+            print(at, 0)
+        }
+        _ => iso(text, zone),
+    }
+}
+
+/// All digits after an optional minus.
+fn digits(text: &str) -> bool {
+    let rest = text.strip_prefix('-').unwrap_or(text);
+    !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The milliseconds of a canonical instant, rounded down.
+pub fn instant_ms(canonical: &str) -> Option<i64> {
+    let at: Timestamp = canonical.parse().ok()?;
+    i64::try_from(at.as_nanosecond().div_euclid(1_000_000)).ok()
+}
+
+fn seconds(text: &str) -> Result<String, Fault> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !digits(whole) || fraction.len() > 9 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(INSTANT);
+    }
+    let whole: i64 = whole.parse().map_err(|_| INSTANT)?;
+    let nanos: i32 = format!("{fraction:0<9}").parse().map_err(|_| INSTANT)?;
+    let at = Timestamp::from_second(whole).map_err(|_| INSTANT)?;
+    let at = at.checked_add(SignedDuration::from_nanos(i64::from(nanos))).map_err(|_| INSTANT)?;
+    print(at, fraction.len())
+}
+
+fn milliseconds(text: &str) -> Result<String, Fault> {
+    let ms: i64 = Some(text).filter(|t| digits(t)).and_then(|t| t.parse().ok()).ok_or(INSTANT)?;
+    print(Timestamp::from_millisecond(ms).map_err(|_| INSTANT)?, 3)
+}
+
+fn iso(text: &str, zone: Option<&Zone>) -> Result<String, Fault> {
+    if is_canonical(text.as_bytes()) && text.parse::<Timestamp>().is_ok_and(|_| !text.contains(":60")) {
+        return Ok(text.to_owned());
+    }
+    let precision = text.find(['.', ',']).map_or(0, |dot| text[dot + 1..].bytes().take_while(u8::is_ascii_digit).count());
+    if precision > 9 || text.len() <= 10 {
+        return Err(Fault("a day or something else, where a point in time is expected"));
+    }
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return print(at, precision);
+    }
+    // `+0000` without a colon, as some APIs write it.
+    if let Some((head, tail)) = text.len().checked_sub(5).and_then(|at| text.split_at_checked(at))
+        && tail.starts_with(['+', '-'])
+        && digits(&tail[1..])
+        && let Ok(at) = format!("{head}{}:{}", &tail[..3], &tail[3..]).parse::<Timestamp>()
+    {
+        return print(at, precision);
+    }
+    let local: DateTime = text.parse().map_err(|_| INSTANT)?;
+    let zone = zone.ok_or(Fault("a time without a zone, and no zone is declared"))?;
+    let at = local.to_zoned(zone.clone()).map_err(|_| INSTANT)?.timestamp();
+    print(at, precision)
+}
+
+/// `2026-01-31T09:30:00Z`, with or without a fraction.
+fn is_canonical(text: &[u8]) -> bool {
+    let digit = |range: std::ops::Range<usize>| text[range].iter().all(u8::is_ascii_digit);
+    text.len() >= 20
+        && text.len() <= 30
+        && text[text.len() - 1] == b'Z'
+        && text[10] == b'T'
+        && (text[4], text[7], text[13], text[16]) == (b'-', b'-', b':', b':')
+        && digit(0..4)
+        && digit(17..19)
+        && (text.len() == 20 || (text.len() > 21 && text[19] == b'.' && digit(20..text.len() - 1)))
+}
+
+fn print(at: Timestamp, precision: usize) -> Result<String, Fault> {
+    let time = TimeZone::UTC.to_datetime(at);
+    if !(1..=9999).contains(&time.year()) {
+        return Err(INSTANT);
+    }
+    let mut text = String::with_capacity(30);
+    let (year, month, day) = (time.year(), time.month(), time.day());
+    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+    let _ = write!(text, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+    if precision > 0 {
+        let fraction = format!("{:09}", time.subsec_nanosecond());
+        let _ = write!(text, ".{}", &fraction[..precision]);
+    }
+    text.push('Z');
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn precision_is_kept() {
+        for (text, unit, canonical) in [
+            ("1234567890", Unit::S, "2009-02-13T23:31:30Z"),
+            ("1234567890.25", Unit::S, "2009-02-13T23:31:30.25Z"),
+            ("1462216307945", Unit::Ms, "2016-05-02T19:11:47.945Z"),
+            ("1462216307000", Unit::Ms, "2016-05-02T19:11:47.000Z"),
+            ("2022-11-03T20:26:10.344522Z", Unit::Iso, "2022-11-03T20:26:10.344522Z"),
+            ("2022-11-03T20:26:10+02:00", Unit::Iso, "2022-11-03T18:26:10Z"),
+            ("2024-09-03T09:56:05.000+0000", Unit::Iso, "2024-09-03T09:56:05.000Z"),
+            ("1462216307945", Unit::IsoOrMs, "2016-05-02T19:11:47.945Z"),
+            ("Tue, 15 Nov 1994 12:45:26 +0000", Unit::Rfc1123, "1994-11-15T12:45:26Z"),
+            ("-1", Unit::S, "1969-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(instant(text, unit, None).as_deref(), Ok(canonical), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_without_a_zone_needs_one() {
+        assert!(instant("2026-07-01 10:00:00", Unit::Iso, None).is_err());
+        let berlin = zone("Europe/Berlin").unwrap();
+        assert_eq!(instant("2026-07-01 10:00:00", Unit::Iso, Some(&berlin)).as_deref(), Ok("2026-07-01T08:00:00Z"));
+    }
+
+    #[test]
+    fn days_and_instants_are_two_things() {
+        assert_eq!(date("2026-01-31").as_deref(), Ok("2026-01-31"));
+        assert!(date("2026-01-31T00:00:00Z").is_err());
+        assert!(date("2026-02-30").is_err());
+        assert!(instant("2026-01-31", Unit::Iso, Some(&TimeZone::UTC)).is_err());
+        assert_eq!(day_of("2026-01-31T23:30:00Z", &zone("Europe/Berlin").unwrap()).as_deref(), Ok("2026-02-01"));
+    }
+
+    #[test]
+    fn what_is_no_time() {
+        for (text, unit) in [("", Unit::S), ("x", Unit::S), ("1e3", Unit::S), ("9999999999999999", Unit::Ms), ("12-34", Unit::IsoOrMs)] {
+            assert!(instant(text, unit, None).is_err(), "{text}");
+        }
+    }
+}

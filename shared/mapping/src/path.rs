@@ -1,0 +1,152 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// One step of a [`Path`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Segment {
+    /// A member of an object.
+    Key(String),
+    /// An element of a list, from 0.
+    Index(usize),
+    /// Every element of a list.
+    Each,
+}
+
+/// Where a value is in a body: names joined by dots, list elements in brackets, `[*]` for all of them. A name with a dot or a
+/// bracket in it stands in single quotes: `custom.'utm.source'`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Path(Vec<Segment>);
+
+/// Why a text is no path.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PathError {
+    /// Nothing between two dots, or nothing at all.
+    #[error("a path needs a name before, between and after its dots")]
+    Empty,
+    /// A bracket or a quote that is not closed, or text after it.
+    #[error("a bracket or a quote in a path is not closed, or something other than a dot or a bracket follows it")]
+    Unclosed,
+    /// Neither a number nor `*` in brackets.
+    #[error("brackets in a path hold a number or `*`")]
+    Index,
+}
+
+impl Path {
+    /// The steps.
+    pub fn segments(&self) -> &[Segment] {
+        &self.0
+    }
+
+    /// The path with further steps at its end.
+    pub fn join(&self, tail: &Path) -> Path {
+        Path(self.0.iter().chain(&tail.0).cloned().collect())
+    }
+
+    /// The last name, if the path ends in one.
+    pub fn last_key(&self) -> Option<&str> {
+        match self.0.last() {
+            Some(Segment::Key(key)) => Some(key),
+            _ => None,
+        }
+    }
+}
+
+impl FromStr for Path {
+    type Err = PathError;
+
+    fn from_str(text: &str) -> Result<Path, PathError> {
+        let mut segments = Vec::new();
+        let mut rest = text;
+        loop {
+            rest = if let Some(quoted) = rest.strip_prefix('\'') {
+                let (key, tail) = quoted.split_once('\'').ok_or(PathError::Unclosed)?;
+                segments.push(Segment::Key(key.to_owned()));
+                tail
+            } else {
+                let end = rest.find(['.', '[']).unwrap_or(rest.len());
+                let (key, tail) = rest.split_at(end);
+                if !key.is_empty() {
+                    segments.push(Segment::Key(key.to_owned()));
+                } else if !(segments.is_empty() && tail.starts_with('[')) {
+                    return Err(PathError::Empty);
+                }
+                tail
+            };
+            while let Some(bracket) = rest.strip_prefix('[') {
+                let (inside, tail) = bracket.split_once(']').ok_or(PathError::Unclosed)?;
+                segments.push(match inside {
+                    "*" => Segment::Each,
+                    digits => Segment::Index(digits.parse().map_err(|_| PathError::Index)?),
+                });
+                rest = tail;
+            }
+            match rest.strip_prefix('.') {
+                Some(tail) => rest = tail,
+                None if rest.is_empty() => return Ok(Path(segments)),
+                None => return Err(PathError::Unclosed),
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for Path {
+    type Error = PathError;
+
+    fn try_from(text: String) -> Result<Path, PathError> {
+        text.parse()
+    }
+}
+
+impl From<Path> for String {
+    fn from(path: Path) -> String {
+        path.to_string()
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, segment) in self.0.iter().enumerate() {
+            match segment {
+                Segment::Key(key) => {
+                    let dot = if i == 0 { "" } else { "." };
+                    let quote = if key.is_empty() || key.contains(['.', '[', ']']) { "'" } else { "" };
+                    write!(f, "{dot}{quote}{key}{quote}")?;
+                }
+                Segment::Index(index) => write!(f, "[{index}]")?,
+                Segment::Each => f.write_str("[*]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_print_as_they_are_written() {
+        for text in ["a", "a.b", "items.data[0].price", "a[*].b", "[0].x", "a.'b.c'.d", "a[1][2]"] {
+            assert_eq!(text.parse::<Path>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for (text, error) in [
+            ("", PathError::Empty),
+            ("a..b", PathError::Empty),
+            ("a.", PathError::Empty),
+            ("a[0", PathError::Unclosed),
+            ("a[0]b", PathError::Unclosed),
+            ("'a", PathError::Unclosed),
+            ("a[x]", PathError::Index),
+        ] {
+            assert_eq!(text.parse::<Path>(), Err(error), "{text}");
+        }
+    }
+}

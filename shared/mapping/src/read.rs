@@ -1,0 +1,468 @@
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::path::{Path, Segment};
+
+/// What a body holds at a path.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Captured<'a> {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// `null`.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A number, digit by digit as the body writes it.
+    Number(&'a str),
+    /// A text.
+    Text(Cow<'a, str>),
+    /// An object; the raw JSON.
+    Object(&'a str),
+    /// A list; the raw JSON.
+    List(&'a str),
+    /// What a path with `[*]` found.
+    Many(Vec<Captured<'a>>),
+}
+
+impl Captured<'_> {
+    /// The class of the value, for messages that must not show it.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Captured::Absent => "nothing",
+            Captured::Null => "null",
+            Captured::Bool(_) => "a boolean",
+            Captured::Number(_) => "a number",
+            Captured::Text(text) if text.is_empty() => "an empty text",
+            Captured::Text(_) => "a text",
+            Captured::Object(_) => "an object",
+            Captured::List(_) | Captured::Many(_) => "a list",
+        }
+    }
+}
+
+/// The text of a scalar; numbers and booleans as they are written.
+pub fn text_of<'c>(captured: &'c Captured<'_>) -> Option<&'c str> {
+    match captured {
+        Captured::Text(text) => Some(text),
+        Captured::Number(digits) => Some(digits),
+        Captured::Bool(true) => Some("true"),
+        Captured::Bool(false) => Some("false"),
+        _ => None,
+    }
+}
+
+/// What a reader found, by slot.
+pub type Slots<'a> = Vec<Captured<'a>>;
+
+/// A body that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{reason}")]
+pub struct Unreadable {
+    /// What is wrong, without any part of the body.
+    pub reason: &'static str,
+    /// The byte at which reading ended, where known.
+    pub at: Option<usize>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Node {
+    slot: Option<u16>,
+    keys: Vec<(Box<str>, u32)>,
+    index: Vec<(usize, u32)>,
+    each: Option<u32>,
+}
+
+impl Node {
+    fn is_leaf(&self) -> bool {
+        self.keys.is_empty() && self.index.is_empty() && self.each.is_none()
+    }
+
+    fn key(&self, key: &str) -> Option<u32> {
+        self.keys.binary_search_by(|(name, _)| (**name).cmp(key)).ok().map(|i| self.keys[i].1)
+    }
+
+    fn element(&self, index: usize) -> Option<u32> {
+        self.index.iter().find(|(i, _)| *i == index).map(|(_, node)| *node)
+    }
+}
+
+/// Reads all paths of a map in one pass over a body: a trie of paths that follows the parser.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    nodes: Vec<Node>,
+    slots: usize,
+}
+
+impl Reader {
+    /// A reader of these paths; a path's slot is its index.
+    pub fn new(paths: &[Path]) -> Reader {
+        let mut reader = Reader { nodes: vec![Node::default()], slots: paths.len() };
+        for (slot, path) in paths.iter().enumerate() {
+            let mut at = 0_usize;
+            for segment in path.segments() {
+                at = reader.child(at, segment);
+            }
+            reader.nodes[at].slot = u16::try_from(slot).ok();
+        }
+        reader
+    }
+
+    fn child(&mut self, at: usize, segment: &Segment) -> usize {
+        let new = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let node = &mut self.nodes[at];
+        let found = match segment {
+            Segment::Key(key) => match node.keys.binary_search_by(|(name, _)| (**name).cmp(key.as_str())) {
+                Ok(i) => node.keys[i].1,
+                Err(i) => {
+                    node.keys.insert(i, (key.as_str().into(), new));
+                    new
+                }
+            },
+            Segment::Index(index) => node.element(*index).unwrap_or_else(|| {
+                node.index.push((*index, new));
+                new
+            }),
+            Segment::Each => *node.each.get_or_insert(new),
+        };
+        if found == new {
+            self.nodes.push(Node::default());
+        }
+        found as usize
+    }
+
+    /// Reads a JSON document. Of a name that stands twice in an object, the last counts.
+    ///
+    /// # Errors
+    /// It is not UTF-8, not JSON, or nested too deeply.
+    pub fn json<'a>(&self, body: &'a [u8]) -> Result<Slots<'a>, Unreadable> {
+        let text = std::str::from_utf8(body)
+            .map_err(|e| Unreadable { reason: "the body is not UTF-8", at: Some(e.valid_up_to()) })?;
+        let mut slots = vec![Captured::Absent; self.slots];
+        let mut parser = serde_json::Deserializer::from_str(text);
+        self.seed(0, &mut slots)
+            .deserialize(&mut parser)
+            .and_then(|()| parser.end())
+            .map_err(|e| Unreadable { reason: reason_of(&e), at: Some(offset(text, e.line(), e.column())) })?;
+        Ok(slots)
+    }
+
+    /// Reads form parameters (`application/x-www-form-urlencoded`); `data[merges][EMAIL]` is the path `data.merges.EMAIL`.
+    /// Every value is a text.
+    ///
+    /// # Errors
+    /// It is not UTF-8, also after decoding.
+    pub fn form<'a>(&self, body: &'a [u8]) -> Result<Slots<'a>, Unreadable> {
+        let text = std::str::from_utf8(body)
+            .map_err(|e| Unreadable { reason: "the body is not UTF-8", at: Some(e.valid_up_to()) })?;
+        let mut slots = vec![Captured::Absent; self.slots];
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let wrong = Unreadable { reason: "a form parameter is not UTF-8", at: None };
+            let name = decode(name).ok_or(wrong.clone())?;
+            let Some(node) = self.form_node(&name) else { continue };
+            let Some(slot) = self.nodes[node].slot else { continue };
+            store(&mut slots, slot, Captured::Text(decode(value).ok_or(wrong)?), name.ends_with("[]"));
+        }
+        Ok(slots)
+    }
+
+    fn form_node(&self, name: &str) -> Option<usize> {
+        let mut at = 0_usize;
+        for part in name.split('[') {
+            let part = part.strip_suffix(']').unwrap_or(part);
+            let node = &self.nodes[at];
+            let element = || part.parse().ok().and_then(|index| node.element(index));
+            let next = if part.is_empty() { node.each } else { node.key(part).or_else(element) };
+            at = next? as usize;
+        }
+        Some(at)
+    }
+
+    fn seed<'t, 's, 'a>(&'t self, node: u32, slots: &'s mut Slots<'a>) -> Seed<'t, 's, 'a> {
+        Seed { reader: self, node, slots, many: false }
+    }
+
+    /// Everything below an absent object stays absent; below `null` it is null as well.
+    fn nullify(&self, node: u32, slots: &mut Slots<'_>, many: bool) {
+        let node = &self.nodes[node as usize];
+        if let Some(slot) = node.slot {
+            store(slots, slot, Captured::Null, many);
+        }
+        for child in node.keys.iter().map(|(_, n)| *n).chain(node.index.iter().map(|(_, n)| *n)) {
+            self.nullify(child, slots, many);
+        }
+    }
+}
+
+fn store<'a>(slots: &mut Slots<'a>, slot: u16, value: Captured<'a>, many: bool) {
+    let place = &mut slots[usize::from(slot)];
+    match (many, place) {
+        (true, Captured::Many(list)) => list.push(value),
+        (true, place) => *place = Captured::Many(vec![value]),
+        (false, place) => *place = value,
+    }
+}
+
+struct Seed<'t, 's, 'a> {
+    reader: &'t Reader,
+    node: u32,
+    slots: &'s mut Slots<'a>,
+    many: bool,
+}
+
+impl<'a> DeserializeSeed<'a> for Seed<'_, '_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        let node = &self.reader.nodes[self.node as usize];
+        let Some(slot) = node.slot else { return deserializer.deserialize_any(self) };
+        let raw = <&'a RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
+        let captured = capture(raw).map_err(|_| D::Error::custom("invalid text"))?;
+        if !node.is_leaf() {
+            match captured {
+                Captured::Null => {
+                    self.reader.nullify(self.node, self.slots, self.many);
+                    return Ok(());
+                }
+                Captured::Object(_) | Captured::List(_) => {
+                    let children = Seed { reader: self.reader, node: self.node, slots: self.slots, many: self.many };
+                    let mut parser = serde_json::Deserializer::from_str(raw);
+                    parser.deserialize_any(children).map_err(|_| D::Error::custom("nested too deeply"))?;
+                }
+                _ => {}
+            }
+        }
+        store(self.slots, slot, captured, self.many);
+        Ok(())
+    }
+}
+
+impl<'a> Visitor<'a> for Seed<'_, '_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        let node = &self.reader.nodes[self.node as usize];
+        while let Some(child) = map.next_key_seed(KeySeed(node))? {
+            match child {
+                Some(child) => {
+                    map.next_value_seed(Seed { reader: self.reader, node: child, slots: self.slots, many: self.many })?;
+                }
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
+        let node = &self.reader.nodes[self.node as usize];
+        let Seed { reader, slots, many, .. } = self;
+        for index in 0.. {
+            let more = match (node.element(index), node.each) {
+                (Some(child), None) => seq.next_element_seed(Seed { reader, node: child, slots, many })?,
+                (None, Some(child)) => seq.next_element_seed(Seed { reader, node: child, slots, many: true })?,
+                (None, None) => seq.next_element::<IgnoredAny>()?.map(|_| ()),
+                // Two paths lead into this element: it is read once for each.
+                (Some(one), Some(each)) => match seq.next_element::<&'a RawValue>()? {
+                    Some(raw) => {
+                        for (node, many) in [(one, many), (each, true)] {
+                            let mut parser = serde_json::Deserializer::from_str(raw.get());
+                            let seed = Seed { reader, node, slots, many };
+                            seed.deserialize(&mut parser).map_err(|_| A::Error::custom("nested too deeply"))?;
+                        }
+                        Some(())
+                    }
+                    None => None,
+                },
+            };
+            if more.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.reader.nullify(self.node, self.slots, self.many);
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+struct KeySeed<'t>(&'t Node);
+
+impl<'a> DeserializeSeed<'a> for KeySeed<'_> {
+    type Value = Option<u32>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Option<u32>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed<'_> {
+    type Value = Option<u32>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Option<u32>, E> {
+        Ok(self.0.key(key))
+    }
+}
+
+/// One JSON value, of which the parser has only said where it ends.
+fn capture(raw: &str) -> Result<Captured<'_>, serde_json::Error> {
+    Ok(match raw.as_bytes().first() {
+        Some(b'"') => {
+            let inside = raw.get(1..raw.len() - 1).unwrap_or_default();
+            if inside.as_bytes().contains(&b'\\') {
+                Captured::Text(Cow::Owned(serde_json::from_str(raw)?))
+            } else {
+                Captured::Text(Cow::Borrowed(inside))
+            }
+        }
+        Some(b'{') => Captured::Object(raw),
+        Some(b'[') => Captured::List(raw),
+        Some(b't') => Captured::Bool(true),
+        Some(b'f') => Captured::Bool(false),
+        Some(b'n') | None => Captured::Null,
+        Some(_) => Captured::Number(raw),
+    })
+}
+
+/// The elements of a captured list.
+pub(crate) fn elements(raw: &str) -> Vec<Captured<'_>> {
+    let list: Vec<&RawValue> = serde_json::from_str(raw).unwrap_or_default();
+    list.into_iter().filter_map(|element| capture(element.get()).ok()).collect()
+}
+
+/// serde_json's own words, reduced to what cannot hold a part of the body.
+fn reason_of(error: &serde_json::Error) -> &'static str {
+    if error.is_eof() {
+        "the JSON ends too early"
+    } else if error.to_string().starts_with("recursion limit") || error.to_string().starts_with("nested too deeply") {
+        "the JSON is nested too deeply"
+    } else {
+        "the body is not JSON"
+    }
+}
+
+fn offset(text: &str, line: usize, column: usize) -> usize {
+    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    before + column.saturating_sub(1)
+}
+
+/// Percent and plus decoding.
+fn decode(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains(['%', '+']) {
+        return Some(Cow::Borrowed(text));
+    }
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        let escape = || u8::from_str_radix(text.get(i + 1..i + 3)?, 16).ok();
+        match bytes[i] {
+            b'+' => out.push(b' '),
+            b'%' => match escape() {
+                Some(byte) => {
+                    out.push(byte);
+                    i += 2;
+                }
+                None => out.push(b'%'),
+            },
+            byte => out.push(byte),
+        }
+        i += 1;
+    }
+    String::from_utf8(out).ok().map(Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<'a>(paths: &[&str], body: &'a str) -> Slots<'a> {
+        let paths: Vec<Path> = paths.iter().map(|p| p.parse().unwrap()).collect();
+        Reader::new(&paths).json(body.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn absent_null_and_empty_stay_apart() {
+        let slots = read(&["a", "b", "c", "d.e", "d.f"], r#"{"b":null,"c":"","d":null}"#);
+        assert_eq!(slots[0], Captured::Absent);
+        assert_eq!(slots[1], Captured::Null);
+        assert_eq!(slots[2], Captured::Text("".into()));
+        assert_eq!((&slots[3], &slots[4]), (&Captured::Null, &Captured::Null));
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        let slots = read(&["n", "m"], r#"{"n":9007199254740993123,"m":0.10}"#);
+        assert_eq!(slots, [Captured::Number("9007199254740993123"), Captured::Number("0.10")]);
+    }
+
+    #[test]
+    fn an_id_may_be_a_text_or_an_object() {
+        let paths = &["customer", "customer.id"];
+        assert_eq!(read(paths, r#"{"customer":"cus_1"}"#)[0], Captured::Text("cus_1".into()));
+        assert_eq!(read(paths, r#"{"customer":{"id":"cus_1"}}"#)[1], Captured::Text("cus_1".into()));
+        assert_eq!(read(paths, r#"{"customer":null}"#), [Captured::Null, Captured::Null]);
+    }
+
+    #[test]
+    fn lists_by_index_and_all() {
+        let slots = read(&["a[1].b", "a[*].c", "t[*]"], r#"{"a":[{"c":1},{"b":2,"c":3},{"c":4}],"t":["x","y"]}"#);
+        assert_eq!(slots[0], Captured::Number("2"));
+        assert_eq!(slots[1], Captured::Many(vec![Captured::Number("1"), Captured::Number("3"), Captured::Number("4")]));
+        assert_eq!(slots[2], Captured::Many(vec![Captured::Text("x".into()), Captured::Text("y".into())]));
+    }
+
+    #[test]
+    fn form_parameters_with_brackets() {
+        let paths: Vec<Path> = ["data.merges.EMAIL", "type"].iter().map(|p| p.parse().unwrap()).collect();
+        let slots = Reader::new(&paths).form(b"type=subscribe&data%5Bmerges%5D%5BEMAIL%5D=a%2Bb%40example.com").unwrap();
+        assert_eq!(slots, [Captured::Text("a+b@example.com".into()), Captured::Text("subscribe".into())]);
+    }
+
+    #[test]
+    fn broken_bodies_say_where_and_not_what() {
+        let reader = Reader::new(&["a".parse().unwrap()]);
+        assert_eq!(reader.json(b"{\"a\": secret}").unwrap_err(), Unreadable { reason: "the body is not JSON", at: Some(6) });
+        assert_eq!(reader.json(b"{\"a\": \"x").unwrap_err().reason, "the JSON ends too early");
+        assert_eq!(reader.json(b"\xff").unwrap_err().reason, "the body is not UTF-8");
+        assert_eq!(reader.json(b"{} x").unwrap_err().reason, "the body is not JSON");
+        let deep = "[".repeat(10_000);
+        assert!(reader.json(deep.as_bytes()).is_err());
+    }
+}
