@@ -11,6 +11,8 @@ pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "cli")]
+pub mod crm;
+#[cfg(feature = "cli")]
 pub mod demo;
 #[cfg(feature = "cli")]
 pub mod map;
