@@ -95,6 +95,22 @@ impl Api for HubSpot {
         post(t, "batch/read", &read_body(t, ids, properties, None, true))
     }
 
+    fn merge(&self, t: &Target, primary: &str, other: &str) -> Option<HttpRequest> {
+        Some(post(t, "merge", &json!({"primaryObjectId": primary, "objectIdToMerge": other})))
+    }
+
+    fn merged(&self, _: &Target, r: &HttpResponse) -> Result<String, CallFailure> {
+        let body = match r.status {
+            200 => body_json(r)?,
+            // HubSpot says so in a sentence only; either way there is nothing left to merge.
+            400 | 404 => return Err(RowFailure::new(FailureKind::NotFound, "NOT_MERGED", "")),
+            _ => return Err(call_failure(r)),
+        };
+        text(&body, "id")
+            .map(str::to_owned)
+            .ok_or_else(|| RowFailure::new(FailureKind::Transient, "BAD_ANSWER", "a merge without an id"))
+    }
+
     fn found(&self, t: &Target, r: &HttpResponse) -> Result<Vec<RemoteRecord>, CallFailure> {
         if !matches!(r.status, 200 | 207) {
             return Err(call_failure(r));

@@ -11,19 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::http::{HttpRequest, HttpResponse};
 
-#[path = "../hubspot/api.rs"]
-pub mod hubspot;
-#[path = "../salesforce/api.rs"]
-pub mod salesforce;
-
-/// The protocol of a provider that can be a destination; `None` when it cannot be one.
-pub fn api(provider: &str) -> Option<&'static dyn Api> {
-    match provider {
-        "hubspot" => Some(&hubspot::API),
-        "salesforce" => Some(&salesforce::API),
-        _ => None,
-    }
-}
+include!(concat!(env!("OUT_DIR"), "/protocols.rs"));
 
 /// The calls that have a limit of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +60,17 @@ pub trait Api: Sync {
     /// # Errors
     /// The call failed. Code `CURSOR_GONE`: begin again without a cursor, from the last stamp seen.
     fn listed(&self, t: &Target, since_ms: i64, cursor: Option<&str>, r: &HttpResponse) -> Result<Listing, CallFailure>;
+    /// Merges one object into another; `None` where the provider has no such call. Answer: [`Api::merged`].
+    fn merge(&self, _t: &Target, _primary: &str, _other: &str) -> Option<HttpRequest> {
+        None
+    }
+    /// The id of the object that remains after [`Api::merge`].
+    ///
+    /// # Errors
+    /// The call failed; `NotFound` when one of the two does not exist any more.
+    fn merged(&self, _t: &Target, _r: &HttpResponse) -> Result<String, CallFailure> {
+        Err(RowFailure::new(FailureKind::Rejected, "NO_MERGE", "the provider has no call that merges"))
+    }
     /// What the answer says about the calls that are left; `None` when it says nothing.
     fn usage(&self, _r: &HttpResponse) -> Option<Usage> {
         None

@@ -9,7 +9,7 @@ use crate::config::{Hub, ObjectPolicy, Survivorship};
 use crate::failure::{Code, Failure};
 use crate::mutant::{Mutant, mutant};
 use crate::observation::{Observation, Observed, Point};
-use crate::record::{GoldenRecord, Link, Sent, SourceRecord, remote_hash};
+use crate::record::{GoldenRecord, Link, Sent, SourceRecord, may_be_made_of, remote_hash};
 use crate::seal::Vault;
 use crate::survivorship::resolve;
 
@@ -105,7 +105,7 @@ pub fn merge(hub: &Hub, vault: &Vault, change: &Change, known: &Known, received_
     let mut source =
         known.source.clone().unwrap_or_else(|| SourceRecord::new(change.source.clone(), change.object, golden.id.clone()));
     let mut links = known.links.clone();
-    let survivors_links = move_links(&golden.id, &retired, &mut links);
+    move_links(&golden.id, &retired, policy, &mut links);
     let own_link = (golden.id.clone(), change.source.connection.clone());
     let mut observer = Observer { hub, policy, change, received_ms, now_ms, seen_differs: false, tally: Tally::default() };
     let marked = change.external_ids.iter().any(|(namespace, _)| namespace == HUB_NAMESPACE);
@@ -147,9 +147,7 @@ pub fn merge(hub: &Hub, vault: &Vault, change: &Change, known: &Known, received_
     if observer.seen_differs && policy.destinations.contains_key(&change.source.connection) {
         dispatch.insert(change.source.connection.clone());
     }
-    let mut changed_links: BTreeMap<_, _> =
-        links.into_iter().filter(|(place, link)| known.links.get(place) != Some(link)).collect();
-    changed_links.retain(|place, _| survivors_links.contains(place) || place.0 == golden.id || known.links.contains_key(place));
+    let changed_links = links.into_iter().filter(|(place, link)| known.links.get(place) != Some(link)).collect();
     Ok(Merged {
         outcome,
         source: source_changed.then_some(source),
@@ -202,51 +200,59 @@ fn join_clusters(vault: &Vault, change: &Change, known: &Known) -> (GoldenRecord
     (golden, retired)
 }
 
-/// Moves the links of retired records to the survivor. Where both have an object at one destination, the survivor's stays and
-/// the other object becomes a merge task.
-fn move_links(
-    survivor: &str,
-    retired: &[GoldenRecord],
-    links: &mut BTreeMap<(String, String), Link>,
-) -> BTreeSet<(String, String)> {
-    let mut touched = BTreeSet::new();
-    let places: Vec<_> = links.keys().filter(|(record, _)| retired.iter().any(|r| r.id == *record)).cloned().collect();
-    for (record, destination) in places {
-        let place = (record, destination.clone());
-        let Some(old) = links.get_mut(&place) else { continue };
-        let moved = old.clone();
-        old.moved_to = Some(survivor.to_owned());
-        old.remote = None;
-        old.orphans.clear();
-        touched.insert(place);
-        let target = (survivor.to_owned(), destination);
-        let link = links.entry(target.clone()).or_default();
-        for (field, ring) in moved.sent {
-            // What was sent under the retired id still comes back as an echo.
-            let kept = link.sent.entry(field).or_default();
-            kept.splice(0..0, ring);
+/// Moves the links of retired records to the survivor, at every destination. Where both have an object, the survivor's stays and
+/// the other one becomes a merge task. Whoever is writing under one of the links is fenced out, and an object that is being
+/// created meanwhile is looked for until it can no longer appear.
+fn move_links(survivor: &str, retired: &[GoldenRecord], policy: &ObjectPolicy, links: &mut BTreeMap<(String, String), Link>) {
+    for (destination, record) in policy.destinations.keys().flat_map(|d| retired.iter().map(move |r| (d, &r.id))) {
+        let place = (record.clone(), destination.clone());
+        let target = (survivor.to_owned(), destination.clone());
+        // A record that has no link yet gets one all the same, so that nobody begins one for it.
+        let tombstone = Link { moved_to: Some(survivor.to_owned()), ..Link::default() };
+        let moved = links.insert(place.clone(), tombstone).unwrap_or_default();
+        if let Some(tombstone) = links.get_mut(&place) {
+            tombstone.version = moved.version;
+            tombstone.fence = moved.fence + 1;
         }
-        link.orphans.extend(moved.orphans);
-        link.fence = link.fence.max(moved.fence);
-        match (&link.remote, moved.remote) {
-            (None, Some(remote)) => {
-                // The object still carries the retired id: the next push marks it with the survivor's.
-                link.remote = Some(remote);
-                link.marked = false;
-                link.seen = moved.seen;
-                link.pushed = moved.pushed;
-                link.back = moved.back;
-                link.gone = moved.gone;
-                link.dirty |= moved.open || moved.dirty;
-            }
-            (Some(kept), Some(remote)) if *kept != remote && !moved.gone => {
-                link.orphans.insert(remote);
-            }
-            _ => link.dirty |= moved.open,
+        if moved == Link::default() {
+            continue;
         }
-        touched.insert(target);
+        let link = links.entry(target).or_default();
+        for (id, one) in [(survivor, &*link), (record.as_str(), &moved)].map(|(id, one)| (id.to_owned(), one.clone())) {
+            if one.remote.is_none() && one.fence > 0 {
+                link.strays.insert(id, one.lease_until + LATE_CREATE_MS);
+            }
+        }
+        take_over(link, moved);
     }
-    touched
+}
+
+/// Puts what a retired link knows into the survivor's.
+fn take_over(link: &mut Link, moved: Link) {
+    link.fence = link.fence.max(moved.fence) + 1;
+    link.lease_until = link.lease_until.max(moved.lease_until);
+    link.dirty = true;
+    for (field, ring) in moved.sent {
+        // What was sent under the retired id still comes back as an echo.
+        link.sent.entry(field).or_default().splice(0..0, ring);
+    }
+    link.orphans.extend(moved.orphans);
+    link.strays.extend(moved.strays);
+    match (&link.remote, moved.remote) {
+        (None, Some(remote)) => {
+            // The object still carries the retired id: the next push marks it with the survivor's.
+            link.remote = Some(remote);
+            link.marked = false;
+            link.seen = moved.seen;
+            link.pushed = moved.pushed;
+            link.back = moved.back;
+            link.gone = moved.gone;
+        }
+        (Some(kept), Some(remote)) if *kept != remote && !moved.gone => {
+            link.orphans.insert(remote);
+        }
+        _ => {}
+    }
 }
 
 fn differences(
@@ -267,6 +273,9 @@ fn differences(
 
 /// How long a request whose answer was lost may still take effect at a destination, in milliseconds.
 const LATE_EFFECT_MS: i64 = 900_000;
+
+/// How long after its lease a creation may still take effect, in milliseconds.
+const LATE_CREATE_MS: i64 = 30_000;
 
 /// How the fields of a change fared.
 #[derive(Debug, Default)]
@@ -410,7 +419,11 @@ impl Observer<'_> {
             Some(written) => stamp.at_ms <= written.at_ms + tolerance,
             None => stamp.at_ms <= sent.intended_ms + LATE_EFFECT_MS,
         };
-        if ring.iter().any(|sent| sent.value == *value && ours(sent)) {
+        let comes_back = |sent: &Sent| match sent.stamp {
+            Some(_) => sent.value == *value,
+            None => may_be_made_of(value, &sent.value),
+        };
+        if ring.iter().any(|sent| comes_back(sent) && ours(sent)) {
             return Ok(true);
         }
         let own_stamp = field.stamp.is_some() || matches!(self.change.kind, ChangeKind::Partial);

@@ -201,9 +201,20 @@ pub struct Link {
     /// Other objects at the destination that turned out to be the same thing: merge tasks.
     #[serde(default)]
     pub orphans: BTreeSet<String>,
+    /// Records that were merged into this one while an object was being created for them, and until when that object may still
+    /// appear, in milliseconds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub strays: BTreeMap<String, i64>,
     /// The record that this link moved to when its golden record was merged.
     #[serde(default)]
     pub moved_to: Option<String>,
+}
+
+/// True when a destination may have made one value of another: cut it, or changed its case, spaces or punctuation.
+pub fn may_be_made_of(made: &Value, sent: &Value) -> bool {
+    let (Value::Text(made), Value::Text(sent)) = (made, sent) else { return made == sent };
+    let plain = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    !made.is_empty() && (sent.starts_with(made.as_str()) || plain(made) == plain(sent))
 }
 
 /// How many sent values a link remembers per field.

@@ -14,7 +14,7 @@ use crate::config::{Config, Connection};
 use crate::control::{pause_for_auth, take_tokens};
 use crate::failure::{Class, Code, Failure};
 use crate::ports::{HttpError, Table};
-use crate::record::{GoldenRecord, Link, golden_by_id, key_place, read_link, remote_hash};
+use crate::record::{GoldenRecord, Link, Sent, golden_by_id, key_place, may_be_made_of, read_link, remote_hash};
 use crate::seal::Vault;
 
 use super::World;
@@ -36,6 +36,17 @@ pub struct Wanted<'a> {
     pub remote: Option<&'a str>,
     /// The rendering, for natural keys.
     pub rendered: &'a Rendering,
+    /// Records merged into this one that may have objects of their own.
+    pub strays: Vec<&'a str>,
+}
+
+/// What was found for one record.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// Its object.
+    pub object: Option<RemoteRecord>,
+    /// Objects of records that were merged into it.
+    pub strays: Vec<RemoteRecord>,
 }
 
 /// One destination, opened for an invocation.
@@ -249,6 +260,36 @@ impl<'a, W: World> Destination<'a, W> {
         .await
     }
 
+    /// Merges one object of the destination into another and gives the id of what remains; `None` when the provider cannot.
+    pub async fn merge(&self, object: ObjectType, primary: &str, other: &str) -> Result<Option<String>, CallError> {
+        if !self.can_merge() {
+            return Ok(None);
+        }
+        let nothing = || HttpRequest { method: "GET", url: String::new(), headers: Vec::new(), body: Vec::new(), timeout_ms: 0 };
+        self.call(
+            object,
+            |target| self.api.merge(target, primary, other).unwrap_or_else(nothing),
+            |target, response| match self.api.merged(target, response) {
+                Err(failure) if failure.kind == FailureKind::NotFound => Ok(primary.to_owned()),
+                other => other,
+            },
+        )
+        .await
+        .map(Some)
+    }
+
+    /// True when the provider has a call that merges two objects.
+    pub fn can_merge(&self) -> bool {
+        let target = Target {
+            base_url: String::new(),
+            token: String::new(),
+            object: String::new(),
+            id_property: String::new(),
+            version: String::new(),
+        };
+        self.api.merge(&target, "", "").is_some()
+    }
+
     /// Fills in what the destination made of the rows, where its answer does not say so.
     pub async fn read_back(&self, object: ObjectType, results: &mut [RowResult]) {
         let ids: Vec<String> = results
@@ -305,8 +346,22 @@ impl<'a, W: World> Destination<'a, W> {
         Ok(records)
     }
 
-    /// For each record that is wanted: the object at the destination, by its id, by our id, or by its natural key.
-    pub async fn look_up(
+    /// For each record that is wanted: the object at the destination, by its id, by our id, or by its natural key; and the
+    /// objects of records that were merged into it.
+    pub async fn look_up(&self, object: ObjectType, wanted: &[Wanted<'_>]) -> Result<Vec<Result<Found, Failure>>, Failure> {
+        let objects = self.look_up_objects(object, wanted).await?;
+        let native = self.native(object)?;
+        let id_property = self.provider.destination(&native).map(|d| d.id_property.clone()).unwrap_or_default();
+        let strays: Vec<String> = wanted.iter().flat_map(|w| w.strays.iter().map(|s| (*s).to_owned())).collect();
+        let stray = if strays.is_empty() { Vec::new() } else { self.find(object, &id_property, &strays).await? };
+        let of = |want: &Wanted<'_>| {
+            let mine = |r: &&RemoteRecord| !r.archived && r.hub_id.as_deref().is_some_and(|id| want.strays.contains(&id));
+            stray.iter().filter(mine).cloned().collect()
+        };
+        Ok(objects.into_iter().zip(wanted).map(|(slot, want)| slot.map(|object| Found { object, strays: of(want) })).collect())
+    }
+
+    async fn look_up_objects(
         &self,
         object: ObjectType,
         wanted: &[Wanted<'_>],
@@ -356,7 +411,7 @@ impl<'a, W: World> Destination<'a, W> {
 
     /// Takes an object that was found into the link: it is ours from now on. Returns the fields in which it holds something that
     /// neither we have written nor any source has told us: they must be heard before they may be overwritten.
-    pub fn take_in(
+    pub async fn take_in(
         &self,
         object: ObjectType,
         link: &mut Link,
@@ -367,8 +422,11 @@ impl<'a, W: World> Destination<'a, W> {
         if let Some(other) = remote.hub_id.as_deref().filter(|id| !id.is_empty() && *id != hub_id)
             && link.remote.as_deref() != Some(&remote.id)
         {
-            let detail = format!("{native} {} at {} belongs to record {other}, not to {hub_id}", remote.id, self.name);
-            return Err(Failure::new(Code::ProviderAmbiguous, detail));
+            let owner = golden_by_id(self.world, self.vault, object, other).await?;
+            if owner.is_some_and(|golden| golden.id != hub_id) {
+                let detail = format!("{native} {} at {} belongs to record {other}, not to {hub_id}", remote.id, self.name);
+                return Err(Failure::new(Code::ProviderAmbiguous, detail));
+            }
         }
         link.remote = Some(remote.id.clone());
         link.marked = remote.hub_id.as_deref() == Some(hub_id);
@@ -376,8 +434,17 @@ impl<'a, W: World> Destination<'a, W> {
         let stamp = remote.stamp.unwrap_or(Stamp::at(0));
         for (field, value) in self.provider.canonical(&native, &remote.properties) {
             let heard = link.seen.get(&field).is_some_and(|seen| seen.value == value);
-            let ours = link.sent.get(&field).is_some_and(|ring| ring.iter().any(|sent| sent.value == value));
-            if heard || ours || value.is_null() {
+            let made_of = link.sent.get(&field).and_then(|ring| {
+                ring.iter().rev().find(|s| s.value == value || s.stamp.is_none() && may_be_made_of(&value, &s.value)).cloned()
+            });
+            if let Some(sent) = made_of {
+                if sent.stamp.is_none() {
+                    // So our write did take effect, and this is what was made of it.
+                    link.remember(&field, Sent { value: value.clone(), stamp: Some(stamp), ..sent });
+                    link.back.remove(&field);
+                }
+                link.see(&field, &value, stamp);
+            } else if heard || value.is_null() {
                 link.see(&field, &value, stamp);
             } else {
                 unheard.insert(field);

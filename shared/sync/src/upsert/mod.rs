@@ -49,6 +49,9 @@ struct Job {
     intent: Option<Intent>,
     result: Option<Result<(), Failure>>,
     latency_ms: Option<i64>,
+    /// The link's merge tasks and strays when the lease was taken.
+    orphans_before: BTreeSet<String>,
+    strays_before: BTreeSet<String>,
 }
 
 impl Job {
@@ -118,6 +121,8 @@ fn collect(deliveries: &[Delivery], results: &mut [Result<(), Failure>]) -> Vec<
                     intent: None,
                     result: None,
                     latency_ms: None,
+                    orphans_before: BTreeSet::new(),
+                    strays_before: BTreeSet::new(),
                 });
                 job.deliveries.push(index);
                 if dispatch.version > job.dispatch.version {
@@ -223,7 +228,14 @@ impl<W: World> Upsert<'_, W> {
             }
             let rendered = self.worker.render(object, &native, &golden).await?;
             let intent = plan_push(&job.link, &rendered, &BTreeSet::new());
-            if intent.is_empty() && !job.link.dirty && !job.link.open {
+            if let Some(until) = job.link.strays.values().max().filter(|until| **until > self.world().now_ms()) {
+                let wait = u64::try_from(until - self.world().now_ms()).unwrap_or(0);
+                let detail = format!("an object of a record merged into {record} may still appear");
+                return Err(Failure::throttled(Code::LeaseBusy, wait, detail));
+            }
+            let to_merge = !job.link.orphans.is_empty() && self.worker.can_merge();
+            let unsettled = job.link.dirty || job.link.open || !job.link.strays.is_empty();
+            if intent.is_empty() && !unsettled && !to_merge {
                 job.end(Ok(()));
                 return Ok(());
             }
@@ -237,10 +249,12 @@ impl<W: World> Upsert<'_, W> {
         job.link.lease_until =
             self.worker.deadline_ms + i64::try_from(self.worker.timeout_ms).unwrap_or(i64::MAX) + LEASE_MARGIN_MS;
         // The last push of an expired or unsettled lease may or may not have taken effect: look before writing again.
-        job.link.dirty |= job.link.open;
+        job.link.dirty |= job.link.open || !job.link.strays.is_empty() || !job.link.orphans.is_empty() && self.worker.can_merge();
         if !intent.needs_look_up(&job.link) {
             intent.note(&mut job.link, self.world().now_ms());
         }
+        job.orphans_before = job.link.orphans.clone();
+        job.strays_before = job.link.strays.keys().cloned().collect();
         self.store(job.object(), &golden.id, &mut job.link).await?;
         job.golden = Some(golden);
         job.intent = Some(intent);
@@ -301,6 +315,7 @@ impl<W: World> Upsert<'_, W> {
                         hub_id: &golden.id,
                         remote: job.link.remote.as_deref(),
                         rendered: &job.intent.as_ref()?.rendered,
+                        strays: job.link.strays.keys().map(String::as_str).collect(),
                     })
                 })
                 .collect();
@@ -308,7 +323,7 @@ impl<W: World> Upsert<'_, W> {
         };
         join(asking.iter_mut().enumerate().map(|(index, job)| {
             let seen = match &found {
-                Ok(found) => found.get(index).cloned().unwrap_or(Ok(None)),
+                Ok(found) => found.get(index).cloned().unwrap_or(Ok(calls::Found::default())),
                 Err(failure) => Err(failure.clone()),
             };
             async move {
@@ -323,18 +338,28 @@ impl<W: World> Upsert<'_, W> {
     }
 
     /// Takes what was found into the link, plans anew and stores the intent.
-    async fn looked_up(
-        &self,
-        object: ObjectType,
-        job: &mut Job,
-        found: Result<Option<providers::api::RemoteRecord>, Failure>,
-    ) -> Result<Next, Failure> {
+    async fn looked_up(&self, object: ObjectType, job: &mut Job, found: Result<calls::Found, Failure>) -> Result<Next, Failure> {
         let (Some(golden), Some(intent)) = (&job.golden, &mut job.intent) else { return Ok(Next::Done) };
         let record = golden.id.clone();
         let mut unheard = BTreeSet::new();
-        match found? {
+        let mut found = found?;
+        job.link.strays.clear();
+        for stray in found.strays {
+            match found.object.take() {
+                Some(kept) if kept.id != stray.id => {
+                    // The one that carries our id stays.
+                    let mine = stray.hub_id.as_deref() == Some(record.as_str());
+                    let (keep, other) = if mine { (stray, kept) } else { (kept, stray) };
+                    job.link.orphans.insert(other.id);
+                    job.link.orphans.remove(&keep.id);
+                    found.object = Some(keep);
+                }
+                _ => found.object = Some(stray),
+            }
+        }
+        match found.object {
             Some(remote) => {
-                unheard = self.worker.take_in(object, &mut job.link, &record, &remote)?;
+                unheard = self.worker.take_in(object, &mut job.link, &record, &remote).await?;
                 if !unheard.is_empty() {
                     self.ask_to_hear(object, &remote.id, &job.dispatch.trace).await?;
                 }
@@ -344,6 +369,14 @@ impl<W: World> Upsert<'_, W> {
         }
         job.link.dirty = false;
         job.link.open = false;
+        if let (Some(kept), Some(orphan)) = (job.link.remote.clone(), job.link.orphans.first().cloned())
+            && self.worker.can_merge()
+        {
+            self.merge_orphan(object, job, &kept, &orphan).await?;
+            // What the merge made of the two is looked at in the next round.
+            self.send_dispatch(object, &record, 0, "").await?;
+            return Ok(Next::Done);
+        }
         *intent = plan_push(&job.link, &intent.rendered, &unheard);
         if job.link.gone || intent.is_empty() {
             let version = golden.version;
@@ -353,6 +386,27 @@ impl<W: World> Upsert<'_, W> {
         intent.note(&mut job.link, self.world().now_ms());
         self.store(object, &record, &mut job.link).await?;
         Ok(Next::Write)
+    }
+
+    /// Two objects at the destination turned out to be one thing: the destination merges them.
+    async fn merge_orphan(&self, object: ObjectType, job: &mut Job, kept: &str, orphan: &str) -> Result<(), Failure> {
+        job.link.dirty = true;
+        match self.worker.merge(object, kept, orphan).await {
+            Ok(Some(remains)) => {
+                tracing::info!(destination = self.worker.name, kept, orphan, "merged two objects at the destination");
+                job.link.orphans.remove(orphan);
+                job.link.remote = Some(remains);
+                job.link.marked = false;
+                // What the merge moves from one object to the other is our doing, and comes back with new stamps.
+                let now_ms = self.world().now_ms();
+                for sent in job.link.sent.values_mut().flatten() {
+                    *sent = Sent { stamp: None, intended_ms: now_ms, ..sent.clone() };
+                }
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(calls::CallError::NotSent(failure) | calls::CallError::Unknown(failure)) => Err(failure),
+        }
     }
 
     /// What is there was written by somebody else: it goes through `ingest` like everything that a source says, and what the
@@ -401,18 +455,20 @@ impl<W: World> Upsert<'_, W> {
         let link = &mut job.link;
         let outcome = match result {
             RowResult::Done { remote_id, properties, stamp, .. } => {
-                let native = self.worker.native(object).unwrap_or_default();
-                let back = match &properties {
-                    Some(properties) => self.worker.provider.canonical(&native, properties),
-                    None => intent.wanted.clone(),
-                };
-                link.settle(intent, &back, stamp.unwrap_or_else(|| Stamp::at(self.world().now_ms())));
                 link.remote = Some(remote_id);
                 link.marked = true;
                 link.rejected = false;
+                link.open = false;
                 link.pushed_version = golden.version;
                 job.latency_ms = Some(self.world().now_ms() - job.dispatch.received_at_ms);
-                Ok(())
+                let native = self.worker.native(object).unwrap_or_default();
+                if let (Some(properties), Some(stamp)) = (&properties, stamp) {
+                    link.settle(intent, &self.worker.provider.canonical(&native, properties), stamp);
+                    Ok(())
+                } else {
+                    link.dirty = true;
+                    Err(Failure::new(Code::ProviderUnavailable, "written, but what became of it could not be read back"))
+                }
             }
             RowResult::Failed(failure) => self.row_failed(link, golden.version, failure),
         };
@@ -473,7 +529,10 @@ impl<W: World> Upsert<'_, W> {
             }
             let mut next = mine.clone();
             next.version = stored.version;
-            next.orphans.extend(stored.orphans.iter().cloned());
+            // Merge tasks and strays that a merge of records brought meanwhile stay; those that were settled here do not come back.
+            next.orphans.extend(stored.orphans.difference(&job.orphans_before).cloned());
+            next.strays
+                .extend(stored.strays.iter().filter(|(id, _)| !job.strays_before.contains(*id)).map(|(i, u)| (i.clone(), *u)));
             next.gone |= stored.gone;
             for (field, seen) in &stored.seen {
                 next.see(field, &seen.value, seen.stamp);

@@ -68,7 +68,8 @@ fn differs(
     // Pushed as it is, and settled: only a change at the destination since then calls for another push.
     match (seen, link.back.get(field)) {
         (Some(seen), Some(back)) => seen != back && !there,
-        _ => false,
+        (Some(_), None) => !there,
+        (None, _) => false,
     }
 }
 

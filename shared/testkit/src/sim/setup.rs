@@ -226,7 +226,7 @@ pub fn records(crm: &dyn Sandbox, object: &str) -> Vec<Remote> {
     let dump = crm.dump();
     let list = dump["objects"][object].as_array().cloned().unwrap_or_default();
     list.iter()
-        .filter(|r| !r["archived"].as_bool().unwrap_or(false))
+        .filter(|r| r["archived"].is_null())
         .filter_map(|r| Some(Remote { id: r["id"].as_str()?.to_owned(), properties: r["properties"].as_object()?.clone() }))
         .collect()
 }
