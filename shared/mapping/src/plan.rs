@@ -98,6 +98,8 @@ pub enum Unit {
     Iso,
     /// ISO 8601, or milliseconds since 1970 when it is all digits.
     IsoOrMs,
+    /// ISO 8601, or seconds since 1970 when it is a number.
+    IsoOrS,
     /// RFC 1123 / 2822: `Tue, 15 Nov 1994 12:45:26 GMT`.
     Rfc1123,
     /// Money only: minor units.
@@ -127,7 +129,7 @@ pub struct FieldStamp {
     pub unit: Unit,
 }
 
-/// A condition: the input has one of these values. `*` is any value but null.
+/// A condition: the input has one of these values. `*` is any value but null, `!x` any but null and `x`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guard {
     /// What is looked at.

@@ -140,8 +140,8 @@ impl Reader {
     /// # Errors
     /// It is not UTF-8, not JSON, or nested too deeply.
     pub fn json<'a>(&self, body: &'a [u8]) -> Result<Slots<'a>, Unreadable> {
-        let text = std::str::from_utf8(body)
-            .map_err(|e| Unreadable { reason: "the body is not UTF-8", at: Some(e.valid_up_to()) })?;
+        let text =
+            std::str::from_utf8(body).map_err(|e| Unreadable { reason: "the body is not UTF-8", at: Some(e.valid_up_to()) })?;
         let mut slots = vec![Captured::Absent; self.slots];
         let mut parser = serde_json::Deserializer::from_str(text);
         self.seed(0, &mut slots)
@@ -157,8 +157,8 @@ impl Reader {
     /// # Errors
     /// It is not UTF-8, also after decoding.
     pub fn form<'a>(&self, body: &'a [u8]) -> Result<Slots<'a>, Unreadable> {
-        let text = std::str::from_utf8(body)
-            .map_err(|e| Unreadable { reason: "the body is not UTF-8", at: Some(e.valid_up_to()) })?;
+        let text =
+            std::str::from_utf8(body).map_err(|e| Unreadable { reason: "the body is not UTF-8", at: Some(e.valid_up_to()) })?;
         let mut slots = vec![Captured::Absent; self.slots];
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

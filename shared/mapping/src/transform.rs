@@ -74,6 +74,7 @@ impl<'p, 'a> Scope<'p, 'a> {
             guard.any.iter().any(|want| match want.as_str() {
                 "*" => present,
                 "null" if *captured == Captured::Null => true,
+                want if want.starts_with('!') => present && text_of(captured) != want.get(1..),
                 want => text_of(captured) == Some(want),
             })
         })

@@ -57,7 +57,8 @@ mod tests {
     #[test]
     fn what_no_rule_reads() {
         let read: Vec<Path> = ["a.b", "list[*].x", "tags"].iter().map(|p| p.parse().unwrap()).collect();
-        let body = serde_json::json!({"a": {"b": 1, "c": 2}, "list": [{"x": 1, "y": 2}, {"y": 3}], "tags": ["p"], "n": null, "z": ""});
+        let body =
+            serde_json::json!({"a": {"b": 1, "c": 2}, "list": [{"x": 1, "y": 2}, {"y": 3}], "tags": ["p"], "n": null, "z": ""});
         assert_eq!(unmapped(&read, &body), ["a.c", "list[*].y", "z"]);
     }
 }

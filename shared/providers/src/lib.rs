@@ -1,15 +1,21 @@
-//! Providers as folders of data: a manifest, mapping files, fixtures, and a hook or a destination protocol only where the
-//! protocol is truly odd. A small loader turns a folder into a [`Provider`].
+//! Providers as folders of data: a manifest, mapping files, fixtures, and a destination protocol only where records are written.
+//! A small loader turns a folder into a [`Provider`].
 //!
 //! Nothing here does I/O, reads a clock, or names a single provider outside its folder.
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod events;
+#[cfg(feature = "compile")]
+mod folders;
 pub mod http;
 mod manifest;
 mod model;
 mod provider;
 
-pub use manifest::{About, AcceptedAnswer, ApiInfo, Destination, Manifest};
+pub use manifest::{
+    About, AcceptedAnswer, Action, ApiInfo, Destination, EventStamp, Events, Manifest, On, OneOrMore, Rate, ReadWay, Records,
+    Untyped,
+};
 pub use model::{EventBody, Inbound, InboundEvent, Malformed, Rendered};
 pub use provider::{LoadError, Override, Overrides, Provider};

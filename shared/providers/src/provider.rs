@@ -1,14 +1,20 @@
+use std::sync::OnceLock;
+
 use canonical::{Change, Fields, ObjectType};
-use serde_json::{Map, Value};
+use mapping::{Context, Input, Map, Path, Reader, Segment};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map as JsonMap, Value};
 use thiserror::Error;
 
+use crate::events::EventReader;
 use crate::manifest::{Destination, Manifest};
 use crate::model::{Inbound, InboundEvent, Malformed, Rendered};
 
 /// A user's own choices on top of a provider's folder.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
-    /// Mapping files: name of the provider's mapping file (without `.map.toml`) → the user's file and its text.
+    /// Mapping files that change the provider's own.
     pub maps: Vec<Override>,
 }
 
@@ -32,40 +38,72 @@ pub enum LoadError {
     /// The packed form cannot be read.
     #[error("the packed provider cannot be read: {0}")]
     Packed(String),
+    /// Files of the folder, or overrides of them, have mistakes.
+    #[cfg(feature = "compile")]
+    #[error(transparent)]
+    Files(#[from] mapping::compile::Diagnostics),
+}
+
+/// A map that is ready to run.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub map: Map,
+    pub reader: Reader,
+    /// The `header.<name>` variables that its rules read.
+    pub header_vars: Vec<String>,
+}
+
+impl Compiled {
+    pub(crate) fn new(map: Map) -> Compiled {
+        let reader = Reader::new(&map.paths);
+        let plans = || map.plans.iter();
+        let rules = plans().flat_map(|p| &p.rules).flat_map(|r| &r.from).chain(plans().flat_map(|p| &p.id));
+        let mut header_vars: Vec<String> = rules
+            .filter_map(|input| match input {
+                Input::Var(name) if name.starts_with("header.") => Some(name.clone()),
+                _ => None,
+            })
+            .collect();
+        header_vars.sort();
+        header_vars.dedup();
+        Compiled { map, reader, header_vars }
+    }
+}
+
+/// A map in the pack: read when it is first needed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Packed {
+    /// The file's name without `.map.toml`.
+    pub name: String,
+    /// The provider's names of the objects that it makes, with the canonical objects.
+    pub objects: Vec<(String, ObjectType)>,
+    /// The compiled map.
+    pub map: Box<RawValue>,
+    #[serde(skip)]
+    pub compiled: OnceLock<Option<Compiled>>,
 }
 
 /// One provider's manifest and compiled maps.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Provider {
-    manifest: Manifest,
+    pub(crate) manifest: Manifest,
+    pub(crate) maps: Vec<Packed>,
+    #[serde(skip)]
+    pub(crate) reader: OnceLock<Option<EventReader>>,
 }
 
 impl Provider {
-    /// The names of the embedded folders.
-    pub fn builtin_names() -> &'static [&'static str] {
-        &[]
-    }
-
-    /// Compiles an embedded folder.
-    ///
-    /// # Errors
-    /// The folder does not exist or is not valid.
-    pub fn builtin(name: &str, _overrides: &Overrides) -> Result<Provider, LoadError> {
-        Err(LoadError::Unknown(name.to_owned()))
-    }
-
     /// The form that functions read.
     pub fn to_packed(&self) -> String {
-        serde_json::to_string(&self.manifest).unwrap_or_default()
+        serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Opens what [`Provider::to_packed`] wrote.
+    /// Opens what [`Provider::to_packed`] wrote. Maps are read when they are first needed.
     ///
     /// # Errors
     /// It is not such a form.
     pub fn from_packed(json: &str) -> Result<Provider, LoadError> {
-        let manifest = serde_json::from_str(json).map_err(|e| LoadError::Packed(e.to_string()))?;
-        Ok(Provider { manifest })
+        serde_json::from_str(json).map_err(|e| LoadError::Packed(e.to_string()))
     }
 
     /// The manifest.
@@ -73,25 +111,50 @@ impl Provider {
         &self.manifest
     }
 
+    pub(crate) fn event_reader(&self) -> Option<&EventReader> {
+        self.reader.get_or_init(|| self.manifest.events.as_ref().and_then(|e| EventReader::new(e).ok())).as_ref()
+    }
+
+    /// The map of that name, or the one that makes this object.
+    pub(crate) fn map(&self, name: &str) -> Option<&Compiled> {
+        let packed = self
+            .maps
+            .iter()
+            .find(|m| m.name == name)
+            .or_else(|| self.maps.iter().find(|m| m.objects.iter().any(|(remote, _)| remote == name)))?;
+        packed.compiled.get_or_init(|| serde_json::from_str(packed.map.get()).ok().map(Compiled::new)).as_ref()
+    }
+
     /// Splits a verified body into events and maps them.
     ///
     /// # Errors
     /// The body as a whole is malformed.
-    pub fn events(&self, _inbound: &Inbound<'_>) -> Result<Vec<InboundEvent>, Malformed> {
-        Ok(Vec::new())
+    pub fn events(&self, inbound: &Inbound<'_>) -> Result<Vec<InboundEvent>, Malformed> {
+        let events = split(inbound.body, self.manifest.events.as_ref().is_some_and(|e| e.list))?;
+        Ok((0..).zip(&events).map(|(index, raw)| self.event(index, raw, inbound)).collect())
     }
 
-    /// Maps a record read from the provider's API (`object` = the provider's name of its type).
+    /// Maps a record read from the provider's API (`object` = the provider's name of its type). An object that nothing is
+    /// mapped for gives no change.
     ///
     /// # Errors
     /// It is no such record.
-    pub fn record(&self, _connection: &str, _object: &str, _body: &[u8]) -> Result<Vec<Change>, Malformed> {
-        Ok(Vec::new())
+    pub fn record(&self, connection: &str, object: &str, body: &[u8]) -> Result<Vec<Change>, Malformed> {
+        let Some(compiled) = self.map(object) else { return Ok(Vec::new()) };
+        let context = Context { connection, ..Context::default() };
+        compiled.map.run(&compiled.reader, body, &context).map_err(|e| Malformed { reason: e.reason.to_owned(), at: e.at })
+    }
+
+    /// The provider's name of the object that a record belongs to, where records say so.
+    pub fn object_in(&self, body: &[u8]) -> Option<String> {
+        let path: Path = self.manifest.records.object.as_ref()?.parse().ok()?;
+        let slots = Reader::new(&[path]).json(body).ok()?;
+        mapping::text_of(slots.first()?).map(str::to_owned)
     }
 
     /// The canonical object that a provider's object stands for.
-    pub fn object_of(&self, _remote_object: &str) -> Option<ObjectType> {
-        None
+    pub fn object_of(&self, remote_object: &str) -> Option<ObjectType> {
+        self.maps.iter().flat_map(|m| &m.objects).find(|(remote, _)| remote == remote_object).map(|(_, object)| *object)
     }
 
     /// The destination object of that native name.
@@ -100,17 +163,90 @@ impl Provider {
     }
 
     /// The native properties to ask for when an object is read, so that every mapped field comes back.
-    pub fn read_properties(&self, _object: &str) -> Vec<String> {
-        Vec::new()
+    pub fn read_properties(&self, object: &str) -> Vec<String> {
+        let Some(Compiled { map, .. }) = self.map(object) else { return Vec::new() };
+        let container = map.properties.as_ref().map_or(&[][..], Path::segments);
+        let mut names: Vec<String> = map
+            .paths
+            .iter()
+            .filter_map(|path| match path.segments().strip_prefix(container)? {
+                [Segment::Key(name)] => Some(name.clone()),
+                _ => None,
+            })
+            .chain(self.destination(object).map(|d| d.id_property.clone()))
+            .collect();
+        names.sort();
+        names.dedup();
+        names
     }
 
-    /// Canonical values → native properties of a destination object.
-    pub fn render(&self, _remote_object: &str, _fields: &Fields) -> Rendered {
-        Rendered::default()
+    /// Canonical values → native properties of a destination object. Applies directions, limits, names of lists, required fields.
+    pub fn render(&self, remote_object: &str, fields: &Fields) -> Rendered {
+        let Some(compiled) = self.map(remote_object) else { return Rendered::default() };
+        let output = compiled.map.render(fields);
+        Rendered {
+            properties: output.properties,
+            by_field: output.by_field,
+            missing: output.missing,
+            problems: output.problems,
+            refs: output.refs,
+        }
     }
 
-    /// Native properties → canonical values, by the inbound side of the same rules.
-    pub fn canonical(&self, _remote_object: &str, _properties: &Map<String, Value>) -> Fields {
-        Fields::new()
+    /// Native properties (as rendered, or as an API answer gives them) → canonical values, by the reading side of the same rules.
+    pub fn canonical(&self, remote_object: &str, properties: &JsonMap<String, Value>) -> Fields {
+        self.map(remote_object).map_or_else(Fields::new, |c| c.map.canonical(&c.reader, properties))
     }
+
+    /// The paths of a body that hold something and that nothing reads: neither the manifest nor a rule. Each once, list elements
+    /// as `[*]`. For a thin event only the manifest reads.
+    ///
+    /// # Errors
+    /// The body is malformed.
+    pub fn unmapped(&self, body: &[u8]) -> Result<Vec<String>, Malformed> {
+        let mut left = Vec::new();
+        for raw in split(body, self.manifest.events.as_ref().is_some_and(|e| e.list))? {
+            let mut read: Vec<Path> = self.event_reader().map(|r| r.paths.clone()).unwrap_or_default();
+            let object = self.object_in(raw.as_bytes());
+            let (name, root) = match self.map_of_event(raw) {
+                Some(found) => found,
+                None => (object.unwrap_or_default(), None),
+            };
+            if let Some(compiled) = self.map(&name) {
+                // The record itself is not read as a whole.
+                read.retain(|path| root.as_ref() != Some(path));
+                read.extend(compiled.map.paths.iter().map(|path| root.as_ref().map_or(path.clone(), |root| root.join(path))));
+            }
+            let value: Value =
+                serde_json::from_str(raw).map_err(|e| Malformed { reason: "not JSON".into(), at: Some(e.column()) })?;
+            left.extend(mapping::unmapped(&read, &value));
+        }
+        left.sort();
+        left.dedup();
+        Ok(left)
+    }
+}
+
+/// The events of a body, as raw JSON.
+fn split(body: &[u8], list: bool) -> Result<Vec<&str>, Malformed> {
+    let text =
+        std::str::from_utf8(body).map_err(|e| Malformed { reason: "the body is not UTF-8".into(), at: Some(e.valid_up_to()) })?;
+    let text = text.trim_start_matches('\u{feff}');
+    if text.trim().is_empty() {
+        return Err(Malformed { reason: "the body is empty".into(), at: None });
+    }
+    let wrong = |e: serde_json::Error| {
+        let reason = if e.is_eof() { "the JSON ends too early" } else { "the body is not JSON" };
+        let before: usize = text.split_inclusive('\n').take(e.line().saturating_sub(1)).map(str::len).sum();
+        Malformed { reason: reason.into(), at: Some(before + e.column().saturating_sub(1)) }
+    };
+    if list && text.trim_start().starts_with('[') {
+        let events: Vec<&RawValue> = serde_json::from_str(text).map_err(wrong)?;
+        return Ok(events.into_iter().map(RawValue::get).collect());
+    }
+    let event: &RawValue = serde_json::from_str(text).map_err(wrong)?;
+    if !event.get().starts_with('{') {
+        return Err(Malformed { reason: "the body is no JSON object".into(), at: Some(0) });
+    }
+    Ok(vec![event.get()])
 }

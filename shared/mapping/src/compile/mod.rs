@@ -56,8 +56,22 @@ struct PlanScope {
 }
 
 const PLAN_KEYS: &[&str] = &[
-    "object", "remote", "kind", "id", "id_suffix", "stamp", "field_stamp", "when", "test", "deleted", "external", "exponents", "empty",
-    "typed", "direction", "fields",
+    "object",
+    "remote",
+    "kind",
+    "id",
+    "id_suffix",
+    "stamp",
+    "field_stamp",
+    "when",
+    "test",
+    "deleted",
+    "external",
+    "exponents",
+    "empty",
+    "typed",
+    "direction",
+    "fields",
 ];
 
 impl Builder {
@@ -145,7 +159,10 @@ impl Builder {
             deleted: table.get("deleted").and_then(|item| self.deletion(&item, trouble)),
             external: self.external(table.get("external"), trouble),
             exponents: exponents(table.get("exponents"), trouble),
-            empty_is_null: table.get("empty").and_then(|i| i.one_of(&[("null", true), ("kept", false)], trouble)).unwrap_or(false),
+            empty_is_null: table
+                .get("empty")
+                .and_then(|i| i.one_of(&[("null", true), ("kept", false)], trouble))
+                .unwrap_or(false),
             typed: table.get("typed").and_then(|i| i.boolean(trouble)).unwrap_or(false),
             rules: Vec::new(),
         };

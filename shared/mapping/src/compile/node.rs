@@ -76,7 +76,8 @@ impl<'t> Table<'t> {
     pub fn only(&self, known: &[&str], trouble: &mut Trouble) {
         for (name, _) in self.entries() {
             if !known.contains(&name.text) {
-                let help = suggestion(name.text, known.iter().copied()).or_else(|| Some(format!("known are {}", known.join(", "))));
+                let help =
+                    suggestion(name.text, known.iter().copied()).or_else(|| Some(format!("known are {}", known.join(", "))));
                 trouble.tell(name.span, format!("unknown key `{}`", name.text), help);
             }
         }

@@ -7,9 +7,37 @@ use crate::path::{Path, Segment};
 use crate::plan::{Direction, FieldStamp, Kind, Rule, Unit};
 
 const RULE_KEYS: &[&str] = &[
-    "from", "to", "as", "direction", "read_only", "key", "when", "const", "default", "join", "collect", "region", "region_default",
-    "currency", "currency_default", "currency_to", "currency_optional", "times", "unit", "zone", "values", "out", "out_only_listed",
-    "remote", "separator", "limit", "required", "fallback", "placeholder", "default_out", "why",
+    "from",
+    "to",
+    "as",
+    "direction",
+    "read_only",
+    "key",
+    "when",
+    "const",
+    "default",
+    "join",
+    "collect",
+    "region",
+    "region_default",
+    "currency",
+    "currency_default",
+    "currency_to",
+    "currency_optional",
+    "times",
+    "unit",
+    "zone",
+    "values",
+    "out",
+    "out_only_listed",
+    "remote",
+    "separator",
+    "limit",
+    "required",
+    "fallback",
+    "placeholder",
+    "default_out",
+    "why",
 ];
 
 const UNITS: &[(&str, Unit)] = &[
@@ -17,6 +45,7 @@ const UNITS: &[(&str, Unit)] = &[
     ("ms", Unit::Ms),
     ("iso", Unit::Iso),
     ("iso_or_ms", Unit::IsoOrMs),
+    ("iso_or_s", Unit::IsoOrS),
     ("rfc1123", Unit::Rfc1123),
     ("minor", Unit::Minor),
     ("major", Unit::Major),
@@ -113,10 +142,8 @@ impl Builder {
             way = Some(Direction::In);
         }
         let from_items = table.get("from").or_else(|| table.get("collect")).map(|i| i.each()).unwrap_or_default();
-        let paths: Vec<Option<Path>> = from_items
-            .iter()
-            .map(|i| i.text(trouble).filter(|t| !t.starts_with('$')).and_then(|t| t.parse().ok()))
-            .collect();
+        let paths: Vec<Option<Path>> =
+            from_items.iter().map(|i| i.text(trouble).filter(|t| !t.starts_with('$')).and_then(|t| t.parse().ok())).collect();
         let collect = match table.get("collect") {
             Some(_) => paths.iter().flatten().filter_map(|p| p.last_key().map(str::to_owned)).collect(),
             None => Vec::new(),
@@ -138,7 +165,9 @@ impl Builder {
             join: table.text("join", trouble),
             collect,
             region: self.inputs(table.get("region"), trouble),
-            region_default: table.get("region_default").and_then(|i| checked(&i, |t| normal::country(t).map(str::to_owned), trouble)),
+            region_default: table
+                .get("region_default")
+                .and_then(|i| checked(&i, |t| normal::country(t).map(str::to_owned), trouble)),
             currency: self.inputs(table.get("currency"), trouble),
             currency_default: table
                 .get("currency_default")
@@ -187,7 +216,11 @@ impl Builder {
         });
         let to = told.or(derived);
         if to.is_none() {
-            trouble.tell(item.span(), "nothing says which native property is written", Some("add `to`, or direction = \"in\"".into()));
+            trouble.tell(
+                item.span(),
+                "nothing says which native property is written",
+                Some("add `to`, or direction = \"in\"".into()),
+            );
         }
         to
     }
@@ -253,7 +286,8 @@ fn check(rule: &Rule, def: &FieldDef, item: &Item<'_>, table: &Table<'_>, troubl
         let values = table.get("values").and_then(|i| i.table(trouble));
         for (_, item) in values.iter().flat_map(Table::entries) {
             if let Some(text) = item.scalar(trouble).filter(|t| !members.contains(&t.as_str())) {
-                let help = suggestion(&text, members.iter().copied()).or_else(|| Some(format!("known are {}", members.join(", "))));
+                let help =
+                    suggestion(&text, members.iter().copied()).or_else(|| Some(format!("known are {}", members.join(", "))));
                 trouble.tell(item.span(), format!("`{text}` is no member of `{}`", def.name), help);
             }
         }

@@ -62,9 +62,15 @@ mod tests {
 
     #[test]
     fn codes_and_names() {
-        for (text, code) in
-            [("de", "DE"), ("DEU", "DE"), ("Germany", "DE"), ("the  Netherlands", "NL"), ("U.S.A.", "US"), ("uk", "GB"), ("KOR", "KR")]
-        {
+        for (text, code) in [
+            ("de", "DE"),
+            ("DEU", "DE"),
+            ("Germany", "DE"),
+            ("the  Netherlands", "NL"),
+            ("U.S.A.", "US"),
+            ("uk", "GB"),
+            ("KOR", "KR"),
+        ] {
             assert_eq!(country(text), Ok(code), "{text}");
         }
         assert!(country("Atlantis").is_err());

@@ -17,8 +17,8 @@ pub(super) const CODES: &[&str] = &[
 /// Decimals other than two.
 pub(super) const fn decimals(code: &[u8]) -> u32 {
     match code {
-        b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG" | b"RWF" | b"UGX" | b"UYI" | b"VND" | b"VUV"
-        | b"XAF" | b"XOF" | b"XPF" => 0,
+        b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG" | b"RWF" | b"UGX" | b"UYI" | b"VND"
+        | b"VUV" | b"XAF" | b"XOF" | b"XPF" => 0,
         b"BHD" | b"IQD" | b"JOD" | b"KWD" | b"LYD" | b"OMR" | b"TND" => 3,
         b"CLF" | b"UYW" => 4,
         _ => 2,

@@ -55,7 +55,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address() {
-        for text in ["", "pat", "@example.com", "pat@", "pat@example", "p at@example.com", "a@b@", "a@-b.com", "a@b..com", ".a@b.com"] {
+        for text in
+            ["", "pat", "@example.com", "pat@", "pat@example", "p at@example.com", "a@b@", "a@-b.com", "a@b..com", ".a@b.com"]
+        {
             assert!(email(text).is_err(), "{text}");
         }
     }

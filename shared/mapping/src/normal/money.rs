@@ -103,9 +103,13 @@ mod tests {
 
     #[test]
     fn whole_units() {
-        for (minor, code, text) in
-            [(1250, "USD", "12.50"), (1500, "JPY", "1500"), (-1250, "KWD", "-1.250"), (5, "EUR", "0.05"), (i64::MIN, "JPY", "-9223372036854775808")]
-        {
+        for (minor, code, text) in [
+            (1250, "USD", "12.50"),
+            (1500, "JPY", "1500"),
+            (-1250, "KWD", "-1.250"),
+            (5, "EUR", "0.05"),
+            (i64::MIN, "JPY", "-9223372036854775808"),
+        ] {
             assert_eq!(major(&Money { minor, currency: code.into() }), text);
         }
     }

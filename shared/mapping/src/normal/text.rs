@@ -48,7 +48,8 @@ fn punycode(label: &str, out: &mut String) -> Option<()> {
     const BASE: u32 = 36;
     const T_MIN: u32 = 1;
     const T_MAX: u32 = 26;
-    let digit = |d: u32| char::from(u8::try_from(if d < 26 { u32::from(b'a') + d } else { u32::from(b'0') + d - 26 }).unwrap_or(b'0'));
+    let digit =
+        |d: u32| char::from(u8::try_from(if d < 26 { u32::from(b'a') + d } else { u32::from(b'0') + d - 26 }).unwrap_or(b'0'));
     let basic = label.chars().filter(char::is_ascii).inspect(|c| out.push(*c)).count();
     let total = u32::try_from(label.chars().count()).ok()?;
     let mut handled = u32::try_from(basic).ok()?;
@@ -110,7 +111,11 @@ pub fn domain(text: &str) -> Result<String, Fault> {
     while let Some(bare) = host.strip_prefix("www.").filter(|bare| bare.contains('.')) {
         host = bare.to_owned();
     }
-    if host.contains('.') && !host.bytes().all(|b| b.is_ascii_digit() || b == b'.') { Ok(host) } else { Err(Fault("not a domain")) }
+    if host.contains('.') && !host.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        Ok(host)
+    } else {
+        Err(Fault("not a domain"))
+    }
 }
 
 /// An absolute http(s) URL: scheme and host in lower case, the rest as it is. Without a scheme, `https` is meant.
@@ -241,9 +246,15 @@ mod tests {
 
     #[test]
     fn decimals_lose_no_digit() {
-        for (text, canonical) in
-            [("1.50", "1.5"), ("-0.0", "0"), ("007", "7"), ("1e3", "1000"), ("1.25e-3", "0.00125"), (".5", "0.5"), ("-12.340", "-12.34")]
-        {
+        for (text, canonical) in [
+            ("1.50", "1.5"),
+            ("-0.0", "0"),
+            ("007", "7"),
+            ("1e3", "1000"),
+            ("1.25e-3", "0.00125"),
+            (".5", "0.5"),
+            ("-12.340", "-12.34"),
+        ] {
             assert_eq!(decimal(text).as_deref(), Ok(canonical));
         }
         for text in ["", ".", "1,5", "1.2.3", "--1", "0x1", "1e999"] {

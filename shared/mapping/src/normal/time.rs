@@ -52,7 +52,8 @@ pub fn instant(text: &str, unit: Unit, zone: Option<&Zone>) -> Result<String, Fa
     match unit {
         Unit::S => seconds(text),
         Unit::Ms => milliseconds(text),
-        Unit::IsoOrMs if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-') && digits(text) => milliseconds(text),
+        Unit::IsoOrMs if digits(text) => milliseconds(text),
+        Unit::IsoOrS if digits(text) => seconds(text),
         Unit::Rfc1123 => {
             let at = jiff::fmt::rfc2822::parse(text).map_err(|_| INSTANT)?.timestamp();
             print(at, 0)
@@ -185,7 +186,9 @@ mod tests {
 
     #[test]
     fn what_is_no_time() {
-        for (text, unit) in [("", Unit::S), ("x", Unit::S), ("1e3", Unit::S), ("9999999999999999", Unit::Ms), ("12-34", Unit::IsoOrMs)] {
+        for (text, unit) in
+            [("", Unit::S), ("x", Unit::S), ("1e3", Unit::S), ("9999999999999999", Unit::Ms), ("12-34", Unit::IsoOrMs)]
+        {
             assert!(instant(text, unit, None).is_err(), "{text}");
         }
     }

@@ -8,14 +8,23 @@ fn told(text: &str) -> Vec<String> {
 #[test]
 fn mistakes_are_told_where_they_stand() {
     for (text, message) in [
-        ("[contact]\nid = \"id\"\n[contact.fields]\nemial = { from = \"a\" }", "x.map.toml:4:1: a contact has no field `emial` (did you mean `email`?)"),
-        ("[contact]\nid = \"id\"\n[contact.fields]\nemail = { form = \"a\" }", "x.map.toml:4:11: unknown key `form` (did you mean `from`?)"),
+        (
+            "[contact]\nid = \"id\"\n[contact.fields]\nemial = { from = \"a\" }",
+            "x.map.toml:4:1: a contact has no field `emial` (did you mean `email`?)",
+        ),
+        (
+            "[contact]\nid = \"id\"\n[contact.fields]\nemail = { form = \"a\" }",
+            "x.map.toml:4:11: unknown key `form` (did you mean `from`?)",
+        ),
         (
             "[contact]\nid = \"id\"\n[contact.fields]\nemail = { from = \"a\", as = \"phone\" }",
             "x.map.toml:4:28: `email` of a contact holds email, not phone (`as` may be email)",
         ),
         ("[contcat]\nid = \"id\"", "x.map.toml:1:2: `contcat` is not a canonical object (did you mean `contact`?)"),
-        ("[contact]\n[contact.fields]\nnotes = { from = \"a\" }", "x.map.toml:1:2: `[contact]` needs `id`: where the object's id is"),
+        (
+            "[contact]\n[contact.fields]\nnotes = { from = \"a\" }",
+            "x.map.toml:1:2: `[contact]` needs `id`: where the object's id is",
+        ),
         (
             "[deal]\nid = \"id\"\n[deal.fields]\namount = { from = \"a\" }",
             "x.map.toml:4:10: an amount needs a currency (add `currency` (a path) or `currency_default`)",
@@ -24,8 +33,14 @@ fn mistakes_are_told_where_they_stand() {
             "[deal]\nid = \"id\"\n[deal.fields]\nstage = { from = \"a\", values = { won = \"closed-won\" } }",
             "x.map.toml:4:40: `closed-won` is no member of `stage` (did you mean `closed_won`?)",
         ),
-        ("[contact]\nid = \"a..b\"\n[contact.fields]\nnotes = { from = \"a\" }", "x.map.toml:2:6: a path needs a name before, between and after its dots"),
-        ("[contact]\nid = \"id\"\n[contact.fields]\nnotes = { from = \"a.b\" }", "x.map.toml:4:9: nothing says which native property is written (add `to`, or direction = \"in\")"),
+        (
+            "[contact]\nid = \"a..b\"\n[contact.fields]\nnotes = { from = \"a\" }",
+            "x.map.toml:2:6: a path needs a name before, between and after its dots",
+        ),
+        (
+            "[contact]\nid = \"id\"\n[contact.fields]\nnotes = { from = \"a.b\" }",
+            "x.map.toml:4:9: nothing says which native property is written (add `to`, or direction = \"in\")",
+        ),
     ] {
         assert!(told(text).iter().any(|t| t == message), "{message}\n{:#?}", told(text));
     }
@@ -38,7 +53,8 @@ fn an_override_replaces_a_field_and_says_why() {
         file: "base.map.toml".into(),
         text: "[contact]\nid = \"id\"\n[contact.fields]\nphone = { from = \"phone\", region = \"country\" }\nnotes = { from = \"notes\" }".into(),
     };
-    let silent = Source { file: "mine.toml".into(), text: "[contact.fields]\nphone = { from = \"tel\", region_default = \"DE\" }".into() };
+    let silent =
+        Source { file: "mine.toml".into(), text: "[contact.fields]\nphone = { from = \"tel\", region_default = \"DE\" }".into() };
     let error = compile(&base, "people", &[silent.clone()]).unwrap_err();
     assert_eq!(error.0[0].message, "an override says `why`");
     let text = silent.text.replace(" }", ", why = \"the field was renamed\" }");

@@ -1,4 +1,4 @@
-use canonical::{FieldKind, Money, Value, find_field, fields_of};
+use canonical::{FieldKind, Money, Value, fields_of, find_field};
 use mapping::normal;
 use mapping::{Context, Unit};
 use proptest::prelude::*;
@@ -40,7 +40,8 @@ fn two_way() -> impl Strategy<Value = (String, Value)> {
         amount.prop_map(|(minor, c)| ("revenue".into(), Value::Money(Money { minor, currency: c.into() }))),
         (1900..2100, 1..=12, 1..=28).prop_map(|(y, m, d)| ("birthday".into(), Value::Text(format!("{y}-{m:02}-{d:02}")))),
         any::<bool>().prop_map(|b| ("delinquent".into(), Value::Bool(b))),
-        prop::collection::btree_set("[a-z]{1,5}", 1..4).prop_map(|s| ("tags".into(), Value::List(s.into_iter().map(Value::Text).collect()))),
+        prop::collection::btree_set("[a-z]{1,5}", 1..4)
+            .prop_map(|s| ("tags".into(), Value::List(s.into_iter().map(Value::Text).collect()))),
     ]
 }
 

@@ -27,7 +27,8 @@ fn value<'c>(change: &'c Change, field: &str) -> Option<&'c Value> {
 
 #[test]
 fn a_record_becomes_a_change() {
-    let change = contact(json!({"email": "Jo@Example.com", "phone": "030 123456", "country": "Germany", "annualrevenue": "1250.5",
+    let change =
+        contact(json!({"email": "Jo@Example.com", "phone": "030 123456", "country": "Germany", "annualrevenue": "1250.5",
         "currency": "eur", "lifecyclestage": "marketingqualifiedlead", "company_id": 77, "tags": "b; a;b", "hub_id": "g1",
         "createdate": "1462216307945", "delinquent": "false"}));
     assert_eq!(change.source.to_string(), "crm/contacts/501");
@@ -81,8 +82,10 @@ fn an_unknown_member_is_kept_and_flagged() {
 
 #[test]
 fn fields_have_their_own_stamps_where_the_source_gives_them() {
-    let change = run(&json!({"id": "1", "properties": {"email": "a@b.example", "firstname": "A"}, "updatedAt": "2026-01-02T00:00:00Z",
-        "propertiesWithHistory": {"email": [{"value": "a@b.example", "timestamp": "2025-01-01T00:00:00Z"}, {"timestamp": "2020-01-01T00:00:00Z"}]}}));
+    let change = run(
+        &json!({"id": "1", "properties": {"email": "a@b.example", "firstname": "A"}, "updatedAt": "2026-01-02T00:00:00Z",
+        "propertiesWithHistory": {"email": [{"value": "a@b.example", "timestamp": "2025-01-01T00:00:00Z"}, {"timestamp": "2020-01-01T00:00:00Z"}]}}),
+    );
     assert_eq!(change.fields["email"].stamp, Some(Stamp::at(1_735_689_600_000)));
     assert_eq!(change.fields["first_name"].stamp, None);
 }

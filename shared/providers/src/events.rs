@@ -1,0 +1,387 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use canonical::{Change, ChangeKind, RemoteId, Stamp};
+use mapping::normal;
+use mapping::{Captured, Context, Path, PathError, Reader, Slots, text_of};
+
+use crate::manifest::{Action, Events, On, OneOrMore};
+use crate::model::{EventBody, Inbound, InboundEvent};
+use crate::provider::Provider;
+
+/// A place in an event.
+#[derive(Debug)]
+enum Place {
+    Slot(usize),
+    Var(String),
+}
+
+/// The `[events]` of a manifest, its paths compiled.
+#[derive(Debug)]
+pub(crate) struct EventReader {
+    reader: Reader,
+    pub(crate) paths: Vec<Path>,
+    event_type: Vec<Place>,
+    untyped: Option<Place>,
+    key: Vec<Vec<Place>>,
+    stamp: Vec<Place>,
+    sequence: Option<Place>,
+    object: Vec<Place>,
+    record: Option<Place>,
+    test: Vec<(Place, String)>,
+    on: Vec<OnPlaces>,
+}
+
+#[derive(Debug)]
+struct OnPlaces {
+    when: Vec<(Place, String)>,
+    id: Option<Place>,
+    also: Option<Place>,
+    survivor: Vec<Place>,
+}
+
+impl EventReader {
+    pub(crate) fn new(events: &Events) -> Result<EventReader, PathError> {
+        let mut paths = Vec::new();
+        let mut place = |text: &String| -> Result<Place, PathError> {
+            if let Some(var) = text.strip_prefix('$') {
+                return Ok(Place::Var(var.to_owned()));
+            }
+            let path: Path = text.parse()?;
+            let at = paths.iter().position(|p| *p == path).unwrap_or_else(|| {
+                paths.push(path);
+                paths.len() - 1
+            });
+            Ok(Place::Slot(at))
+        };
+        let mut places = |texts: Option<&OneOrMore>| -> Result<Vec<Place>, PathError> {
+            texts.map_or(&[][..], OneOrMore::as_slice).iter().map(&mut place).collect()
+        };
+        let event_type = places(Some(&events.event_type))?;
+        let key = events.key.iter().map(|part| places(Some(part))).collect::<Result<_, _>>()?;
+        let stamp = places(events.stamp.as_ref().map(|s| &s.from))?;
+        let object = places(events.object.as_ref())?;
+        let mut survivors = events.on.iter().map(|on| places(on.survivor.as_ref())).collect::<Result<Vec<_>, _>>()?.into_iter();
+        let untyped = events.untyped.as_ref().map(|u| place(&u.when)).transpose()?;
+        let sequence = events.stamp.as_ref().and_then(|s| s.sequence.as_ref()).map(&mut place).transpose()?;
+        let record = events.record.as_ref().map(&mut place).transpose()?;
+        let mut guards = |when: &BTreeMap<String, String>| -> Result<Vec<(Place, String)>, PathError> {
+            when.iter().map(|(path, value)| Ok((place(path)?, value.clone()))).collect()
+        };
+        let test = guards(&events.test)?;
+        let mut when = events.on.iter().map(|rule| guards(&rule.when)).collect::<Result<Vec<_>, _>>()?.into_iter();
+        let mut on = Vec::new();
+        for rule in &events.on {
+            let id = rule.id.as_ref().map(&mut place).transpose()?;
+            let also = rule.also.as_ref().map(&mut place).transpose()?;
+            on.push(OnPlaces { when: when.next().unwrap_or_default(), id, also, survivor: survivors.next().unwrap_or_default() });
+        }
+        Ok(EventReader {
+            reader: Reader::new(&paths),
+            paths,
+            event_type,
+            untyped,
+            key,
+            stamp,
+            sequence,
+            object,
+            record,
+            test,
+            on,
+        })
+    }
+}
+
+/// One event while it is looked at.
+struct Seen<'a> {
+    slots: Slots<'a>,
+    event_type: String,
+    headers: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Seen<'a> {
+    fn text<'s>(&'s self, place: &'s Place) -> Option<&'s str> {
+        let text = match place {
+            Place::Slot(slot) => text_of(self.slots.get(*slot)?)?,
+            Place::Var(name) => match name.strip_prefix("header.") {
+                Some(header) => self.headers.get(header)?,
+                None if name == "type" => &self.event_type,
+                None if name == "prefix" => self.event_type.split('.').next()?,
+                None => return None,
+            },
+        };
+        Some(text).filter(|text| !text.is_empty())
+    }
+
+    fn first<'s>(&'s self, places: &'s [Place]) -> Option<&'s str> {
+        places.iter().find_map(|place| self.text(place))
+    }
+
+    fn context<'c>(&'c self, connection: &'c str, stamp: Option<Stamp>, id: Option<&'c str>) -> Context<'c> {
+        let text = |t: &'c str| Captured::Text(Cow::Borrowed(t));
+        let mut vars = vec![("type", text(&self.event_type))];
+        vars.extend(id.map(|id| ("id", text(id))));
+        Context { connection, stamp, vars }
+    }
+}
+
+fn ignored(reason: impl Into<String>) -> EventBody {
+    EventBody::Ignored { reason: reason.into() }
+}
+
+fn malformed(reason: impl Into<String>) -> EventBody {
+    EventBody::Malformed { reason: reason.into() }
+}
+
+impl Provider {
+    pub(crate) fn event(&self, index: u32, raw: &str, inbound: &Inbound<'_>) -> InboundEvent {
+        let mut event = InboundEvent {
+            index,
+            event_type: String::new(),
+            key: String::new(),
+            stamp: None,
+            body: ignored("the provider sends no events"),
+        };
+        let (Some(events), Some(reader)) = (&self.manifest().events, self.event_reader()) else { return event };
+        let slots = match reader.reader.json(raw.as_bytes()) {
+            Ok(slots) => slots,
+            Err(e) => {
+                event.body = malformed(e.reason);
+                return event;
+            }
+        };
+        if !raw.trim_start().starts_with('{') {
+            event.body = malformed("an event is an object");
+            return event;
+        }
+        let mut seen = Seen { slots, event_type: String::new(), headers: inbound.headers };
+        match event_type(events, reader, &seen) {
+            Some(name) => seen.event_type = name,
+            None => {
+                event.body = self.bare_record(raw, inbound).unwrap_or_else(|| malformed("the event has no type"));
+                return event;
+            }
+        }
+        event.key = key(reader, &seen);
+        event.stamp = stamp(events, reader, &seen);
+        event.body = self.event_body(events, reader, &seen, raw, inbound, event.stamp);
+        if let EventBody::Changes(changes) = &mut event.body
+            && !reader.test.is_empty()
+            && holds(&reader.test, &seen)
+        {
+            changes.iter_mut().for_each(|change| change.test = true);
+        }
+        event.event_type = seen.event_type;
+        event
+    }
+
+    /// The body is no event but a record that names its own object, as a replay from the API has it.
+    fn bare_record(&self, raw: &str, inbound: &Inbound<'_>) -> Option<EventBody> {
+        let object = self.object_in(raw.as_bytes())?;
+        let changes = self.record(inbound.connection, &object, raw.as_bytes()).ok()?;
+        (!changes.is_empty()).then_some(EventBody::Changes(changes))
+    }
+
+    fn event_body(
+        &self,
+        events: &Events,
+        reader: &EventReader,
+        seen: &Seen<'_>,
+        raw: &str,
+        inbound: &Inbound<'_>,
+        stamp: Option<Stamp>,
+    ) -> EventBody {
+        let fits = |(on, places): &(&On, &OnPlaces)| {
+            on.types.as_slice().iter().any(|pattern| matches(pattern, &seen.event_type)) && holds(&places.when, seen)
+        };
+        let Some((on, places)) = events.on.iter().zip(&reader.on).find(fits) else {
+            return ignored(format!("nothing is mapped for `{}`", word(&seen.event_type)));
+        };
+        if on.action == Action::Ignore {
+            return ignored(
+                on.why.clone().unwrap_or_else(|| format!("`{}` says nothing that the hub keeps", word(&seen.event_type))),
+            );
+        }
+        let object = match object_of(events, reader, seen) {
+            Some(object) => object,
+            None if on.map.is_some() => "",
+            None => return ignored(format!("nothing is mapped for the object of `{}`", word(&seen.event_type))),
+        };
+        if on.action == Action::Map {
+            return self.map_event(on.map.as_deref().unwrap_or(object), reader, seen, raw, inbound, stamp);
+        }
+        let Some(canonical) = self.object_of(object) else {
+            return ignored(format!("nothing is mapped for the object `{}`", word(object)));
+        };
+        let Some(id) = places.id.as_ref().and_then(|place| seen.text(place)) else {
+            return malformed("the event does not name its object's id");
+        };
+        let remote =
+            |id: &str| RemoteId { connection: inbound.connection.to_owned(), object: object.to_owned(), id: id.to_owned() };
+        let change = |id: &str, kind: ChangeKind| Change {
+            object: canonical,
+            source: remote(id),
+            kind,
+            stamp,
+            fields: BTreeMap::new(),
+            external_ids: Vec::new(),
+            problems: Vec::new(),
+            test: false,
+        };
+        match on.action {
+            Action::Fetch => EventBody::Fetch(vec![remote(id)]),
+            Action::Delete => EventBody::Changes(vec![change(id, ChangeKind::Delete { privacy: false })]),
+            Action::PrivacyDelete => EventBody::Changes(vec![change(id, ChangeKind::Delete { privacy: true })]),
+            // What the object holds now is not in the event.
+            Action::Restore => EventBody::Changes(vec![change(id, ChangeKind::Restored)]),
+            _ => {
+                let Some(survivor) = seen.first(&places.survivor) else {
+                    return malformed("the event does not name the object that is left");
+                };
+                let mut gone = vec![id.to_owned()];
+                if let Some(Place::Slot(slot)) = &places.also {
+                    gone.extend(list(&seen.slots[*slot]));
+                }
+                gone.retain(|id| id != survivor);
+                gone.sort();
+                gone.dedup();
+                let merged = |id: &String| change(id, ChangeKind::MergedInto { id: survivor.to_owned() });
+                EventBody::Changes(gone.iter().map(merged).collect())
+            }
+        }
+    }
+
+    fn map_event(
+        &self,
+        name: &str,
+        reader: &EventReader,
+        seen: &Seen<'_>,
+        raw: &str,
+        inbound: &Inbound<'_>,
+        stamp: Option<Stamp>,
+    ) -> EventBody {
+        let Some(compiled) = self.map(name) else {
+            return ignored(format!("nothing is mapped for the object `{}`", word(name)));
+        };
+        let record = match &reader.record {
+            None => raw,
+            Some(Place::Slot(slot)) => match &seen.slots[*slot] {
+                Captured::Object(record) => record,
+                _ => return malformed("the event holds no record"),
+            },
+            Some(Place::Var(_)) => return malformed("the event holds no record"),
+        };
+        let id = reader.key.iter().find_map(|part| seen.first(part).filter(|text| *text != seen.event_type));
+        let mut context = seen.context(inbound.connection, stamp, id);
+        for (name, value) in inbound.headers {
+            if let Some(var) = compiled.header_vars.iter().find(|var| var.strip_prefix("header.") == Some(name)) {
+                context.vars.push((var, Captured::Text(Cow::Borrowed(value))));
+            }
+        }
+        match compiled.map.run(&compiled.reader, record.as_bytes(), &context) {
+            Ok(changes) if changes.is_empty() => ignored("no mapping wants a record like this"),
+            Ok(changes) => EventBody::Changes(changes),
+            Err(e) => malformed(e.reason),
+        }
+    }
+
+    /// The mapping file that an event's record goes to, with the record's place.
+    pub(crate) fn map_of_event(&self, raw: &str) -> Option<(String, Option<Path>)> {
+        let (events, reader) = (self.manifest().events.as_ref()?, self.event_reader()?);
+        let headers = BTreeMap::new();
+        let mut seen = Seen { slots: reader.reader.json(raw.as_bytes()).ok()?, event_type: String::new(), headers: &headers };
+        seen.event_type = event_type(events, reader, &seen)?;
+        let on = events.on.iter().find(|on| on.types.as_slice().iter().any(|p| matches(p, &seen.event_type)))?;
+        let name = match (&on.map, on.action) {
+            (Some(map), _) => map.clone(),
+            (None, Action::Map) => object_of(events, reader, &seen)?.to_owned(),
+            _ => return None,
+        };
+        Some((name, events.record.as_ref().and_then(|record| record.parse().ok())))
+    }
+}
+
+fn event_type(events: &Events, reader: &EventReader, seen: &Seen<'_>) -> Option<String> {
+    let untyped = || {
+        let untyped = events.untyped.as_ref()?;
+        seen.text(reader.untyped.as_ref()?).map(|_| untyped.event_type.clone())
+    };
+    seen.first(&reader.event_type).map(str::to_owned).or_else(untyped)
+}
+
+/// The provider's name of the object: the first that is known.
+fn object_of<'e>(events: &'e Events, reader: &'e EventReader, seen: &'e Seen<'_>) -> Option<&'e str> {
+    reader
+        .object
+        .iter()
+        .filter_map(|place| seen.text(place))
+        .find_map(|name| if events.objects.is_empty() { Some(name) } else { events.objects.get(name).map(String::as_str) })
+}
+
+/// The parts with their lengths in front; `-` for a part without a value.
+fn key(reader: &EventReader, seen: &Seen<'_>) -> String {
+    let mut key = String::new();
+    for part in &reader.key {
+        let _ = match seen.first(part) {
+            Some(text) => write!(key, "{}:{text}", text.len()),
+            None => write!(key, "-"),
+        };
+    }
+    key
+}
+
+fn stamp(events: &Events, reader: &EventReader, seen: &Seen<'_>) -> Option<Stamp> {
+    let unit = events.stamp.as_ref()?.unit;
+    let canonical = normal::instant(seen.first(&reader.stamp)?, unit, Some(&normal::Zone::UTC)).ok()?;
+    let sequence = reader.sequence.as_ref().and_then(|place| seen.text(place)?.parse().ok());
+    Some(Stamp { at_ms: normal::instant_ms(&canonical)?, sequence })
+}
+
+fn list(captured: &Captured<'_>) -> Vec<String> {
+    match captured {
+        Captured::List(raw) => {
+            let ids: Vec<serde_json::Value> = serde_json::from_str(raw).unwrap_or_default();
+            ids.iter()
+                .filter_map(|id| id.as_str().map(str::to_owned).or_else(|| id.is_number().then(|| id.to_string())))
+                .collect()
+        }
+        captured => text_of(captured).map(str::to_owned).into_iter().collect(),
+    }
+}
+
+/// Every place has its value; `*` is any.
+fn holds(guards: &[(Place, String)], seen: &Seen<'_>) -> bool {
+    guards.iter().all(|(place, want)| seen.text(place).is_some_and(|text| want == "*" || want == text))
+}
+
+/// `*` stands for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((start, rest)) => {
+            let Some(tail) = text.strip_prefix(start) else { return false };
+            rest.is_empty() || (0..=tail.len()).any(|at| tail.get(at..).is_some_and(|tail| matches(rest, tail)))
+        }
+    }
+}
+
+/// A name from a payload as a message may show it.
+fn word(text: &str) -> Cow<'_, str> {
+    let plain = text.len() <= 80 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-:/".contains(&b));
+    if plain { Cow::Borrowed(text) } else { Cow::Borrowed("an unusual name") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        assert!(matches("customer.*", "customer.created"));
+        assert!(matches("*.creation", "contact.creation"));
+        assert!(matches("a.*.c", "a.b.b.c"));
+        assert!(!matches("customer.*", "customers.created"));
+        assert!(!matches("*.creation", "contact.deletion"));
+    }
+}

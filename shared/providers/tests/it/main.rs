@@ -1,0 +1,3 @@
+//! Providers at their boundary: bodies in, canonical changes out.
+
+mod folders;
