@@ -1,1 +1,156 @@
-//! adapters
+//! The ports on AWS: the only crate that names an `aws_sdk_*` crate. It carries, and never decides.
+//!
+//! One SDK configuration and one HTTP client per process, made in init and cloned; the credentials of the execution environment;
+//! time-outs on every call; few retries, since the queue is the retry loop.
+#![forbid(unsafe_code)]
+
+mod blob;
+mod clock;
+mod dynamodb;
+mod http;
+mod secrets;
+mod sqs;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_async::time::SystemTimeSource;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::region::Region;
+use aws_types::sdk_config::{SdkConfig, SharedTimeSource};
+use sync::ports::{PortError, Table};
+
+use secrets::SecretCache;
+
+/// Retries of a single SDK call.
+const SDK_ATTEMPTS: u32 = 3;
+const CONNECT: Duration = Duration::from_secs(2);
+const ATTEMPT: Duration = Duration::from_secs(4);
+const OPERATION: Duration = Duration::from_secs(10);
+
+/// Where things are: what the environment variables of a function say.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// Physical table names.
+    pub tables: BTreeMap<Table, String>,
+    /// Queue URLs by logical name.
+    pub queues: BTreeMap<String, String>,
+    /// The claim-check bucket.
+    pub bucket: Option<String>,
+    /// What precedes a secret's logical name.
+    pub secret_prefix: String,
+    /// Hosts (with port, where not the scheme's own) that outbound calls may go to.
+    pub hosts: Vec<String>,
+}
+
+/// Why the ports cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingEnvironment(pub &'static str);
+
+impl fmt::Display for MissingEnvironment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the environment variable {} is not set", self.0)
+    }
+}
+
+impl std::error::Error for MissingEnvironment {}
+
+/// The ports on AWS, or on anything that speaks its protocols at `AWS_ENDPOINT_URL`.
+pub struct Aws {
+    places: Places,
+    dynamodb: aws_sdk_dynamodb::Client,
+    sqs: aws_sdk_sqs::Client,
+    secrets_manager: aws_sdk_secretsmanager::Client,
+    secrets: SecretCache,
+    blob: blob::Bucket,
+    http: http::Outbound,
+}
+
+impl Aws {
+    /// Opens the ports with the credentials, region and endpoint of the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+    /// `AWS_SESSION_TOKEN`, `AWS_REGION`, `AWS_ENDPOINT_URL`). Connects when first used.
+    pub fn open(places: Places) -> Result<Aws, MissingEnvironment> {
+        let var = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty());
+        let need = |name: &'static str| var(name).ok_or(MissingEnvironment(name));
+        let credentials = Credentials::new(
+            need("AWS_ACCESS_KEY_ID")?,
+            need("AWS_SECRET_ACCESS_KEY")?,
+            var("AWS_SESSION_TOKEN"),
+            None,
+            "environment",
+        );
+        let region = var("AWS_REGION").or(var("AWS_DEFAULT_REGION")).ok_or(MissingEnvironment("AWS_REGION"))?;
+        let endpoint = var("AWS_ENDPOINT_URL");
+        let client = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(region.clone()))
+            .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
+            .http_client(client)
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .time_source(SharedTimeSource::new(SystemTimeSource::new()))
+            .retry_config(RetryConfig::standard().with_max_attempts(SDK_ATTEMPTS))
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT)
+                    .operation_attempt_timeout(ATTEMPT)
+                    .operation_timeout(OPERATION)
+                    .build(),
+            );
+        config.set_endpoint_url(endpoint.clone());
+        let config = config.build();
+        let http = http::Outbound::new(&places.hosts);
+        Ok(Aws {
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            secrets_manager: aws_sdk_secretsmanager::Client::new(&config),
+            secrets: SecretCache::default(),
+            blob: blob::Bucket::new(places.bucket.clone(), region, endpoint, credentials),
+            http,
+            places,
+        })
+    }
+
+    fn table(&self, table: Table) -> Result<&str, PortError> {
+        self.places
+            .tables
+            .get(&table)
+            .map(String::as_str)
+            .ok_or_else(|| PortError::rejected(format!("this function may not use the table `{}`", table.name())))
+    }
+
+    fn queue(&self, queue: &str) -> Result<&str, PortError> {
+        self.places
+            .queues
+            .get(queue)
+            .map(String::as_str)
+            .ok_or_else(|| PortError::rejected(format!("this function may not use the queue `{queue}`")))
+    }
+}
+
+/// Turns an SDK error into ours: what may pass by itself, and what never will. Messages of the service hold no personal data
+/// that we have not sent as a key; only the code is kept.
+fn port_error<E, R>(error: &aws_smithy_runtime_api::client::result::SdkError<E, R>) -> PortError
+where
+    E: aws_smithy_types::error::metadata::ProvideErrorMetadata,
+{
+    use aws_smithy_runtime_api::client::result::SdkError;
+    match error {
+        SdkError::ServiceError(service) => {
+            let code = service.err().code().unwrap_or("Unknown");
+            let passing = ["Throttl", "Limit", "Unavailable", "Internal", "InProgress", "Timeout", "Transaction"];
+            if passing.iter().any(|part| code.contains(part)) { PortError::unavailable(code) } else { PortError::rejected(code) }
+        }
+        SdkError::TimeoutError(_) => PortError::unavailable("timed out"),
+        SdkError::DispatchFailure(_) => PortError::unavailable("no connection"),
+        SdkError::ResponseError(_) => PortError::unavailable("the answer could not be read"),
+        _ => PortError::rejected("the request could not be built"),
+    }
+}
