@@ -41,6 +41,11 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, CommandError> {
         compiled.hub.generation,
         counted(errors, warnings)
     );
+    if args.narrowed {
+        loaded.narrowed.iter().for_each(|what| println!("  {what}"));
+    } else if !loaded.narrowed.is_empty() {
+        println!("{} are narrowed by a destination; --narrowed lists them", plural(loaded.narrowed.len(), "value"));
+    }
     if let Some(file) = &args.pack {
         let path = args.out.clone().or_else(|| file.clone()).unwrap_or_else(|| root().join(PACK_PATH));
         pack(&loaded, &path)?;
@@ -49,11 +54,14 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, CommandError> {
 }
 
 fn counted(errors: usize, warnings: usize) -> String {
-    let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
     match (errors, warnings) {
         (0, 0) => "no findings".to_owned(),
         _ => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
     }
+}
+
+fn plural(n: usize, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
 fn pack(loaded: &Loaded, path: &Path) -> Result<(), CommandError> {

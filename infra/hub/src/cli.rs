@@ -205,6 +205,9 @@ pub struct CheckArgs {
     /// Where --pack writes
     #[arg(long, value_name = "FILE", requires = "pack")]
     pub out: Option<PathBuf>,
+    /// List the values that a destination has no word for, and what they become there
+    #[arg(long)]
+    pub narrowed: bool,
     /// Treat warnings as errors
     #[arg(long)]
     pub strict: bool,

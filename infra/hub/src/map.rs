@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use canonical::Change;
 use providers::{EventBody, Inbound, InboundEvent, Overrides, Provider};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cli::MapArgs;
 use crate::config::finding::suggestion;
+use crate::operate::text::instant;
 use crate::out::{CommandError, read, shown};
 
 /// Runs the command.
@@ -19,23 +20,38 @@ pub fn run(args: &MapArgs) -> Result<ExitCode, CommandError> {
     let malformed =
         |m: providers::Malformed| CommandError::Usage(format!("`{shown_file}` is no payload of {}: {m}", args.provider));
     let connection = args.connection.as_deref().unwrap_or(&args.provider);
-    if let Some(object) = &args.object {
-        let changes = provider.record(connection, object, &body).map_err(malformed)?;
+    let named = args.object.clone().or_else(|| provider.object_in(&body).filter(|name| provider.object_of(name).is_some()));
+    if let Some(object) = named {
+        let changes = provider.record(connection, &object, &body).map_err(malformed)?;
         if changes.is_empty() {
             eprintln!("nothing is mapped for records of `{object}`");
         }
-        print(&json!(changes));
-        return Ok(ExitCode::SUCCESS);
+        print(&changes.iter().map(|change| shape(change, None)).collect());
+        changes.iter().for_each(|change| tell_problems(change, &object));
+        return unmapped(&provider, &body, args.unmapped, malformed);
     }
     let headers: BTreeMap<String, String> = args.headers.iter().cloned().collect();
     let inbound = Inbound { connection, headers: &headers, target: "", body: &body };
     let events = provider.events(&inbound).map_err(malformed)?;
-    print(&Value::Array(events.iter().filter_map(shape).collect()));
-    for event in &events {
-        tell(event);
-    }
+    print(&events.iter().flat_map(shapes).collect());
+    events.iter().for_each(tell);
+    let code = unmapped(&provider, &body, args.unmapped, malformed)?;
     let broken = events.iter().any(|e| matches!(e.body, EventBody::Malformed { .. }));
-    Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if broken { ExitCode::FAILURE } else { code })
+}
+
+fn unmapped(
+    provider: &Provider,
+    body: &[u8],
+    wanted: bool,
+    malformed: impl Fn(providers::Malformed) -> CommandError,
+) -> Result<ExitCode, CommandError> {
+    if wanted {
+        let paths = provider.unmapped(body).map_err(malformed)?;
+        eprintln!("{} that hold something and that nothing reads", counted(paths.len(), "path"));
+        paths.iter().for_each(|path| eprintln!("  {path}"));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A provider of the embedded folders.
@@ -48,19 +64,45 @@ pub fn open(name: &str) -> Result<Provider, CommandError> {
     Provider::builtin(name, &Overrides::default()).map_err(|e| CommandError::Usage(format!("provider `{name}`: {e}")))
 }
 
-/// What an event says, as it is printed; `None` for an event that says nothing.
-fn shape(event: &InboundEvent) -> Option<Value> {
+/// What an event says, as it is printed.
+fn shapes(event: &InboundEvent) -> Vec<Value> {
     match &event.body {
-        EventBody::Changes(changes) => {
-            Some(json!({ "event": event.event_type, "stamp": event.stamp, "records": records(changes) }))
-        }
-        EventBody::Fetch(wanted) => Some(json!({ "event": event.event_type, "stamp": event.stamp, "fetch": wanted })),
-        EventBody::Ignored { .. } | EventBody::Malformed { .. } => None,
+        EventBody::Changes(changes) => changes.iter().map(|change| shape(change, Some(event))).collect(),
+        EventBody::Fetch(wanted) => wanted.iter().map(|source| json!({ "event": event.event_type, "fetch": source })).collect(),
+        EventBody::Ignored { .. } | EventBody::Malformed { .. } => Vec::new(),
     }
 }
 
-fn records(changes: &[Change]) -> Vec<Value> {
-    changes.iter().map(|change| json!(change)).collect()
+/// A canonical record with plain values; what is not there is left out.
+fn shape(change: &Change, event: Option<&InboundEvent>) -> Value {
+    let mut record = Map::new();
+    if let Some(event) = event {
+        record.insert("event".to_owned(), json!(event.event_type));
+    }
+    record.insert("object".to_owned(), json!(change.object));
+    record.insert("source".to_owned(), json!(change.source));
+    let kind = serde_json::to_value(&change.kind).unwrap_or_default();
+    record.insert("kind".to_owned(), kind.get("type").cloned().unwrap_or_default());
+    if let Some(survivor) = kind.get("id") {
+        record.insert("merged_into".to_owned(), survivor.clone());
+    }
+    record.insert("stamp".to_owned(), json!(change.stamp.map(|stamp| instant(stamp.at_ms))));
+    record.insert("fields".to_owned(), json!(change.values()));
+    let flagged: Vec<_> = change.fields.iter().filter(|(_, field)| field.flagged).map(|(name, _)| name).collect();
+    let more = [
+        ("flagged", json!(flagged), flagged.is_empty()),
+        ("external_ids", json!(change.external_ids), change.external_ids.is_empty()),
+        ("problems", json!(change.problems), change.problems.is_empty()),
+        ("test", json!(change.test), !change.test),
+    ];
+    record.extend(more.into_iter().filter(|(_, _, empty)| !empty).map(|(name, value, _)| (name.to_owned(), value)));
+    Value::Object(record)
+}
+
+fn tell_problems(change: &Change, of: &str) {
+    for problem in &change.problems {
+        eprintln!("{of}: `{}` is set aside: {} at `{}`", problem.field, problem.reason, problem.path);
+    }
 }
 
 fn tell(event: &InboundEvent) {
@@ -72,12 +114,7 @@ fn tell(event: &InboundEvent) {
             eprintln!("event {} ({name}) is thin: the hub reads {} from the API", event.index, counted(wanted.len(), "record"));
         }
         EventBody::Changes(changes) => {
-            for problem in changes.iter().flat_map(|c| &c.problems) {
-                eprintln!(
-                    "event {} ({name}): `{}` is set aside: {} at `{}`",
-                    event.index, problem.field, problem.reason, problem.path
-                );
-            }
+            changes.iter().for_each(|change| tell_problems(change, name));
         }
     }
 }
@@ -86,6 +123,6 @@ fn counted(n: usize, word: &str) -> String {
     format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
-fn print(value: &Value) {
-    println!("{value:#}");
+fn print(records: &Vec<Value>) {
+    println!("{:#}", json!(records));
 }

@@ -120,8 +120,8 @@ fn effects_are_typed() {
     one("email_consent = \"status\"", "email_consent = \"channel\"", &["cannot go into `contact.email_consent`"]);
     one(
         "about = [\"contact\"]\nset = { lifecycle",
-        "about = [\"email\"]\nset = { lifecycle",
-        &["`email` is of kind email and refers to no record"],
+        "about = [\"number\"]\nset = { lifecycle",
+        &["`number` is of kind id and refers to no record"],
     );
     one("why = \"a deal is won when the money is there\"\n", "", &["this effect has no `why`"]);
     one(

@@ -10,8 +10,10 @@ use super::compile::Compiled;
 use super::finding::{Finding, suggestion};
 use super::read::Findings;
 
-/// Adds what is wrong.
-pub fn check(compiled: &Compiled, providers: &BTreeMap<String, Provider>, findings: &Findings) {
+/// Adds what is wrong. Returns what is narrowed: values that a destination has no word for and gives back as another one.
+/// That is no mistake while writing the other one again changes nothing: the hub knows its own value by what came back.
+pub fn check(compiled: &Compiled, providers: &BTreeMap<String, Provider>, findings: &Findings) -> Vec<String> {
+    let mut narrowed = Vec::new();
     for (name, object) in &compiled.places.sweeps {
         let Some(provider) = providers.get(name) else { continue };
         if provider.object_of(&object.value).is_none() {
@@ -41,9 +43,14 @@ pub fn check(compiled: &Compiled, providers: &BTreeMap<String, Provider>, findin
             findings.add(Finding::error(span.clone(), message));
         }
         if two_way {
-            for loss in round_trip(provider, *object, native) {
-                findings
-                    .add(Finding::error(span.clone(), loss).help("make the mapping reversible, or give the field one direction"));
+            for trip in round_trips(provider, *object, native) {
+                if trip.stable {
+                    narrowed.push(format!("{name}: {}", trip.what));
+                } else {
+                    let help =
+                        "the two systems would overwrite each other for ever: make the rule reversible, or give it one direction";
+                    findings.add(Finding::error(span.clone(), trip.what).label("does not round-trip").help(help));
+                }
             }
         }
         if written.iter().any(|field| field.personal) && !compiled.purposes.contains_key(object) && personal.insert(*object) {
@@ -54,6 +61,7 @@ pub fn check(compiled: &Compiled, providers: &BTreeMap<String, Provider>, findin
             findings.add(Finding::warning(span.clone(), message).label(label).help(help));
         }
     }
+    narrowed
 }
 
 fn single(field: &FieldDef, value: &Value) -> Fields {
@@ -70,26 +78,29 @@ pub fn written(provider: &Provider, object: ObjectType, native: &str) -> Vec<&'s
         .collect()
 }
 
+/// A value that comes back as another one.
+struct Trip {
+    what: String,
+    /// True when writing the value that came back changes nothing.
+    stable: bool,
+}
+
 /// What comes back changed after it was written.
-fn round_trip(provider: &Provider, object: ObjectType, native: &str) -> Vec<String> {
-    let mut losses = Vec::new();
+fn round_trips(provider: &Provider, object: ObjectType, native: &str) -> Vec<Trip> {
+    let mut trips = Vec::new();
     for field in canonical::fields_of(object).filter(|f| !matches!(f.kind, FieldKind::Ref(_))) {
         for value in samples(field.kind) {
             let rendered = provider.render(native, &single(field, &value));
-            if !rendered.by_field.contains_key(field.name) {
-                continue;
-            }
+            let Some(properties) = rendered.by_field.get(field.name) else { continue };
             let back = provider.canonical(native, &rendered.properties);
-            if let Some(other) = back.get(field.name).filter(|other| **other != value) {
-                let properties = rendered.by_field[field.name].join(", ");
-                losses.push(format!(
-                    "`{object}.{}` does not round-trip by `{properties}`: {value} comes back as {other}",
-                    field.name
-                ));
-            }
+            let Some(other) = back.get(field.name).filter(|other| **other != value) else { continue };
+            let again = provider.render(native, &single(field, other));
+            let stable = properties.iter().all(|name| again.properties.get(name) == rendered.properties.get(name));
+            let what = format!("`{object}.{}` by `{}`: {value} comes back as {other}", field.name, properties.join(", "));
+            trips.push(Trip { what, stable });
         }
     }
-    losses
+    trips
 }
 
 /// Made-up values of a kind; every member of an enumeration.

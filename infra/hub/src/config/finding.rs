@@ -35,12 +35,21 @@ pub struct Finding {
     pub label: String,
     /// What to do.
     pub help: Option<String>,
+    /// The file, where it is another one than the one that is being checked.
+    pub other: Option<Source>,
 }
 
 impl Finding {
     /// An error at a place.
     pub fn error(span: Range<usize>, message: impl Into<String>) -> Finding {
-        Finding { severity: Severity::Error, span: Some(span), message: message.into(), label: String::new(), help: None }
+        Finding {
+            severity: Severity::Error,
+            span: Some(span),
+            message: message.into(),
+            label: String::new(),
+            help: None,
+            other: None,
+        }
     }
 
     /// A warning at a place.
@@ -62,8 +71,16 @@ impl Finding {
         self
     }
 
+    /// Says that the place is in another file.
+    #[must_use]
+    pub fn elsewhere(mut self, other: Source) -> Finding {
+        self.other = Some(other);
+        self
+    }
+
     /// Shows the finding with its line, as a compiler would. `styled`: with colours.
     pub fn render(&self, source: &Source, styled: bool) -> String {
+        let source = self.other.as_ref().unwrap_or(source);
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,

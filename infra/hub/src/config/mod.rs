@@ -10,9 +10,11 @@ pub mod read;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use providers::{Override, Overrides, Provider};
+use mapping::compile::Diagnostic;
+use providers::{LoadError, Override, Overrides, Provider};
 use sync::config::{Config, PackError};
 use thiserror::Error;
+use webhook::Scheme;
 
 pub use against::written;
 pub use compile::{Compiled, Difference, compile};
@@ -55,6 +57,8 @@ pub struct Loaded {
     pub providers: BTreeMap<String, Provider>,
     /// What is wrong, the worst first.
     pub findings: Vec<Finding>,
+    /// Values that a destination has no word for, and what they become there.
+    pub narrowed: Vec<String>,
 }
 
 impl Loaded {
@@ -71,6 +75,7 @@ impl Loaded {
         let source = Source { path: path.to_owned(), text };
         let (compiled, mut findings) = compile(&source, Provider::builtin_names());
         let mut providers = BTreeMap::new();
+        let mut narrowed = Vec::new();
         if let Some(compiled) = &compiled {
             let more = Findings::default();
             for (name, connection) in &compiled.hub.connections {
@@ -79,14 +84,14 @@ impl Loaded {
                         providers.insert(name.clone(), provider);
                     }
                     Err(_) if !Provider::builtin_names().contains(&connection.provider.as_str()) => {}
-                    Err(finding) => more.add(*finding),
+                    Err(findings) => findings.into_iter().for_each(|finding| more.add(finding)),
                 }
             }
-            against::check(compiled, &providers, &more);
+            narrowed = against::check(compiled, &providers, &more);
             findings.extend(more.into_sorted());
             findings.sort_by_key(|f| (f.severity, f.span.as_ref().map_or(0, |s| s.start)));
         }
-        Loaded { source, compiled, providers, findings }
+        Loaded { source, compiled, providers, findings, narrowed }
     }
 
     /// The number of errors; warnings do not count.
@@ -136,20 +141,64 @@ pub fn pack(changes: &Changes) -> Result<Vec<u8>, ConfigError> {
     Loaded::read(None)?.pack(changes)
 }
 
-fn provider(compiled: &Compiled, name: &str, provider: &str, folder: Option<&Path>) -> Result<Provider, Box<Finding>> {
+fn provider(compiled: &Compiled, name: &str, provider: &str, folder: Option<&Path>) -> Result<Provider, Vec<Finding>> {
     let mut overrides = Overrides::default();
     for (map, file) in compiled.differences.get(name).map(|d| d.mappings.iter()).into_iter().flatten() {
         let path: PathBuf = folder.unwrap_or(Path::new("")).join(&file.value);
         match std::fs::read_to_string(&path) {
-            Ok(text) => overrides.maps.push(Override { map: map.clone(), file: file.value.clone(), text }),
+            Ok(text) => overrides.maps.push(Override { map: map.clone(), file: path.display().to_string(), text }),
             Err(error) => {
                 let finding = Finding::error(file.span.clone(), format!("the mapping file `{}` cannot be read", file.value));
-                return Err(Box::new(finding.label(error.to_string())));
+                return Err(vec![finding.label(error.to_string())]);
             }
         }
     }
-    Provider::builtin(provider, &overrides).map_err(|error| {
-        let span = compiled.places.providers.get(name).cloned().unwrap_or(0..0);
-        Box::new(Finding::error(span, error.to_string()))
-    })
+    let span = compiled.places.providers.get(name).cloned().unwrap_or(0..0);
+    let finding = |what: String| vec![Finding::error(span.clone(), what)];
+    let built = Provider::builtin(provider, &overrides).map_err(|error| match error {
+        LoadError::Files(diagnostics) => diagnostics.0.into_iter().map(|d| in_mapping(d, &overrides)).collect(),
+        other => finding(other.to_string()),
+    })?;
+    match compiled.differences.get(name).filter(|d| d.accept.is_some() || d.tolerance_s.is_some()) {
+        Some(difference) => {
+            with_signature(&built, difference).map_err(|what| finding(format!("`signature` of `{name}`: {what}")))
+        }
+        None => Ok(built),
+    }
+}
+
+/// A mistake in a mapping file, shown in that file.
+fn in_mapping(diagnostic: Diagnostic, overrides: &Overrides) -> Finding {
+    let own = overrides.maps.iter().find(|o| o.file == diagnostic.file).map(|o| o.text.clone());
+    let builtin = || std::fs::read_to_string(Path::new("shared/providers").join(&diagnostic.file)).ok();
+    let message = format!("{}:{}:{}: {}", diagnostic.file, diagnostic.line, diagnostic.column, diagnostic.message);
+    let finding = match own.or_else(builtin).filter(|text| text.len() >= diagnostic.span.end) {
+        Some(text) => Finding::error(diagnostic.span.clone(), diagnostic.message.clone())
+            .elsewhere(Source { path: diagnostic.file.clone(), text }),
+        None => Finding { span: None, ..Finding::error(0..0, message) },
+    };
+    match &diagnostic.help {
+        Some(help) => finding.help(help.clone()),
+        None => finding,
+    }
+}
+
+/// The provider with the connection's own signature versions and tolerance.
+fn with_signature(provider: &Provider, difference: &Difference) -> Result<Provider, String> {
+    let mut webhook = provider.manifest().webhook.clone();
+    if let Some(accept) = &difference.accept {
+        if !matches!(webhook.scheme, Scheme::Versions(_)) {
+            return Err("this provider has one signature version, nothing to accept".to_owned());
+        }
+        webhook.scheme = webhook.scheme.with_versions(accept.clone());
+    }
+    if let Some(tolerance_s) = difference.tolerance_s {
+        webhook.scheme = webhook.scheme.with_tolerance(Some(tolerance_s));
+    }
+    webhook.check().map_err(|e| e.to_string())?;
+    let mut packed: serde_json::Value = serde_json::from_str(&provider.to_packed()).map_err(|e| e.to_string())?;
+    let new = serde_json::to_value(&webhook).map_err(|e| e.to_string())?;
+    let place = if packed.get("webhook").is_some() { packed.get_mut("webhook") } else { packed.pointer_mut("/manifest/webhook") };
+    *place.ok_or("its packed form has no webhook")? = new;
+    Provider::from_packed(&packed.to_string()).map_err(|e| e.to_string())
 }
