@@ -8,6 +8,7 @@ mod blob;
 mod clock;
 mod dynamodb;
 mod http;
+mod operator;
 mod secrets;
 mod sqs;
 
