@@ -82,7 +82,8 @@ impl<'p, 'a> Scope<'p, 'a> {
 
     /// The class of what a rule found, for messages.
     pub fn class(&self, rule: &Rule) -> &'static str {
-        rule.from.iter().map(|input| self.look(input)).find(|c| **c != Captured::Absent).map_or("nothing", Captured::class)
+        let met = || rule.from.iter().map(|input| self.look(input)).filter(|c| **c != Captured::Absent);
+        met().find(|c| **c != Captured::Null).or_else(|| met().next()).map_or("nothing", Captured::class)
     }
 
     pub fn apply(&self, rule: &Rule) -> Result<Found, Fault> {
@@ -103,6 +104,8 @@ impl<'p, 'a> Scope<'p, 'a> {
             Picked::Scalar(text) if rule.placeholder.as_deref() == Some(text) => Ok(Found::Absent),
             Picked::Scalar(text) => self.scalar(rule, text),
             Picked::Container(captured) if rule.kind == Kind::Set => Ok(Found::Value(list(captured), false)),
+            // With alternatives, one of them is often a member of the object.
+            Picked::Container(_) if rule.from.len() > 1 => Ok(Found::Absent),
             Picked::Container(_) => Err(Fault("a single value is expected")),
             Picked::Absent | Picked::Null | Picked::Empty => self.nothing(rule),
         }

@@ -143,7 +143,10 @@ impl Provider {
             stamp: None,
             body: ignored("the provider sends no events"),
         };
-        let (Some(events), Some(reader)) = (&self.manifest().events, self.event_reader()) else { return event };
+        let (Some(events), Some(reader)) = (&self.manifest().events, self.event_reader()) else {
+            event.body = self.bare_record(raw, inbound).unwrap_or(event.body);
+            return event;
+        };
         let slots = match reader.reader.json(raw.as_bytes()) {
             Ok(slots) => slots,
             Err(e) => {
@@ -179,8 +182,11 @@ impl Provider {
     /// The body is no event but a record that names its own object, as a replay from the API has it.
     fn bare_record(&self, raw: &str, inbound: &Inbound<'_>) -> Option<EventBody> {
         let object = self.object_in(raw.as_bytes())?;
-        let changes = self.record(inbound.connection, &object, raw.as_bytes()).ok()?;
-        (!changes.is_empty()).then_some(EventBody::Changes(changes))
+        match self.record(inbound.connection, &object, raw.as_bytes()) {
+            Ok(changes) if changes.is_empty() => None,
+            Ok(changes) => Some(EventBody::Changes(changes)),
+            Err(e) => Some(malformed(e.reason)),
+        }
     }
 
     fn event_body(
@@ -192,10 +198,10 @@ impl Provider {
         inbound: &Inbound<'_>,
         stamp: Option<Stamp>,
     ) -> EventBody {
-        let fits = |(on, places): &(&On, &OnPlaces)| {
-            on.types.as_slice().iter().any(|pattern| matches(pattern, &seen.event_type)) && holds(&places.when, seen)
-        };
-        let Some((on, places)) = events.on.iter().zip(&reader.on).find(fits) else {
+        let Some((on, places)) = rule_for(events, reader, seen) else {
+            if let Some(body) = self.bare_record(raw, inbound) {
+                return body;
+            }
             return ignored(format!("nothing is mapped for `{}`", word(&seen.event_type)));
         };
         if on.action == Action::Ignore {
@@ -292,7 +298,7 @@ impl Provider {
         let headers = BTreeMap::new();
         let mut seen = Seen { slots: reader.reader.json(raw.as_bytes()).ok()?, event_type: String::new(), headers: &headers };
         seen.event_type = event_type(events, reader, &seen)?;
-        let on = events.on.iter().find(|on| on.types.as_slice().iter().any(|p| matches(p, &seen.event_type)))?;
+        let (on, _) = rule_for(events, reader, &seen)?;
         let name = match (&on.map, on.action) {
             (Some(map), _) => map.clone(),
             (None, Action::Map) => object_of(events, reader, &seen)?.to_owned(),
@@ -300,6 +306,13 @@ impl Provider {
         };
         Some((name, events.record.as_ref().and_then(|record| record.parse().ok())))
     }
+}
+
+/// The first rule that fits the event.
+fn rule_for<'e>(events: &'e Events, reader: &'e EventReader, seen: &Seen<'_>) -> Option<(&'e On, &'e OnPlaces)> {
+    events.on.iter().zip(&reader.on).find(|(on, places)| {
+        on.types.as_slice().iter().any(|pattern| matches(pattern, &seen.event_type)) && holds(&places.when, seen)
+    })
 }
 
 fn event_type(events: &Events, reader: &EventReader, seen: &Seen<'_>) -> Option<String> {

@@ -1,3 +1,6 @@
 //! Providers at their boundary: bodies in, canonical changes out.
 
+mod bodies;
 mod folders;
+mod golden;
+mod render;

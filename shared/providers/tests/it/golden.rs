@@ -1,0 +1,70 @@
+//! Every fixture `<name>.json` of a provider has its golden `<name>.golden.json`. `UPDATE_GOLDEN=1 cargo test -p providers
+//! --features compile` writes them anew; what changed is then read by a person.
+//!
+//! A fixture is `{"headers": {…}, "body": …}` for a webhook and `{"object": "contacts", "record": …}` for a record of the API.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use providers::{EventBody, Inbound, InboundEvent, Overrides, Provider};
+use serde_json::{Value, json};
+
+pub fn folder(provider: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(provider)
+}
+
+pub fn fixtures(provider: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder(provider).join("fixtures")).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
+    files.retain(|f| !f.to_string_lossy().ends_with(".golden.json"));
+    files.sort();
+    files
+}
+
+pub fn read(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn shown(event: &InboundEvent) -> Value {
+    let says = match &event.body {
+        EventBody::Changes(changes) => json!({ "changes": changes }),
+        EventBody::Fetch(wanted) => json!({ "fetch": wanted }),
+        EventBody::Ignored { reason } => json!({ "ignored": reason }),
+        EventBody::Malformed { reason } => json!({ "malformed": reason }),
+    };
+    json!({"type": event.event_type, "key": event.key, "stamp": event.stamp, "says": says})
+}
+
+pub fn mapped(provider: &Provider, fixture: &Value) -> Value {
+    if let Some(object) = fixture.get("object").and_then(Value::as_str) {
+        let changes = provider.record("here", object, fixture["record"].to_string().as_bytes()).unwrap();
+        return json!({ "changes": changes });
+    }
+    let headers: BTreeMap<String, String> = serde_json::from_value(fixture["headers"].clone()).unwrap_or_default();
+    let body = fixture["body"].to_string();
+    let inbound = Inbound { connection: "here", headers: &headers, target: "POST /hooks/here", body: body.as_bytes() };
+    Value::Array(provider.events(&inbound).unwrap().iter().map(shown).collect())
+}
+
+#[test]
+fn fixtures_map_to_their_golden_records() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut differing = Vec::new();
+    for name in Provider::builtin_names() {
+        let provider = Provider::builtin(name, &Overrides::default()).unwrap();
+        let files = fixtures(name);
+        assert!(files.len() >= 3, "{name} has {} fixtures", files.len());
+        for file in files {
+            let found = mapped(&provider, &read(&file));
+            let golden = file.with_extension("golden.json");
+            if update {
+                fs::write(&golden, format!("{found:#}\n")).unwrap();
+            } else if read(&golden) != found {
+                differing.push(format!("{}\n{found:#}", golden.display()));
+            }
+        }
+    }
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+}

@@ -1,0 +1,143 @@
+use canonical::{FieldName, Fields, Money, Value};
+use providers::{Overrides, Provider};
+use serde_json::{Value as Json, json};
+
+fn open(name: &str) -> Provider {
+    Provider::builtin(name, &Overrides::default()).unwrap()
+}
+
+fn fields(list: &[(&str, Value)]) -> Fields {
+    list.iter().map(|(name, value)| (FieldName::from(*name), value.clone())).collect()
+}
+
+fn money(minor: i64, currency: &str) -> Value {
+    Value::Money(Money { minor, currency: currency.into() })
+}
+
+#[test]
+fn a_deal_in_both_crms() {
+    let deal = fields(&[
+        ("name", Value::text("Invoice AB12-0001")),
+        ("amount", money(11_900, "EUR")),
+        ("close_date", Value::text("2026-01-31")),
+        ("stage", Value::text("closed_won")),
+        ("contact", Value::text("003ak000001AbCdAAK")),
+        ("source", Value::text("billing")),
+        ("owner", Value::text("55")),
+    ]);
+    let hubspot = open("hubspot").render("deals", &deal);
+    assert_eq!(
+        Json::Object(hubspot.properties),
+        json!({"dealname": "Invoice AB12-0001", "amount": "119.00", "deal_currency_code": "EUR", "closedate": "2026-01-31T00:00:00Z", "dealstage": "closedwon"})
+    );
+    let salesforce = open("salesforce").render("Opportunity", &deal);
+    assert_eq!(
+        Json::Object(salesforce.properties),
+        json!({"Name": "Invoice AB12-0001", "Amount": 119.0, "CurrencyIsoCode": "EUR", "CloseDate": "2026-01-31", "StageName": "Closed Won",
+            "ContactId": "003ak000001AbCdAAK", "LeadSource": "billing"})
+    );
+    assert_eq!(&salesforce.refs["contact"].1, "003ak000001AbCdAAK");
+    assert!(salesforce.missing.is_empty());
+}
+
+#[test]
+fn an_opportunity_without_a_day_is_incomplete() {
+    let rendered = open("salesforce").render("Opportunity", &fields(&[("name", Value::text("x"))]));
+    assert_eq!(rendered.missing, ["CloseDate"]);
+    let rendered = open("salesforce").render("Opportunity", &fields(&[("created_at", Value::text("2026-01-31T23:59:59Z"))]));
+    assert_eq!(
+        (rendered.missing.len(), &rendered.properties["CloseDate"], &rendered.properties["Name"]),
+        (0, &json!("2026-01-31"), &json!("Unnamed"))
+    );
+}
+
+#[test]
+fn a_person_without_a_family_name() {
+    let salesforce = open("salesforce");
+    let named = salesforce
+        .render("Contact", &fields(&[("full_name", Value::text("Claire Petit")), ("email", Value::text("c@example.fr"))]));
+    assert_eq!(named.properties["LastName"], "Claire Petit");
+    let unnamed = salesforce.render("Contact", &fields(&[("email", Value::text("c@example.fr"))]));
+    assert_eq!(unnamed.properties["LastName"], "[not provided]");
+    assert!(!unnamed.by_field.contains_key("last_name"));
+    let back = salesforce.canonical("Contact", &unnamed.properties);
+    assert!(!back.contains_key("last_name"));
+}
+
+#[test]
+fn lengths_are_the_destinations_own() {
+    let long = "é".repeat(100);
+    let rendered =
+        open("salesforce").render("Contact", &fields(&[("first_name", Value::text(&*long)), ("last_name", Value::text("x"))]));
+    assert_eq!(rendered.properties["FirstName"].as_str().map(|t| t.chars().count()), Some(40));
+}
+
+#[test]
+fn an_opt_out_reaches_both_and_hubspot_is_never_loosened() {
+    for (status, hubspot, salesforce) in [
+        ("granted", None, json!(false)),
+        ("withdrawn", Some(json!("true")), json!(true)),
+        ("suppressed", Some(json!("true")), json!(true)),
+    ] {
+        let contact = fields(&[("email_consent", Value::text(status)), ("last_name", Value::text("x"))]);
+        let at_hubspot = open("hubspot").render("contacts", &contact);
+        assert_eq!((at_hubspot.properties.get("hs_email_optout").cloned(), at_hubspot.problems.len()), (hubspot, 0), "{status}");
+        assert_eq!(open("salesforce").render("Contact", &contact).properties["HasOptedOutOfEmail"], salesforce, "{status}");
+    }
+}
+
+#[test]
+fn a_ticket_needs_a_stage() {
+    let rendered = open("hubspot").render("tickets", &fields(&[("subject", Value::text("Help"))]));
+    assert_eq!(rendered.properties["hs_pipeline_stage"], "1");
+    let solved = open("hubspot").render("tickets", &fields(&[("status", Value::text("solved"))]));
+    assert_eq!(solved.properties["hs_pipeline_stage"], "4");
+}
+
+#[test]
+fn what_a_destination_gets_reads_back() {
+    let contact = fields(&[
+        ("email", Value::text("lena@example.de")),
+        ("first_name", Value::text("Lena")),
+        ("last_name", Value::text("Vogt")),
+        ("phone", Value::text("+49301234567")),
+        ("address_country", Value::text("DE")),
+        ("birthday", Value::text("1984-02-29")),
+        ("job_title", Value::text("Head of IT")),
+        ("email_consent", Value::text("withdrawn")),
+    ]);
+    let deal = fields(&[
+        ("amount", money(150_000, "JPY")),
+        ("close_date", Value::text("2026-01-31")),
+        ("stage", Value::text("proposal")),
+        ("name", Value::text("n")),
+    ]);
+    for (provider, object, values) in [
+        ("hubspot", "contacts", &contact),
+        ("salesforce", "Contact", &contact),
+        ("hubspot", "deals", &deal),
+        ("salesforce", "Opportunity", &deal),
+    ] {
+        let provider = open(provider);
+        let rendered = provider.render(object, values);
+        let back = provider.canonical(object, &rendered.properties);
+        for (name, value) in values {
+            assert_eq!(back.get(name), Some(value), "{object} {name}");
+        }
+    }
+}
+
+#[test]
+fn everything_that_is_written_can_be_read_and_names_are_known() {
+    for (provider, object, count) in
+        [("hubspot", "contacts", 20), ("hubspot", "companies", 15), ("salesforce", "Contact", 15), ("salesforce", "Case", 8)]
+    {
+        let provider = open(provider);
+        let names = provider.read_properties(object);
+        let destination = provider.destination(object).unwrap();
+        assert!(names.len() >= count && names.contains(&destination.id_property), "{object}: {names:?}");
+        assert!(destination.natural_keys.iter().all(|k| names.contains(k)));
+        assert!(provider.object_of(object).is_some());
+    }
+    assert_eq!(open("hubspot").object_of("nothing"), None);
+}
