@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::out::CommandError;
-use crate::{check, demo, map, sim, template, verify};
+use crate::operate::command;
+use crate::operate::open::{Opened, open};
+use crate::out::{CommandError, block_on};
+use crate::{check, demo, map, sim, template, up, verify};
 
 /// Verified webhooks in, one true record per person, company and deal out.
 #[derive(Debug, Parser)]
@@ -314,12 +316,27 @@ impl Cli {
             Command::Map(args) => map::run(&args),
             Command::Verify(args) => verify::run(&args),
             Command::Sim(args) => sim::run(&args),
-            Command::Up(_)
-            | Command::Status(_)
-            | Command::Explain(_)
-            | Command::Dlq(_)
-            | Command::Pause(_)
-            | Command::Resume(_) => Err(CommandError::Usage("this command is not there yet".to_owned())),
+            Command::Up(args) => up::run(&args),
+            Command::Status(args) => {
+                let Opened { world, hub } = open(&args.hub)?;
+                block_on(command::status(&world, &hub, &args))
+            }
+            Command::Explain(args) => {
+                let Opened { world, hub } = open(&args.hub)?;
+                block_on(command::explain(&world, &hub, &args))
+            }
+            Command::Dlq(args) => {
+                let Opened { world, hub } = open(&args.hub)?;
+                block_on(command::dlq(&world, &hub, &args))
+            }
+            Command::Pause(args) => {
+                let Opened { world, hub } = open(&args.hub)?;
+                block_on(command::pause(&world, &hub, &args))
+            }
+            Command::Resume(args) => {
+                let Opened { world, hub } = open(&args.hub)?;
+                block_on(command::resume(&world, &hub, &args))
+            }
         }
     }
 }

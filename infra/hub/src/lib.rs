@@ -25,4 +25,6 @@ pub mod sim;
 #[cfg(feature = "cli")]
 pub mod template;
 #[cfg(feature = "cli")]
+pub mod up;
+#[cfg(feature = "cli")]
 pub mod verify;

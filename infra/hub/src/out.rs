@@ -80,3 +80,12 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
     std::fs::write(&draft, bytes).map_err(failed)?;
     std::fs::rename(&draft, path).map_err(failed)
 }
+
+/// Runs a command that waits for others, on this thread.
+pub fn block_on(
+    command: impl Future<Output = Result<std::process::ExitCode, CommandError>>,
+) -> Result<std::process::ExitCode, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| CommandError::Backend(format!("no runtime: {e}")))?;
+    runtime.block_on(command)
+}

@@ -6,6 +6,7 @@ pub mod command;
 pub mod control;
 pub mod dlq;
 pub mod explain;
+pub mod open;
 pub mod status;
 pub mod text;
 
