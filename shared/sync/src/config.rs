@@ -4,9 +4,8 @@
 //! then the length of the index as ten decimal digits and a newline, then the index (JSON: name → offset and length), then the
 //! sections. Only the sections that an invocation needs are parsed, once per process.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 
 use canonical::{Lane, ObjectType};
 use providers::Provider;
@@ -306,7 +305,7 @@ pub struct Config {
     bytes: Vec<u8>,
     index: BTreeMap<String, (usize, usize)>,
     hub: Hub,
-    providers: BTreeMap<String, OnceCell<Rc<Provider>>>,
+    providers: BTreeMap<String, OnceLock<Arc<Provider>>>,
 }
 
 impl Config {
@@ -330,7 +329,7 @@ impl Config {
         let hub = section(&bytes, &index, "hub")?;
         let hub: Hub =
             serde_json::from_str(hub).map_err(|e| PackError::Section { section: "hub".into(), reason: e.to_string() })?;
-        let providers = hub.connections.keys().map(|name| (name.clone(), OnceCell::new())).collect();
+        let providers = hub.connections.keys().map(|name| (name.clone(), OnceLock::new())).collect();
         Ok(Config { bytes, index, hub, providers })
     }
 
@@ -340,17 +339,17 @@ impl Config {
     }
 
     /// A connection and its provider.
-    pub fn connection(&self, name: &str) -> Result<(&Connection, Rc<Provider>), Failure> {
+    pub fn connection(&self, name: &str) -> Result<(&Connection, Arc<Provider>), Failure> {
         let unknown = || Failure::new(Code::UnknownConnection, format!("`{name}` is not in the configuration"));
         let connection = self.hub.connections.get(name).ok_or_else(unknown)?;
         let cell = self.providers.get(name).ok_or_else(unknown)?;
         if let Some(provider) = cell.get() {
-            return Ok((connection, Rc::clone(provider)));
+            return Ok((connection, Arc::clone(provider)));
         }
         let packed = section(&self.bytes, &self.index, &format!("connection/{name}"))
             .map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
         let provider = Provider::from_packed(packed).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
-        Ok((connection, Rc::clone(cell.get_or_init(|| Rc::new(provider)))))
+        Ok((connection, Arc::clone(cell.get_or_init(|| Arc::new(provider)))))
     }
 
     /// Writes a pack.

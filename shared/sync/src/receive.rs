@@ -1,7 +1,7 @@
 //! `receive`: the front door. Verifies, stamps, hands over to the queue, answers. Touches no table.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -39,13 +39,13 @@ pub const fn lane_queue(lane: Lane) -> &'static str {
 #[derive(Debug, Default)]
 pub struct Instance {
     name: String,
-    next: Cell<u64>,
+    next: AtomicU64,
 }
 
 impl Instance {
     /// A new instance with a random name.
     pub fn new<W: Clock>(world: &W) -> Instance {
-        Instance { name: format!("{:016x}", world.random()), next: Cell::new(0) }
+        Instance { name: format!("{:016x}", world.random()), next: AtomicU64::new(0) }
     }
 
     /// The instance's name.
@@ -55,9 +55,7 @@ impl Instance {
 
     /// The next sequence number, from 0.
     pub fn next(&self) -> u64 {
-        let next = self.next.get();
-        self.next.set(next + 1);
-        next
+        self.next.fetch_add(1, Ordering::Relaxed)
     }
 }
 

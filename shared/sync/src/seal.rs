@@ -4,8 +4,8 @@
 //! point-in-time recovery: destroying the key item is erasing everything sealed under it. Identity keys are hashed with the
 //! master secret too, so that the store holds no e-mail address and no number in the clear.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -26,7 +26,7 @@ const CACHED_KEYS: usize = 4_096;
 pub struct Vault {
     wrapping: LessSafeKey,
     hashing: hmac::Key,
-    keys: RefCell<BTreeMap<String, LessSafeKey>>,
+    keys: Mutex<BTreeMap<String, LessSafeKey>>,
 }
 
 fn corrupt(what: &str) -> Failure {
@@ -65,8 +65,12 @@ impl Vault {
         Ok(Vault {
             wrapping: cipher(&derive(&master, b"wrap data keys")?)?,
             hashing: hmac::Key::new(hmac::HMAC_SHA256, &derive(&master, b"hash identity keys")?),
-            keys: RefCell::new(BTreeMap::new()),
+            keys: Mutex::new(BTreeMap::new()),
         })
+    }
+
+    fn keys(&self) -> MutexGuard<'_, BTreeMap<String, LessSafeKey>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The keyed hash of an identity key: 32 hex digits.
@@ -81,7 +85,7 @@ impl Vault {
 
     /// Makes sure that the data key of this id is at hand; creates it where `create` says so.
     pub async fn load<W: Store + Clock>(&self, world: &W, key_id: &str, create: bool) -> Result<(), Failure> {
-        if self.keys.borrow().contains_key(key_id) {
+        if self.keys().contains_key(key_id) {
             return Ok(());
         }
         let place = Key::new(format!("key#{key_id}"), "key");
@@ -109,7 +113,7 @@ impl Vault {
     }
 
     fn remember(&self, key_id: &str, key: LessSafeKey) {
-        let mut keys = self.keys.borrow_mut();
+        let mut keys = self.keys();
         if keys.len() >= CACHED_KEYS {
             keys.clear();
         }
@@ -119,7 +123,7 @@ impl Vault {
     /// Adds a sealed value and the id of its key to an item. The key must have been loaded.
     pub fn seal_into<W: Clock, T: Serialize>(&self, world: &W, item: &mut Item, key_id: &str, value: &T) -> Result<(), Failure> {
         let plain = serde_json::to_vec(value).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
-        let keys = self.keys.borrow();
+        let keys = self.keys();
         let key = keys.get(key_id).ok_or_else(|| Failure::new(Code::Bug, "a data key was not loaded"))?;
         let context = format!("{}|{}", item.key.pk, item.key.sk);
         let sealed = seal(world, key, &context, plain)?;
@@ -132,7 +136,7 @@ impl Vault {
     pub async fn unseal<W: Store + Clock, T: DeserializeOwned>(&self, world: &W, item: &Item) -> Result<T, Failure> {
         let key_id = item.s("key_id").ok_or_else(|| corrupt("an item"))?;
         self.load(world, key_id, false).await?;
-        let keys = self.keys.borrow();
+        let keys = self.keys();
         let key = keys.get(key_id).ok_or_else(|| corrupt("an item"))?;
         let context = format!("{}|{}", item.key.pk, item.key.sk);
         let plain = open(key, &context, item.b("sealed").unwrap_or_default()).ok_or_else(|| corrupt("an item"))?;

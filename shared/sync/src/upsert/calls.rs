@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use canonical::{FieldKind, FieldName, ObjectType, RemoteId, Stamp, Value, find_field};
 use providers::Provider;
@@ -58,7 +58,7 @@ pub struct Destination<'a, W> {
     /// The connection's name.
     pub name: &'a str,
     /// The provider.
-    pub provider: Rc<Provider>,
+    pub provider: Arc<Provider>,
     /// Its protocol.
     pub api: &'static dyn Api,
     /// When the invocation ends.
