@@ -1,0 +1,38 @@
+//! Random identifiers.
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+/// Random bytes. The generator of the operating system does not fail on the platforms this runs on; zeros if it did.
+pub(crate) fn bytes<const N: usize>() -> [u8; N] {
+    let mut buffer = [0; N];
+    let _ = SystemRandom::new().fill(&mut buffer);
+    buffer
+}
+
+/// A random (version 4) UUID.
+pub(crate) fn uuid() -> String {
+    let mut b: [u8; 16] = bytes();
+    b[6] = (b[6] & 0x0f) | 0x40;
+    b[8] = (b[8] & 0x3f) | 0x80;
+    let hex: String = b.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+/// `length` characters out of `alphabet`.
+pub(crate) fn random_text(alphabet: &[u8], length: usize) -> String {
+    let largest = 256 - 256 % alphabet.len();
+    let mut text = String::with_capacity(length);
+    while text.len() < length {
+        for byte in bytes::<64>() {
+            if usize::from(byte) < largest && text.len() < length {
+                text.push(char::from(alphabet[usize::from(byte) % alphabet.len()]));
+            }
+        }
+    }
+    text
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

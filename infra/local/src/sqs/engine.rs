@@ -1,0 +1,512 @@
+//! The queue engine: a state machine without clock, randomness or I/O. Every call is handed the time in milliseconds.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use super::error::SqsError;
+use super::queue::{Counts, MAX_BYTES, MAX_VISIBILITY, Message, NewMessage, Queue, check_attribute, parse_redrive};
+
+/// How long a FIFO queue remembers a deduplication id.
+const DEDUPLICATION_MS: i64 = 5 * 60 * 1000;
+
+/// A change to what is stored, in the order in which it happened. Replaying all of them gives the same queues.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Change {
+    Queue { name: String, created: i64, attributes: BTreeMap<String, String>, tags: BTreeMap<String, String> },
+    QueueGone { name: String },
+    Message { queue: String, sequence: u64, message: Message },
+    Received { queue: String, sequence: u64, visible: i64, receives: u32, first: Option<i64>, receipt: u64, settled: bool },
+    MessageGone { queue: String, sequence: u64 },
+}
+
+/// What a receive gives: the message and the handle to settle it with.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// The message as it was stored.
+    pub message: Message,
+    /// Handle of this receive.
+    pub receipt_handle: String,
+    /// 20 digits; what FIFO queues report.
+    pub sequence_number: String,
+}
+
+/// All queues of the account.
+#[derive(Debug)]
+pub struct Engine {
+    region: String,
+    account: String,
+    pub(super) queues: BTreeMap<String, Queue>,
+    pub(super) sequence: u64,
+    pub(super) changes: Vec<Change>,
+    pub(super) tasks: Vec<super::tasks::MoveTask>,
+}
+
+impl Engine {
+    /// An engine without queues.
+    #[must_use]
+    pub fn new(region: &str, account: &str) -> Self {
+        Self {
+            region: region.into(),
+            account: account.into(),
+            queues: BTreeMap::new(),
+            sequence: 0,
+            changes: Vec::new(),
+            tasks: Vec::new(),
+        }
+    }
+
+    /// The ARN of a queue, whether or not it exists.
+    #[must_use]
+    pub fn arn(&self, name: &str) -> String {
+        format!("arn:aws:sqs:{}:{}:{name}", self.region, self.account)
+    }
+
+    /// The name of the queue that an ARN of this account names, when it exists.
+    pub(super) fn by_arn(&self, arn: &str) -> Option<String> {
+        let name = arn.rsplit(':').next()?;
+        (self.queues.contains_key(name) && self.arn(name) == arn).then(|| name.to_owned())
+    }
+
+    /// Names of all queues, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.queues.keys().cloned().collect()
+    }
+
+    pub(super) fn queue(&self, name: &str) -> Result<&Queue, SqsError> {
+        self.queues.get(name).ok_or(SqsError::QueueDoesNotExist)
+    }
+
+    pub(super) fn queue_mut(&mut self, name: &str) -> Result<&mut Queue, SqsError> {
+        self.queues.get_mut(name).ok_or(SqsError::QueueDoesNotExist)
+    }
+
+    fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    /// Creates a queue, or accepts one that exists with the same attributes.
+    ///
+    /// # Errors
+    /// A bad name or attribute; [`SqsError::QueueNameExists`] when the attributes differ.
+    pub fn create(
+        &mut self,
+        name: &str,
+        attributes: BTreeMap<String, String>,
+        tags: BTreeMap<String, String>,
+        now: i64,
+    ) -> Result<(), SqsError> {
+        let stem = name.strip_suffix(".fifo").unwrap_or(name);
+        let fifo = attributes.get("FifoQueue").is_some_and(|v| v == "true");
+        let valid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if stem.is_empty() || name.len() > 80 || !stem.chars().all(valid) || fifo != name.ends_with(".fifo") {
+            return Err(SqsError::InvalidParameterValue(
+                "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length; FIFO queues end in .fifo"
+                    .into(),
+            ));
+        }
+        self.check_attributes(name, &attributes)?;
+        if let Some(existing) = self.queues.get(name) {
+            let differing = attributes.iter().find(|(key, value)| existing.attribute(key) != Some(value.as_str()));
+            return differing.map_or(Ok(()), |(key, _)| Err(SqsError::QueueNameExists(key.clone())));
+        }
+        self.queues.insert(name.to_owned(), Queue { attributes, tags, created: now, ..Queue::default() });
+        self.record_queue(name);
+        Ok(())
+    }
+
+    fn check_attributes(&self, name: &str, attributes: &BTreeMap<String, String>) -> Result<(), SqsError> {
+        for (key, value) in attributes {
+            check_attribute(key, value)?;
+        }
+        let Some(policy) = attributes.get("RedrivePolicy").filter(|text| !text.is_empty()) else { return Ok(()) };
+        let redrive = parse_redrive(policy)?;
+        let invalid = |reason: &str| {
+            SqsError::InvalidParameterValue(format!("Value for parameter RedrivePolicy is invalid. Reason: {reason}"))
+        };
+        let target = self.by_arn(&redrive.target).ok_or_else(|| invalid("Dead letter target does not exist."))?;
+        if target.ends_with(".fifo") != name.ends_with(".fifo") {
+            return Err(invalid("Dead letter target must be same type of queue as the source queue."));
+        }
+        if !self.may_redrive(&target, name) {
+            return Err(invalid("The dead-letter queue's redrive permission does not allow this source."));
+        }
+        Ok(())
+    }
+
+    /// What the target's `RedriveAllowPolicy` says of a source.
+    fn may_redrive(&self, target: &str, source: &str) -> bool {
+        let Some(text) = self.queues.get(target).and_then(|q| q.attributes.get("RedriveAllowPolicy")) else { return true };
+        let policy: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+        match policy["redrivePermission"].as_str() {
+            Some("denyAll") => false,
+            Some("byQueue") => policy["sourceQueueArns"]
+                .as_array()
+                .is_some_and(|arns| arns.iter().any(|a| a.as_str() == Some(&self.arn(source)))),
+            _ => true,
+        }
+    }
+
+    /// Sets attributes; an empty `RedrivePolicy` removes it.
+    ///
+    /// # Errors
+    /// An unknown queue or attribute, or a bad value. Then nothing changes.
+    pub fn set_attributes(&mut self, name: &str, attributes: BTreeMap<String, String>) -> Result<(), SqsError> {
+        self.queue(name)?;
+        if attributes.contains_key("FifoQueue") {
+            return Err(SqsError::InvalidAttributeName("FifoQueue".into()));
+        }
+        self.check_attributes(name, &attributes)?;
+        let queue = self.queue_mut(name)?;
+        for (key, value) in attributes {
+            if value.is_empty() {
+                queue.attributes.remove(&key);
+            } else {
+                queue.attributes.insert(key, value);
+            }
+        }
+        self.record_queue(name);
+        Ok(())
+    }
+
+    /// Adds or removes tags.
+    ///
+    /// # Errors
+    /// An unknown queue.
+    pub fn tag(&mut self, name: &str, add: BTreeMap<String, String>, remove: &[String]) -> Result<(), SqsError> {
+        let queue = self.queue_mut(name)?;
+        queue.tags.extend(add);
+        queue.tags.retain(|key, _| !remove.contains(key));
+        self.record_queue(name);
+        Ok(())
+    }
+
+    fn record_queue(&mut self, name: &str) {
+        let queue = &self.queues[name];
+        self.changes.push(Change::Queue {
+            name: name.to_owned(),
+            created: queue.created,
+            attributes: queue.attributes.clone(),
+            tags: queue.tags.clone(),
+        });
+    }
+
+    /// Removes a queue with its messages.
+    ///
+    /// # Errors
+    /// An unknown queue.
+    pub fn delete_queue(&mut self, name: &str) -> Result<(), SqsError> {
+        self.queues.remove(name).ok_or(SqsError::QueueDoesNotExist)?;
+        self.changes.push(Change::QueueGone { name: name.to_owned() });
+        Ok(())
+    }
+
+    /// Queues whose `RedrivePolicy` names this queue.
+    ///
+    /// # Errors
+    /// An unknown queue.
+    pub fn sources_of(&self, name: &str) -> Result<Vec<String>, SqsError> {
+        self.queue(name)?;
+        let arn = self.arn(name);
+        let is_source = |queue: &Queue| queue.redrive().is_some_and(|r| r.target == arn);
+        Ok(self.queues.iter().filter(|(_, q)| is_source(q)).map(|(name, _)| name.clone()).collect())
+    }
+
+    /// Stores a message under `id`. Gives the id under which it is known and its sequence number; for a duplicate those
+    /// of the first.
+    ///
+    /// # Errors
+    /// An unknown queue, or a message that the queue does not take.
+    pub fn send(&mut self, name: &str, id: String, new: NewMessage, now: i64) -> Result<(String, u64), SqsError> {
+        let queue = self.queue(name)?;
+        check_message(queue, &new)?;
+        let fifo = queue.fifo();
+        let deduplication = match (&new.deduplication, fifo) {
+            (None, true) if queue.content_deduplication() => Some(super::digest::sha256_hex(new.body.as_bytes())),
+            (given, _) => given.clone(),
+        };
+        if let (true, Some(key)) = (fifo, &deduplication)
+            && let Some((until, first, sequence)) = queue.deduplicated.get(key)
+            && *until > now
+        {
+            return Ok((first.clone(), *sequence));
+        }
+        let delay = new.delay.unwrap_or_else(|| queue.number("DelaySeconds"));
+        let message = Message {
+            id: id.clone(),
+            body: new.body.into(),
+            attributes: new.attributes,
+            sent: now,
+            visible: now + delay * 1000,
+            receives: 0,
+            first_received: None,
+            receipt: 0,
+            settled: false,
+            group: new.group,
+            deduplication: deduplication.clone(),
+            trace: new.trace,
+            source: None,
+        };
+        let sequence = self.put(name, message)?;
+        if let (true, Some(key)) = (fifo, deduplication) {
+            let queue = self.queue_mut(name)?;
+            queue.deduplicated.retain(|_, (until, ..)| *until > now);
+            queue.deduplicated.insert(key, (now + DEDUPLICATION_MS, id.clone(), sequence));
+        }
+        Ok((id, sequence))
+    }
+
+    pub(super) fn put(&mut self, name: &str, message: Message) -> Result<u64, SqsError> {
+        self.queue(name)?;
+        let sequence = self.next_sequence();
+        self.changes.push(Change::Message { queue: name.to_owned(), sequence, message: message.clone() });
+        self.queue_mut(name)?.insert(sequence, message);
+        Ok(sequence)
+    }
+
+    pub(super) fn take(&mut self, name: &str, sequence: u64) -> Result<Option<Message>, SqsError> {
+        let taken = self.queue_mut(name)?.remove(sequence);
+        if taken.is_some() {
+            self.changes.push(Change::MessageGone { queue: name.to_owned(), sequence });
+        }
+        Ok(taken)
+    }
+
+    /// Receives up to `max` messages; those beyond their `maxReceiveCount` move to the dead-letter queue instead.
+    ///
+    /// # Errors
+    /// An unknown queue.
+    pub fn receive(&mut self, name: &str, max: usize, visibility: Option<i64>, now: i64) -> Result<Vec<Received>, SqsError> {
+        self.expire(name, now)?;
+        let visibility = visibility.unwrap_or(self.queue(name)?.number("VisibilityTimeout"));
+        let redrive = self.queue(name)?.redrive().and_then(|r| self.by_arn(&r.target).map(|target| (target, r.max_receives)));
+        let mut received: Vec<Received> = Vec::new();
+        // With a visibility of zero, what was just received is receivable still.
+        let mut seen = std::collections::BTreeSet::new();
+        while received.len() < max {
+            let mut found = self.queue(name)?.receivable(now, max + seen.len());
+            found.retain(|sequence| !seen.contains(sequence));
+            found.truncate(max - received.len());
+            if found.is_empty() {
+                break;
+            }
+            for sequence in found {
+                seen.insert(sequence);
+                match &redrive {
+                    Some((target, limit)) if self.queues[name].messages[&sequence].receives >= *limit => {
+                        self.dead_letter(name, sequence, target, now)?;
+                    }
+                    _ => received.push(self.hand_out(name, sequence, now + visibility * 1000, now)?),
+                }
+            }
+        }
+        Ok(received)
+    }
+
+    fn hand_out(&mut self, name: &str, sequence: u64, visible: i64, now: i64) -> Result<Received, SqsError> {
+        let receipt = self.next_sequence();
+        let queue = self.queue_mut(name)?;
+        let message = queue.show_at(sequence, visible).ok_or(SqsError::ReceiptHandleIsInvalid)?;
+        message.receives += 1;
+        message.first_received.get_or_insert(now);
+        message.receipt = receipt;
+        message.settled = false;
+        let message = message.clone();
+        self.record_state(name, sequence, &message);
+        let receipt_handle = URL_SAFE_NO_PAD.encode(format!("{name}\n{}\n{receipt}", message.id));
+        Ok(Received { message, receipt_handle, sequence_number: format!("{sequence:020}") })
+    }
+
+    fn record_state(&mut self, name: &str, sequence: u64, message: &Message) {
+        self.changes.push(Change::Received {
+            queue: name.to_owned(),
+            sequence,
+            visible: message.visible,
+            receives: message.receives,
+            first: message.first_received,
+            receipt: message.receipt,
+            settled: message.settled,
+        });
+    }
+
+    fn dead_letter(&mut self, name: &str, sequence: u64, target: &str, now: i64) -> Result<(), SqsError> {
+        let Some(mut message) = self.take(name, sequence)? else { return Ok(()) };
+        message.visible = now;
+        message.receipt = 0;
+        message.source = Some(self.arn(name));
+        self.put(target, message).map(|_| ())
+    }
+
+    /// Drops what is older than the queue's retention.
+    fn expire(&mut self, name: &str, now: i64) -> Result<(), SqsError> {
+        let queue = self.queue_mut(name)?;
+        if now - queue.expired_at < 1000 {
+            return Ok(());
+        }
+        queue.expired_at = now;
+        let oldest = now - queue.number("MessageRetentionPeriod") * 1000;
+        let gone: Vec<u64> = queue.messages.iter().filter(|(_, m)| m.sent <= oldest).map(|(s, _)| *s).collect();
+        gone.into_iter().try_for_each(|sequence| self.take(name, sequence).map(|_| ()))
+    }
+
+    /// Finds the message of a handle: `None` when it is gone or was received again since.
+    fn resolve(&self, name: &str, handle: &str) -> Result<Option<u64>, SqsError> {
+        let invalid = || SqsError::ReceiptHandleIsInvalid;
+        let text = URL_SAFE_NO_PAD.decode(handle).ok().and_then(|b| String::from_utf8(b).ok()).ok_or_else(invalid)?;
+        let mut parts = text.split('\n');
+        let (Some(queue), Some(id), Some(receipt)) = (parts.next(), parts.next(), parts.next()) else { return Err(invalid()) };
+        if queue != name {
+            return Err(invalid());
+        }
+        let queue = self.queue(name)?;
+        let Some(sequence) = queue.by_id.get(id).copied() else { return Ok(None) };
+        Ok((queue.messages[&sequence].receipt.to_string() == receipt).then_some(sequence))
+    }
+
+    /// Deletes the message of a receive. Deleting twice, or with the handle of an earlier receive, is no error and does
+    /// nothing.
+    ///
+    /// # Errors
+    /// An unknown queue or a handle that it did not issue.
+    pub fn delete(&mut self, name: &str, handle: &str) -> Result<(), SqsError> {
+        self.queue(name)?;
+        match self.resolve(name, handle)? {
+            Some(sequence) => self.take(name, sequence).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets when the message of a receive comes back: `seconds` from now.
+    ///
+    /// # Errors
+    /// An unknown queue or handle, a timeout out of range, a message that is gone or visible again.
+    pub fn change_visibility(&mut self, name: &str, handle: &str, seconds: i64, now: i64) -> Result<(), SqsError> {
+        self.queue(name)?;
+        if !(0..=MAX_VISIBILITY).contains(&seconds) {
+            return Err(SqsError::InvalidParameterValue(format!(
+                "Value {seconds} for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"
+            )));
+        }
+        let Some(sequence) = self.resolve(name, handle)? else {
+            return Err(SqsError::InvalidParameterValue(
+                "Value for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.".into(),
+            ));
+        };
+        if self.queues[name].messages[&sequence].visible <= now {
+            return Err(SqsError::MessageNotInflight);
+        }
+        self.set_visible(name, sequence, now + seconds * 1000, true)
+    }
+
+    /// Brings a message of a failed invocation back within `cap` milliseconds, unless its consumer said when it wants it.
+    ///
+    /// # Errors
+    /// An unknown queue or handle.
+    pub fn shorten(&mut self, name: &str, handle: &str, cap: i64, now: i64) -> Result<(), SqsError> {
+        let Some(sequence) = self.resolve(name, handle)? else { return Ok(()) };
+        let message = &self.queues[name].messages[&sequence];
+        if message.settled || message.visible <= now + cap {
+            return Ok(());
+        }
+        self.set_visible(name, sequence, now + cap, false)
+    }
+
+    /// After a restart nobody holds what was in flight: brings it back within `cap` milliseconds.
+    pub fn shorten_all(&mut self, cap: i64, now: i64) {
+        for name in self.names() {
+            let held = |m: &Message| m.receipt > 0 && !m.settled && m.visible > now + cap;
+            let found: Vec<u64> = self.queues[&name].messages.iter().filter(|(_, m)| held(m)).map(|(s, _)| *s).collect();
+            for sequence in found {
+                // The queue was just listed, so it exists.
+                let _ = self.set_visible(&name, sequence, now + cap, false);
+            }
+        }
+    }
+
+    fn set_visible(&mut self, name: &str, sequence: u64, visible: i64, settled: bool) -> Result<(), SqsError> {
+        let Some(message) = self.queue_mut(name)?.show_at(sequence, visible) else { return Ok(()) };
+        message.settled = settled;
+        let message = message.clone();
+        self.record_state(name, sequence, &message);
+        Ok(())
+    }
+
+    /// Removes all messages.
+    ///
+    /// # Errors
+    /// An unknown queue.
+    pub fn purge(&mut self, name: &str) -> Result<(), SqsError> {
+        let all: Vec<u64> = self.queue(name)?.messages.keys().copied().collect();
+        all.into_iter().try_for_each(|sequence| self.take(name, sequence).map(|_| ()))
+    }
+
+    /// How many messages there are, by state.
+    ///
+    /// # Errors
+    /// An unknown queue.
+    pub fn counts(&mut self, name: &str, now: i64) -> Result<Counts, SqsError> {
+        self.expire(name, now)?;
+        Ok(self.queue(name)?.counts(now))
+    }
+
+    /// All messages without receiving them, oldest first.
+    ///
+    /// # Errors
+    /// An unknown queue.
+    pub fn peek(&self, name: &str) -> Result<Vec<Message>, SqsError> {
+        Ok(self.queue(name)?.messages.values().cloned().collect())
+    }
+
+    /// When the next message of a queue becomes visible, when there is any.
+    #[must_use]
+    pub fn next_visible(&self, name: &str) -> Option<i64> {
+        self.queues.get(name).and_then(Queue::next_visible)
+    }
+}
+
+fn check_message(queue: &Queue, new: &NewMessage) -> Result<(), SqsError> {
+    let invalid = |text: String| Err(SqsError::InvalidParameterValue(text));
+    let carried =
+        |c: char| matches!(c, '\u{9}' | '\u{A}' | '\u{D}' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..);
+    let limit = usize::try_from(queue.number("MaximumMessageSize")).unwrap_or(MAX_BYTES);
+    if new.body.is_empty() {
+        return Err(SqsError::MissingParameter("MessageBody"));
+    }
+    if size(new) > limit {
+        return invalid(format!("One or more parameters are invalid. Reason: Message must be shorter than {limit} bytes."));
+    }
+    if !new.body.chars().all(carried) {
+        return Err(SqsError::InvalidMessageContents);
+    }
+    if let Some(seconds) = new.delay
+        && (!(0..=900).contains(&seconds) || (queue.fifo() && seconds > 0))
+    {
+        return invalid(format!("Value {seconds} for parameter DelaySeconds is invalid."));
+    }
+    if queue.fifo() {
+        if new.group.is_none() {
+            return Err(SqsError::MissingParameter("MessageGroupId"));
+        }
+        if new.deduplication.is_none() && !queue.content_deduplication() {
+            return invalid(
+                "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly"
+                    .into(),
+            );
+        }
+    } else if new.deduplication.is_some() {
+        return invalid("The request include parameter that is not valid for this queue type".into());
+    }
+    Ok(())
+}
+
+/// What counts towards the size limits: body and attributes.
+pub(super) fn size(new: &NewMessage) -> usize {
+    let value = |a: &super::queue::MessageAttribute| {
+        a.string_value.as_ref().map_or(0, String::len) + a.binary_value.as_ref().map_or(0, |b| b.len() / 4 * 3)
+    };
+    new.body.len() + new.attributes.iter().map(|(name, a)| name.len() + a.data_type.len() + value(a)).sum::<usize>()
+}
