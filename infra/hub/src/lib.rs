@@ -23,6 +23,8 @@ pub mod out;
 #[cfg(feature = "cli")]
 pub mod sim;
 #[cfg(feature = "cli")]
+pub mod stack;
+#[cfg(feature = "cli")]
 pub mod template;
 #[cfg(feature = "cli")]
 pub mod up;
