@@ -67,7 +67,7 @@ struct Record<'a> {
     properties: Properties<'a>,
 }
 
-type Text<'a> = Option<std::borrow::Cow<'a, str>>;
+type Text<'a> = Option<&'a str>;
 
 #[derive(Deserialize)]
 struct Properties<'a> {
@@ -140,44 +140,44 @@ fn by_hand(body: &str) -> Change {
             fields.insert(FieldName::from(name), FieldValue { value, stamp: None, flagged: false });
         }
     };
-    let tidy = |t: &Text<'_>| t.as_deref().map(|t| Value::text(t.trim()));
-    let region = p.country.as_deref().and_then(normal::country_in);
-    let phone = |t: &Text<'_>| t.as_deref().and_then(|t| normal::phone(t, region).ok()).map(|p| Value::Text(p.e164));
-    let name = |t: &Text<'_>| t.as_deref().map(|t| Value::text(normal::name(t)));
-    put("email", p.email.as_deref().and_then(|t| normal::email(t).ok()).map(Value::Text));
+    let tidy = |t: &Text<'_>| t.map(|t| Value::text(t.trim()));
+    let region = p.country.and_then(normal::country_in);
+    let phone = |t: &Text<'_>| t.and_then(|t| normal::phone(t, region).ok()).map(|p| Value::Text(p.e164));
+    let name = |t: &Text<'_>| t.map(|t| Value::text(normal::name(t)));
+    put("email", p.email.and_then(|t| normal::email(t).ok()).map(Value::Text));
     put("first_name", name(&p.firstname));
     put("last_name", name(&p.lastname));
     put("phone", phone(&p.phone));
     put("mobile", phone(&p.mobilephone));
     put("company_name", name(&p.company));
-    put("company", p.company_id.as_deref().map(|t| Value::Text(format!("companies:{t}"))));
+    put("company", p.company_id.map(|t| Value::Text(format!("companies:{t}"))));
     put("job_title", tidy(&p.jobtitle));
-    put("website", p.website.as_deref().and_then(|t| normal::url(t).ok()).map(Value::Text));
+    put("website", p.website.and_then(|t| normal::url(t).ok()).map(Value::Text));
     put("address_line", tidy(&p.address));
     put("address_city", tidy(&p.city));
     put("address_region", tidy(&p.state));
     put("address_postcode", tidy(&p.zip));
-    put("address_country", p.country.as_deref().and_then(|t| normal::country(t).ok()).map(Value::text));
+    put("address_country", p.country.and_then(|t| normal::country(t).ok()).map(Value::text));
     put(
         "lifecycle",
-        p.lifecyclestage.as_deref().map(|t| Value::text(if t == "marketingqualifiedlead" { "marketing_qualified" } else { t })),
+        p.lifecyclestage.map(|t| Value::text(if t == "marketingqualifiedlead" { "marketing_qualified" } else { t })),
     );
     let money = |amount: &Text<'_>, code: &str| -> Option<Value> {
-        let money: Money = normal::minor(amount.as_deref()?, 0, normal::currency(code).ok()?, None).ok()?;
+        let money: Money = normal::minor((*amount)?, 0, normal::currency(code).ok()?, None).ok()?;
         Some(Value::Money(money))
     };
-    put("revenue", money(&p.annualrevenue, p.currency.as_deref().unwrap_or("USD")));
+    put("revenue", money(&p.annualrevenue, p.currency.unwrap_or("USD")));
     put("balance", money(&p.balance, "JPY"));
-    put("birthday", p.date_of_birth.as_deref().and_then(|t| normal::date(t).ok()).map(Value::Text));
+    put("birthday", p.date_of_birth.and_then(|t| normal::date(t).ok()).map(Value::Text));
     put("language", tidy(&p.language));
     put("timezone", tidy(&p.timezone));
     put("lead_source", tidy(&p.source));
-    put("owner", p.owner.as_deref().map(Value::text));
-    put("created_at", p.createdate.as_deref().and_then(|t| normal::instant(t, Unit::IsoOrMs, None).ok()).map(Value::Text));
-    put("delinquent", p.delinquent.as_deref().map(|t| Value::Bool(t == "true")));
+    put("owner", p.owner.map(Value::text));
+    put("created_at", p.createdate.and_then(|t| normal::instant(t, Unit::IsoOrMs, None).ok()).map(Value::Text));
+    put("delinquent", p.delinquent.map(|t| Value::Bool(t == "true")));
     put(
         "tags",
-        p.tags.as_deref().map(|t| {
+        p.tags.map(|t| {
             let mut tags: Vec<Value> = t.split(';').map(|t| Value::text(normal::name(t))).collect();
             tags.sort();
             tags.dedup();
@@ -185,7 +185,7 @@ fn by_hand(body: &str) -> Change {
         }),
     );
     put("notes", tidy(&p.notes));
-    put("email_consent", p.optout.as_deref().map(|t| Value::text(if t == "true" { "withdrawn" } else { "unknown" })));
+    put("email_consent", p.optout.map(|t| Value::text(if t == "true" { "withdrawn" } else { "unknown" })));
     let stamp = normal::instant(record.updated_at, Unit::Iso, None).ok().and_then(|t| normal::instant_ms(&t)).map(Stamp::at);
     Change {
         object: ObjectType::Contact,
@@ -193,7 +193,7 @@ fn by_hand(body: &str) -> Change {
         kind: if record.archived { ChangeKind::Delete { privacy: false } } else { ChangeKind::Snapshot },
         stamp,
         fields,
-        external_ids: p.hub_id.iter().map(|id| ("hub".to_owned(), id.to_string())).collect(),
+        external_ids: p.hub_id.iter().map(|id| ("hub".to_owned(), (*id).to_owned())).collect(),
         problems: Vec::new(),
         test: false,
     }

@@ -83,12 +83,17 @@ impl Node {
     }
 
     fn key(&self, key: &str) -> Option<u32> {
-        self.keys.binary_search_by(|(name, _)| (**name).cmp(key)).ok().map(|i| self.keys[i].1)
+        self.keys.binary_search_by(|(name, _)| order(name, key)).ok().map(|i| self.keys[i].1)
     }
 
     fn element(&self, index: usize) -> Option<u32> {
         self.index.iter().find(|(i, _)| *i == index).map(|(_, node)| *node)
     }
+}
+
+/// Short names first: most comparisons end at the length.
+fn order(a: &str, b: &str) -> std::cmp::Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.as_bytes().cmp(b.as_bytes()))
 }
 
 /// Reads all paths of a map in one pass over a body: a trie of paths that follows the parser.
@@ -116,7 +121,7 @@ impl Reader {
         let new = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         let node = &mut self.nodes[at];
         let found = match segment {
-            Segment::Key(key) => match node.keys.binary_search_by(|(name, _)| (**name).cmp(key.as_str())) {
+            Segment::Key(key) => match node.keys.binary_search_by(|(name, _)| order(name, key)) {
                 Ok(i) => node.keys[i].1,
                 Err(i) => {
                     node.keys.insert(i, (key.as_str().into(), new));

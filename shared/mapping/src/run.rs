@@ -1,3 +1,5 @@
+use std::collections::btree_map::Entry;
+
 use canonical::{Change, ChangeKind, FieldValue, Fields, Problem, RemoteId, Stamp, Value};
 use serde_json::Map as JsonMap;
 
@@ -93,11 +95,17 @@ impl Map {
         match scope.apply(rule) {
             Ok(Found::Absent) => {}
             Ok(Found::Value(value, flagged)) => {
-                // A later rule for the same field fills in only what earlier ones left open.
-                let open = change.fields.get(&rule.field).is_none_or(|f| f.value.is_null());
-                if open {
-                    let stamp = rule.stamp.as_ref().and_then(|s| instant(text_of(&scope.slots[usize::from(s.slot)])?, s.unit));
-                    change.fields.insert(rule.field.clone(), FieldValue { value, stamp, flagged });
+                let stamp = rule.stamp.as_ref().and_then(|s| instant(text_of(&scope.slots[usize::from(s.slot)])?, s.unit));
+                let field = FieldValue { value, stamp, flagged };
+                match change.fields.entry(rule.field.clone()) {
+                    Entry::Vacant(open) => {
+                        open.insert(field);
+                    }
+                    // A later rule for the same field fills in only what earlier ones left open.
+                    Entry::Occupied(mut earlier) if earlier.get().value.is_null() => {
+                        earlier.insert(field);
+                    }
+                    Entry::Occupied(_) => {}
                 }
             }
             Err(fault) => change.problems.push(Problem {

@@ -9,8 +9,10 @@ use super::text::Number;
 /// # Errors
 /// It is no code in use.
 pub fn currency(text: &str) -> Result<&'static str, Fault> {
-    let upper = text.trim().to_ascii_uppercase();
-    CODES.binary_search(&upper.as_str()).map(|i| CODES[i]).map_err(|_| Fault("not an ISO 4217 currency code"))
+    let code: Option<[u8; 3]> = text.trim().as_bytes().try_into().ok();
+    let code = code.map(|code| code.map(|b| b.to_ascii_uppercase()));
+    let found = code.and_then(|code| CODES.binary_search_by(|known| known.as_bytes().cmp(code.as_slice())).ok());
+    found.map(|i| CODES[i]).ok_or(Fault("not an ISO 4217 currency code"))
 }
 
 /// The decimals of a currency by ISO 4217.

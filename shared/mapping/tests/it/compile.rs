@@ -55,7 +55,7 @@ fn an_override_replaces_a_field_and_says_why() {
     };
     let silent =
         Source { file: "mine.toml".into(), text: "[contact.fields]\nphone = { from = \"tel\", region_default = \"DE\" }".into() };
-    let error = compile(&base, "people", &[silent.clone()]).unwrap_err();
+    let error = compile(&base, "people", std::slice::from_ref(&silent)).unwrap_err();
     assert_eq!(error.0[0].message, "an override says `why`");
     let text = silent.text.replace(" }", ", why = \"the field was renamed\" }");
     let map = compile(&base, "people", &[Source { text, ..silent }]).unwrap();

@@ -156,7 +156,7 @@ proptest! {
                 provider.record("here", object, record.to_string().as_bytes()).unwrap_or_default()
             } else {
                 let body = spoiled(fixture["body"].clone(), at, with.clone());
-                let found = events(&provider, body.to_string().as_bytes()).unwrap_or_default();
+                let found = events(provider, body.to_string().as_bytes()).unwrap_or_default();
                 found.into_iter().flat_map(|e| match e.body { EventBody::Changes(c) => c, _ => Vec::new() }).collect()
             };
             for change in changes {
