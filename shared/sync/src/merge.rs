@@ -427,7 +427,9 @@ impl Observer<'_> {
             return Ok(true);
         }
         let own_stamp = field.stamp.is_some() || matches!(self.change.kind, ChangeKind::Partial);
-        let last = ring.iter().rev().find_map(|sent| Some((&sent.value, sent.stamp?)));
+        // What we had last written when the snapshot was taken.
+        let written_by_then = |sent: &&Sent| sent.stamp.is_some_and(|written| written.at_ms <= stamp.at_ms + tolerance);
+        let last = ring.iter().rev().find(written_by_then).and_then(|sent| Some((&sent.value, sent.stamp?)));
         if let (false, Some((last, written))) = (own_stamp, last)
             && last == value
         {
