@@ -64,7 +64,10 @@ impl Setup {
             fresh: false,
             speed: 1,
             release: false,
-            hubspot: hubspot::Options { webhooks: Some(webhooks), ..hubspot::Options::with_hub_id(&hub_id("hubspot", "contacts")) },
+            hubspot: hubspot::Options {
+                webhooks: Some(webhooks),
+                ..hubspot::Options::with_hub_id(&hub_id("hubspot", "contacts"))
+            },
             salesforce: salesforce::Options::with_hub_id(&hub_id("salesforce", "Contact")),
         }
     }
@@ -211,10 +214,13 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn options(folder: &Path, fresh: bool, binaries: &Path, pack: &Path, port: u16, secrets: &BTreeMap<String, String>) -> Options {
-    let api = |name: &str, value: &str| if name.ends_with("/api") { format!("{{\"access_token\":\"{value}\"}}") } else { value.to_owned() };
+    let api = |name: &str, value: &str| {
+        if name.ends_with("/api") { format!("{{\"access_token\":\"{value}\"}}") } else { value.to_owned() }
+    };
     let mut options = Options::new(root().join("template.yaml"), binaries);
     options.stack_name = "crm-hub-local".to_owned();
-    options.parameters = [("Environment", "local"), ("SecretPrefix", SECRET_PREFIX)].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    options.parameters =
+        [("Environment", "local"), ("SecretPrefix", SECRET_PREFIX)].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
     options.state_dir = Some(folder.join("state"));
     options.log_dir = Some(folder.join("logs"));
     options.fresh = fresh;

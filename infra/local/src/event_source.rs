@@ -41,11 +41,12 @@ impl EventSource {
             let Ok(permit) = permits.clone().acquire_owned().await else { return };
             // Nothing is held while this waits, so a pause loses no message.
             let first = tokio::select! {
-                first = self.queues.receive(&self.spec.queue, self.spec.batch, None, POLL) => first,
+                biased;
                 changed = enabled.changed() => match changed {
                     Ok(()) => continue,
                     Err(_) => return,
                 },
+                first = self.queues.receive(&self.spec.queue, self.spec.batch, None, POLL) => first,
             };
             let batch = match first {
                 Ok(first) => self.complete(first).await,

@@ -107,7 +107,7 @@ fn matches_value(alternative: &Value, value: &Value) -> bool {
     };
     let text = value.as_str();
     operator.iter().all(|(name, argument)| match (name.as_str(), argument) {
-        ("exists", wanted) => (!value.is_null()) == (wanted == true),
+        ("exists", wanted) => value.is_null() == (wanted == false),
         ("prefix", Value::String(prefix)) => text.is_some_and(|t| t.starts_with(prefix.as_str())),
         ("suffix", Value::String(suffix)) => text.is_some_and(|t| t.ends_with(suffix.as_str())),
         ("equals-ignore-case", Value::String(other)) => text.is_some_and(|t| t.eq_ignore_ascii_case(other)),

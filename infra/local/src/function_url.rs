@@ -123,7 +123,8 @@ fn is_base64(headers: &HeaderMap, body: &[u8]) -> bool {
         || matches!(essence.as_str(), "application/json" | "application/xml" | "application/javascript")
         || essence.ends_with("+json")
         || essence.ends_with("+xml");
-    !body.is_empty() && !(text && std::str::from_utf8(body).is_ok())
+    let carried_as_text = body.is_empty() || (text && std::str::from_utf8(body).is_ok());
+    !carried_as_text
 }
 
 /// Query parameters, decoded; values of one name are joined by commas.

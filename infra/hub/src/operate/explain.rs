@@ -136,12 +136,21 @@ pub fn render(story: &Story, hub: &Hub, only: Option<&str>) -> String {
     text += "\nfields\n";
     let names: BTreeSet<&FieldName> = story.members.iter().flat_map(|m| m.fields.keys()).chain(golden.fields.keys()).collect();
     let mut shown = 0;
+    let empty = |name: &FieldName| {
+        golden.fields.get(name).is_none_or(|r| r.value.is_null())
+            && story.members.iter().filter_map(|m| m.fields.get(name)?.current()).all(|c| c.value.is_null())
+    };
+    let (cleared, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| only.is_none() && empty(name));
     for name in names.into_iter().filter(|name| only.is_none_or(|only| only == &***name)) {
         text += &field(story, hub, name);
         shown += 1;
     }
     if shown == 0 {
         text += "  no source has said anything\n";
+    }
+    if !cleared.is_empty() {
+        let names: Vec<&str> = cleared.iter().map(|name| &***name).collect();
+        text += &format!("  empty everywhere: {}\n", names.join(", "));
     }
     text += "\ndestinations\n";
     for destination in hub.object(golden.object).destinations.keys() {
@@ -235,6 +244,7 @@ fn line(content: &serde_json::Value, only: Option<&str>) -> String {
     if let Some(fields) = content.get("fields").and_then(serde_json::Value::as_object) {
         for (name, change) in fields.iter().filter(|(name, _)| only.is_none_or(|only| only == name.as_str())) {
             match change.as_array().map(Vec::as_slice) {
+                Some([before, after]) if before == after => {}
                 Some([before, after]) => parts.push(format!("{name}: {before} → {after}")),
                 _ => parts.push(format!("{name}: {change}")),
             }

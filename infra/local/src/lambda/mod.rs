@@ -12,14 +12,14 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::ids::{now_ms, uuid};
 use instance::{Failure, Instance, Job};
@@ -29,6 +29,8 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause before a process that did not get through its init is started again; doubles up to [`MAX_BACKOFF`].
 const BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
+/// How long an event waits for a process that is about to be free before another one is started.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// What happens in the host, for whoever shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +144,9 @@ pub(crate) struct Function {
     observer: Option<Observer>,
     stopping: AtomicBool,
     warming: AtomicBool,
+    /// Processes that are about to be free, and the news that one is.
+    soon_free: AtomicUsize,
+    freed: Notify,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -206,8 +211,9 @@ impl Function {
         tokio::spawn(async move {
             let permit = function.permits.clone().acquire_owned().await;
             let wanted = permit.is_ok() && lock(&function.idle).iter().all(|instance| instance.is_dead());
+            function.promise();
             let started = if wanted { function.start().await.ok() } else { None };
-            lock(&function.idle).extend(started.clone());
+            function.free(started.clone());
             function.warming.store(false, Ordering::SeqCst);
             drop(permit);
             // It died before this task was done, and was told that somebody sees to a successor already.
@@ -251,13 +257,37 @@ impl Function {
     }
 
     async fn instance(self: &Arc<Self>) -> Result<Arc<Instance>, String> {
+        let patience = tokio::time::sleep(PATIENCE);
+        tokio::pin!(patience);
         loop {
-            let Some(idle) = lock(&self.idle).pop() else { break };
-            if !idle.is_dead() {
-                return Ok(idle);
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            // From here on no process that becomes free is missed.
+            freed.as_mut().enable();
+            let idle = lock(&self.idle).pop();
+            match idle {
+                Some(instance) if !instance.is_dead() => return Ok(instance),
+                Some(_) => continue,
+                None if self.soon_free.load(Ordering::SeqCst) == 0 => return self.start().await,
+                None => {}
+            }
+            tokio::select! {
+                () = &mut freed => {}
+                () = &mut patience => return self.start().await,
             }
         }
-        self.start().await
+    }
+
+    /// Says that a process will be free before long, until [`Function::free`] says what came of it.
+    fn promise(&self) {
+        self.soon_free.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Keeps a promise, or takes it back when there is no process after all.
+    fn free(&self, instance: Option<Arc<Instance>>) {
+        lock(&self.idle).extend(instance);
+        self.soon_free.fetch_sub(1, Ordering::SeqCst);
+        self.freed.notify_waiters();
     }
 
     async fn invoke(self: &Arc<Self>, payload: Bytes) -> Result<Bytes, InvokeError> {
@@ -317,10 +347,10 @@ impl Function {
     /// Makes the process available again as soon as it asks for its next event.
     fn give_back(self: &Arc<Self>, instance: Arc<Instance>, asked: u64, permit: OwnedSemaphorePermit) {
         let function = self.clone();
+        function.promise();
         tokio::spawn(async move {
-            if instance.wait_asked(asked).await {
-                lock(&function.idle).push(instance);
-            }
+            let asked_again = instance.wait_asked(asked).await;
+            function.free(asked_again.then_some(instance));
             drop(permit);
         });
     }
@@ -394,6 +424,8 @@ impl Host {
                 observer: observer.cloned(),
                 stopping: AtomicBool::new(false),
                 warming: AtomicBool::new(false),
+                soon_free: AtomicUsize::new(0),
+                freed: Notify::new(),
                 config,
             };
             functions.insert(function.config.name.clone(), Arc::new(function));

@@ -10,6 +10,7 @@
 mod digest;
 mod engine;
 mod error;
+mod manage;
 mod queue;
 mod store;
 mod tasks;
