@@ -1,11 +1,12 @@
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::path::{Path, Segment};
+use crate::path::{Condition, Path, Segment};
 
 /// What a body holds at a path.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -75,11 +76,25 @@ struct Node {
     keys: Vec<(Box<str>, u32)>,
     index: Vec<(usize, u32)>,
     each: Option<u32>,
+    picked: Vec<(Condition, u32)>,
 }
 
 impl Node {
     fn is_leaf(&self) -> bool {
-        self.keys.is_empty() && self.index.is_empty() && self.each.is_none()
+        self.keys.is_empty() && self.index.is_empty() && self.each.is_none() && self.picked.is_empty()
+    }
+
+    /// The nodes that an element goes to, and whether it is one of many. A condition is used up by the first that fits.
+    fn children(&self, index: usize, raw: &str, open: &mut [bool]) -> Vec<(u32, bool)> {
+        let mut children: Vec<(u32, bool)> = self.element(index).map(|node| (node, false)).into_iter().collect();
+        children.extend(self.each.map(|node| (node, true)));
+        for ((condition, node), open) in self.picked.iter().zip(open) {
+            if *open && member(raw, &condition.member).is_some_and(|text| text == condition.equals) {
+                *open = false;
+                children.push((*node, false));
+            }
+        }
+        children
     }
 
     fn key(&self, key: &str) -> Option<u32> {
@@ -133,6 +148,13 @@ impl Reader {
                 new
             }),
             Segment::Each => *node.each.get_or_insert(new),
+            Segment::Where(condition) => match node.picked.iter().find(|(c, _)| c == condition) {
+                Some((_, node)) => *node,
+                None => {
+                    node.picked.push((condition.clone(), new));
+                    new
+                }
+            },
         };
         if found == new {
             self.nodes.push(Node::default());
@@ -198,7 +220,8 @@ impl Reader {
         if let Some(slot) = node.slot {
             store(slots, slot, Captured::Null, many);
         }
-        for child in node.keys.iter().map(|(_, n)| *n).chain(node.index.iter().map(|(_, n)| *n)) {
+        let by_name = node.keys.iter().map(|(_, n)| *n);
+        for child in by_name.chain(node.index.iter().map(|(_, n)| *n)).chain(node.picked.iter().map(|(_, n)| *n)) {
             self.nullify(child, slots, many);
         }
     }
@@ -272,17 +295,19 @@ impl<'a> Visitor<'a> for Seed<'_, '_, 'a> {
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
         let node = &self.reader.nodes[self.node as usize];
         let Seed { reader, slots, many, .. } = self;
+        let plain = node.picked.is_empty();
+        let mut open = vec![true; node.picked.len()];
         for index in 0.. {
             let more = match (node.element(index), node.each) {
-                (Some(child), None) => seq.next_element_seed(Seed { reader, node: child, slots, many })?,
-                (None, Some(child)) => seq.next_element_seed(Seed { reader, node: child, slots, many: true })?,
-                (None, None) => seq.next_element::<IgnoredAny>()?.map(|_| ()),
-                // Two paths lead into this element: it is read once for each.
-                (Some(one), Some(each)) => match seq.next_element::<&'a RawValue>()? {
+                (Some(child), None) if plain => seq.next_element_seed(Seed { reader, node: child, slots, many })?,
+                (None, Some(child)) if plain => seq.next_element_seed(Seed { reader, node: child, slots, many: true })?,
+                (None, None) if plain => seq.next_element::<IgnoredAny>()?.map(|_| ()),
+                // Several paths may lead into this element: it is read once for each.
+                _ => match seq.next_element::<&'a RawValue>()? {
                     Some(raw) => {
-                        for (node, many) in [(one, many), (each, true)] {
+                        for (node, each) in node.children(index, raw.get(), &mut open) {
                             let mut parser = serde_json::Deserializer::from_str(raw.get());
-                            let seed = Seed { reader, node, slots, many };
+                            let seed = Seed { reader, node, slots, many: many || each };
                             seed.deserialize(&mut parser).map_err(|_| A::Error::custom("nested too deeply"))?;
                         }
                         Some(())
@@ -363,6 +388,20 @@ fn capture(raw: &str) -> Result<Captured<'_>, serde_json::Error> {
         Some(b'n') | None => Captured::Null,
         Some(_) => Captured::Number(raw),
     })
+}
+
+/// The text of a member of an object.
+fn member<'a>(raw: &'a str, path: &[String]) -> Option<Cow<'a, str>> {
+    let (name, rest) = path.split_first()?;
+    let members: BTreeMap<Cow<'_, str>, &'a RawValue> = serde_json::from_str(raw).ok()?;
+    let value = members.get(name.as_str())?.get();
+    if !rest.is_empty() {
+        return member(value, rest);
+    }
+    match capture(value).ok()? {
+        Captured::Text(text) => Some(text),
+        other => text_of(&other).map(|text| Cow::Owned(text.to_owned())),
+    }
 }
 
 /// The elements of a captured list.
@@ -451,6 +490,18 @@ mod tests {
         assert_eq!(slots[0], Captured::Number("2"));
         assert_eq!(slots[1], Captured::Many(vec![Captured::Number("1"), Captured::Number("3"), Captured::Number("4")]));
         assert_eq!(slots[2], Captured::Many(vec![Captured::Text("x".into()), Captured::Text("y".into())]));
+    }
+
+    #[test]
+    fn the_first_element_that_fits() {
+        let paths = &["a[k=x].v", "a[o.k=1].v", "a[k=z].v", "a[*].v", "a[0].v"];
+        let slots = read(paths, r#"{"a":[{"k":"y","v":0},{"k":"x","v":1},{"k":"x","v":2,"o":{"k":1}},7]}"#);
+        assert_eq!(slots[0], Captured::Number("1"));
+        assert_eq!(slots[1], Captured::Number("2"));
+        assert_eq!(slots[2], Captured::Absent);
+        let all = ["0", "1", "2"].map(Captured::Number);
+        assert_eq!((&slots[3], &slots[4]), (&Captured::Many(all.to_vec()), &Captured::Number("0")));
+        assert_eq!(read(paths, r#"{"a":null}"#)[0], Captured::Null);
     }
 
     #[test]
