@@ -7,6 +7,7 @@
 #[cfg(feature = "compile")]
 pub mod compile;
 pub mod normal;
+mod pairs;
 mod path;
 mod plan;
 mod read;
@@ -15,7 +16,8 @@ mod run;
 mod transform;
 mod unmapped;
 
-pub use path::{Path, PathError, Segment};
+pub use pairs::Pairs;
+pub use path::{Condition, Path, PathError, Segment};
 pub use plan::{Deletion, Direction, External, FieldStamp, Guard, Input, Kind, Map, Plan, Rule, Speak, StampRule, Unit};
 pub use read::{Captured, Reader, Slots, Unreadable, text_of};
 pub use render::Output;

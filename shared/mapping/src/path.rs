@@ -13,21 +13,21 @@ pub enum Segment {
     Index(usize),
     /// Every element of a list.
     Each,
-    /// The first element of a list whose member has this value.
+    /// The elements of a list that fit.
     Where(Condition),
 }
 
-/// What tells an element of a list from the others: `type=email`, `field.ref=company`.
+/// What tells elements of a list from the others: `type=email`, `field.ref=company`; all of several with commas between them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Condition {
-    /// The names that lead to the member.
-    pub member: Vec<String>,
-    /// Its value as text.
-    pub equals: String,
+    /// True for every element that fits (`[*kind=refund]`), false for the first.
+    pub every: bool,
+    /// Names that lead to a member, and the member's value as text.
+    pub members: Vec<(Vec<String>, String)>,
 }
 
 /// Where a value is in a body: names joined by dots, list elements in brackets, `[*]` for all of them, `[type=email]` for the
-/// first whose member has that value. A name with a dot or a bracket in it stands in single quotes: `custom.'utm.source'`.
+/// first whose member has that value, `[*type=email]` for each of them. A name with a dot or a bracket in it stands in single quotes: `custom.'utm.source'`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Path(Vec<Segment>);
@@ -68,15 +68,27 @@ impl Path {
 
 impl Condition {
     fn parse(text: &str) -> Result<Condition, PathError> {
-        let (member, equals) = text.split_once('=').ok_or(PathError::Index)?;
-        let member: Vec<String> = member.split('.').map(str::to_owned).collect();
-        if member.iter().any(String::is_empty) { Err(PathError::Empty) } else { Ok(Condition { member, equals: equals.to_owned() }) }
+        let (every, text) = text.strip_prefix('*').map_or((false, text), |rest| (true, rest));
+        let mut members = Vec::new();
+        for part in text.split(',') {
+            let (member, equals) = part.split_once('=').ok_or(PathError::Index)?;
+            let member: Vec<String> = member.split('.').map(str::to_owned).collect();
+            if member.iter().any(String::is_empty) {
+                return Err(PathError::Empty);
+            }
+            members.push((member, equals.to_owned()));
+        }
+        Ok(Condition { every, members })
     }
 }
 
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.member.join("."), self.equals)
+        f.write_str(if self.every { "*" } else { "" })?;
+        for (i, (member, equals)) in self.members.iter().enumerate() {
+            write!(f, "{}{}={equals}", if i == 0 { "" } else { "," }, member.join("."))?;
+        }
+        Ok(())
     }
 }
 
@@ -119,6 +131,12 @@ impl FromStr for Path {
     }
 }
 
+impl FromIterator<Segment> for Path {
+    fn from_iter<I: IntoIterator<Item = Segment>>(segments: I) -> Path {
+        Path(segments.into_iter().collect())
+    }
+}
+
 impl TryFrom<String> for Path {
     type Error = PathError;
 
@@ -157,7 +175,7 @@ mod tests {
 
     #[test]
     fn paths_print_as_they_are_written() {
-        for text in ["a", "a.b", "items.data[0].price", "a[*].b", "[0].x", "a.'b.c'.d", "a[1][2]", "a[b.c=d].e"] {
+        for text in ["a", "a.b", "items.data[0].price", "a[*].b", "[0].x", "a.'b.c'.d", "a[1][2]", "a[b.c=d].e", "a[*b=c,d=e]"] {
             assert_eq!(text.parse::<Path>().unwrap().to_string(), text);
         }
     }

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use canonical::ObjectType;
 use serde::{Deserialize, Serialize};
 
-use crate::path::Path;
+use crate::pairs::Pairs;
+use crate::path::{Path, Segment};
 
 /// A compiled mapping file: what it reads, once, and the plans that share it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -282,6 +283,12 @@ pub struct Rule {
     /// Makes a set of `name=value`: the names, one for each of `from`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collect: Vec<String>,
+    /// Adds up every amount that `from` finds.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sum: bool,
+    /// Makes a set of `name=value` out of a list of objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<Pairs>,
     /// Country (phone): where it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub region: Vec<Input>,
@@ -309,7 +316,7 @@ pub struct Rule {
     /// The time zone of times without one, and of days taken from instants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
-    /// Native value → canonical value, in the order of the file.
+    /// Native value → canonical value, in the order of the file. An empty canonical value: the native one means that there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<(String, String)>,
     /// Canonical value → native value, where it is not the reverse of `values`.
@@ -351,6 +358,18 @@ impl Map {
     /// Where a rule stands: `file:line:column`.
     pub fn position(&self, rule: &Rule) -> String {
         format!("{}:{}:{}", rule.file.as_ref().unwrap_or(&self.file), rule.line, rule.column)
+    }
+
+    /// Every path that some rule reads, also those inside the elements of a list.
+    pub fn read_paths(&self) -> Vec<Path> {
+        let each = Path::from_iter([Segment::Each]);
+        let pairs = self.plans.iter().flat_map(|p| &p.rules).filter_map(|rule| rule.pairs.as_ref());
+        let inside = pairs.filter_map(|pairs| match pairs.list {
+            Input::Slot(slot) => Some((self.paths.get(usize::from(slot))?.join(&each), pairs)),
+            Input::Var(_) => None,
+        });
+        let inside = inside.flat_map(|(list, pairs)| pairs.name.iter().chain(&pairs.value).map(move |path| list.join(path)));
+        self.paths.iter().cloned().chain(inside).collect()
     }
 }
 

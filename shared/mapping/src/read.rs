@@ -89,9 +89,9 @@ impl Node {
         let mut children: Vec<(u32, bool)> = self.element(index).map(|node| (node, false)).into_iter().collect();
         children.extend(self.each.map(|node| (node, true)));
         for ((condition, node), open) in self.picked.iter().zip(open) {
-            if *open && member(raw, &condition.member).is_some_and(|text| text == condition.equals) {
-                *open = false;
-                children.push((*node, false));
+            if *open && fits(condition, raw) {
+                *open = condition.every;
+                children.push((*node, condition.every));
             }
         }
         children
@@ -390,6 +390,10 @@ fn capture(raw: &str) -> Result<Captured<'_>, serde_json::Error> {
     })
 }
 
+fn fits(condition: &Condition, raw: &str) -> bool {
+    condition.members.iter().all(|(path, equals)| member(raw, path).is_some_and(|text| text == *equals))
+}
+
 /// The text of a member of an object.
 fn member<'a>(raw: &'a str, path: &[String]) -> Option<Cow<'a, str>> {
     let (name, rest) = path.split_first()?;
@@ -494,13 +498,14 @@ mod tests {
 
     #[test]
     fn the_first_element_that_fits() {
-        let paths = &["a[k=x].v", "a[o.k=1].v", "a[k=z].v", "a[*].v", "a[0].v"];
+        let paths = &["a[k=x].v", "a[o.k=1].v", "a[k=z].v", "a[*].v", "a[0].v", "a[*k=x].v"];
         let slots = read(paths, r#"{"a":[{"k":"y","v":0},{"k":"x","v":1},{"k":"x","v":2,"o":{"k":1}},7]}"#);
         assert_eq!(slots[0], Captured::Number("1"));
         assert_eq!(slots[1], Captured::Number("2"));
         assert_eq!(slots[2], Captured::Absent);
         let all = ["0", "1", "2"].map(Captured::Number);
         assert_eq!((&slots[3], &slots[4]), (&Captured::Many(all.to_vec()), &Captured::Number("0")));
+        assert_eq!(slots[5], Captured::Many(all[1..].to_vec()));
         assert_eq!(read(paths, r#"{"a":null}"#)[0], Captured::Null);
     }
 

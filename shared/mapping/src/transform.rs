@@ -96,11 +96,18 @@ impl<'p, 'a> Scope<'p, 'a> {
         if !rule.collect.is_empty() {
             return Ok(self.collected(rule));
         }
+        if let Some(pairs) = &rule.pairs {
+            return Ok(pairs.set(self.look(&pairs.list)).map_or(Found::Absent, |set| Found::Value(set, false)));
+        }
         if let Some(separator) = &rule.join {
             let parts: Vec<&str> = rule.from.iter().filter_map(|input| self.first(std::slice::from_ref(input))).collect();
             return if parts.is_empty() { self.nothing(rule) } else { self.scalar(rule, &parts.join(separator)) };
         }
+        if rule.sum {
+            return self.sum(rule);
+        }
         match self.pick(&rule.from) {
+            Picked::Scalar(text) if means_none(rule, text) => Ok(Found::Value(Value::Null, false)),
             Picked::Scalar(text) if rule.placeholder.as_deref() == Some(text) => Ok(Found::Absent),
             Picked::Scalar(text) => self.scalar(rule, text),
             Picked::Container(captured) if rule.kind == Kind::Set => Ok(Found::Value(list(captured), false)),
@@ -184,6 +191,21 @@ impl<'p, 'a> Scope<'p, 'a> {
         Ok(Found::Value(Value::Money(normal::minor(amount, scale, code, times)?), false))
     }
 
+    /// All amounts that `from` finds, in one currency.
+    fn sum(&self, rule: &Rule) -> Result<Found, Fault> {
+        let mut total: Option<canonical::Money> = None;
+        let all = rule.from.iter().flat_map(|input| match self.look(input) {
+            Captured::Many(list) => list.as_slice(),
+            one => std::slice::from_ref(one),
+        });
+        for amount in all.filter_map(text_of) {
+            let Found::Value(Value::Money(money), _) = self.money(rule, amount)? else { return Ok(Found::Absent) };
+            let sum = total.as_ref().map_or(Some(money.minor), |t| t.minor.checked_add(money.minor));
+            total = Some(canonical::Money { minor: sum.ok_or(Fault("an amount beyond 64 bits"))?, ..money });
+        }
+        Ok(total.map_or(Found::Absent, |total| Found::Value(Value::Money(total), false)))
+    }
+
     /// The canonical name of a member, and whether it is known.
     fn member<'v>(&self, rule: &'v Rule, text: &'v str) -> (&'v str, bool) {
         let listed = rule.values.iter().find(|(native, _)| native == text);
@@ -205,6 +227,11 @@ impl<'p, 'a> Scope<'p, 'a> {
         set.dedup();
         if set.is_empty() { Found::Absent } else { Found::Value(Value::List(set), false) }
     }
+}
+
+/// The native value says that there is no value.
+fn means_none(rule: &Rule, text: &str) -> bool {
+    rule.values.iter().any(|(native, canonical)| canonical.is_empty() && native == text)
 }
 
 pub(crate) fn zone(rule: &Rule) -> Result<Option<normal::Zone>, Fault> {

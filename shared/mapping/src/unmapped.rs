@@ -35,6 +35,7 @@ fn walk(open: &[&[Segment]], value: &Json, path: String, left: &mut BTreeSet<Str
             }
             for (index, element) in elements.iter().enumerate() {
                 let fits = |s: &Segment| match s {
+                    Segment::Where(condition) if condition.every => holds(condition, element),
                     Segment::Where(condition) => elements.iter().position(|e| holds(condition, e)) == Some(index),
                     s => matches!(s, Segment::Each) || *s == Segment::Index(index),
                 };
@@ -50,12 +51,12 @@ fn walk(open: &[&[Segment]], value: &Json, path: String, left: &mut BTreeSet<Str
 }
 
 fn holds(condition: &Condition, element: &Json) -> bool {
-    let member = condition.member.iter().try_fold(element, |at, name| at.get(name));
-    match member {
-        Some(Json::String(text)) => *text == condition.equals,
+    condition.members.iter().all(|(member, equals)| match member.iter().try_fold(element, |at, name| at.get(name)) {
+        Some(Json::String(text)) => text == equals,
         Some(Json::Null | Json::Object(_) | Json::Array(_)) | None => false,
-        Some(scalar) => scalar.to_string() == condition.equals,
-    }
+        Some(Json::Bool(b)) => equals == if *b { "true" } else { "false" },
+        Some(Json::Number(number)) => number.to_string().as_str() == equals,
+    })
 }
 
 fn step<'p>(rest: &&'p [Segment], fits: impl Fn(&Segment) -> bool) -> Option<&'p [Segment]> {

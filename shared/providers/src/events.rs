@@ -209,13 +209,19 @@ impl Provider {
                 on.why.clone().unwrap_or_else(|| format!("`{}` says nothing that the hub keeps", word(&seen.event_type))),
             );
         }
+        if on.action == Action::Reconcile {
+            let objects = object_of(events, reader, seen).map(str::to_owned).into_iter().collect();
+            let reason = on.why.clone().unwrap_or_else(|| format!("`{}` says that events were lost", word(&seen.event_type)));
+            return EventBody::Reconcile { objects, reason };
+        }
         let object = match object_of(events, reader, seen) {
             Some(object) => object,
             None if on.map.is_some() => "",
             None => return ignored(format!("nothing is mapped for the object of `{}`", word(&seen.event_type))),
         };
         if on.action == Action::Map {
-            return self.map_event(on.map.as_deref().unwrap_or(object), reader, seen, raw, inbound, stamp);
+            let named = places.id.as_ref().and_then(|place| seen.text(place));
+            return self.map_event((on.map.as_deref().unwrap_or(object), named), reader, seen, raw, inbound, stamp);
         }
         let Some(canonical) = self.object_of(object) else {
             return ignored(format!("nothing is mapped for the object `{}`", word(object)));
@@ -258,9 +264,10 @@ impl Provider {
         }
     }
 
+    /// Maps by the file of that name; the event's own word about the object's id is `$object_id` there.
     fn map_event(
         &self,
-        name: &str,
+        (name, object_id): (&str, Option<&str>),
         reader: &EventReader,
         seen: &Seen<'_>,
         raw: &str,
@@ -280,6 +287,7 @@ impl Provider {
         };
         let id = reader.key.iter().find_map(|part| seen.first(part).filter(|text| *text != seen.event_type));
         let mut context = seen.context(inbound.connection, stamp, id);
+        context.vars.extend(object_id.map(|id| ("object_id", Captured::Text(Cow::Borrowed(id)))));
         for (name, value) in inbound.headers {
             if let Some(var) = compiled.header_vars.iter().find(|var| var.strip_prefix("header.") == Some(name)) {
                 context.vars.push((var, Captured::Text(Cow::Borrowed(value))));
@@ -329,7 +337,14 @@ fn object_of<'e>(events: &'e Events, reader: &'e EventReader, seen: &'e Seen<'_>
         .object
         .iter()
         .filter_map(|place| seen.text(place))
-        .find_map(|name| if events.objects.is_empty() { Some(name) } else { events.objects.get(name).map(String::as_str) })
+        .find_map(|name| if events.objects.is_empty() { Some(name) } else { named(&events.objects, name) })
+}
+
+/// The object of a name: the exact name before patterns.
+fn named<'e>(objects: &'e BTreeMap<String, String>, name: &str) -> Option<&'e str> {
+    let pattern =
+        || objects.iter().find(|(pattern, _)| pattern.contains('*') && matches(pattern, name)).map(|(_, object)| object);
+    objects.get(name).or_else(pattern).map(String::as_str)
 }
 
 /// The parts with their lengths in front; `-` for a part without a value.

@@ -122,7 +122,7 @@ pub struct Events {
     /// Where the provider's name of the object is; the first that `objects` knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<OneOrMore>,
-    /// Names in events → names of objects. Without it, they are the same.
+    /// Names in events → names of objects; in a name, `*` stands for any text. Without it, they are the same.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub objects: BTreeMap<String, String>,
     /// Where the record is; absent: the event is the record.
@@ -174,7 +174,7 @@ pub struct On {
     /// The mapping file; without it, the object's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map: Option<String>,
-    /// Where the object's id is (all but `map`).
+    /// Where the object's id is; for `map`, what its file calls `$object_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Further ids that went into the surviving object (`merge`): a list.
@@ -183,7 +183,7 @@ pub struct On {
     /// The surviving object's id (`merge`): the first that has a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub survivor: Option<OneOrMore>,
-    /// Why (`ignore`).
+    /// Why (`ignore`, `reconcile`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
@@ -204,6 +204,8 @@ pub enum Action {
     Merge,
     /// A deleted record is back.
     Restore,
+    /// Events were lost, or cannot be told one by one: compare everything. Its `why` is the reason.
+    Reconcile,
     /// Nothing.
     Ignore,
 }
@@ -215,6 +217,10 @@ pub struct Records {
     /// Where a record names its own object, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
+    /// Where an answer of the API holds the record, or a list of them: the first path that has an object or a list; `{}` is the
+    /// object's name. When there is none, the answer is the record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<String>,
 }
 
 /// A provider's API.

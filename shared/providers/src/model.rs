@@ -40,6 +40,13 @@ pub enum EventBody {
     Changes(Vec<Change>),
     /// A thin event: read these records.
     Fetch(Vec<RemoteId>),
+    /// Events were lost, or cannot be told one by one: compare these objects with the provider.
+    Reconcile {
+        /// The provider's names of the objects; empty for all of them.
+        objects: Vec<String>,
+        /// Why.
+        reason: String,
+    },
     /// Nothing is mapped for it.
     Ignored {
         /// Why.

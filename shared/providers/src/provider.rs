@@ -1,7 +1,7 @@
 use std::sync::OnceLock;
 
 use canonical::{Change, Fields, ObjectType};
-use mapping::{Context, Input, Map, Path, Reader, Segment};
+use mapping::{Captured, Context, Input, Map, Path, Reader, Segment};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map as JsonMap, Value};
@@ -142,7 +142,34 @@ impl Provider {
     pub fn record(&self, connection: &str, object: &str, body: &[u8]) -> Result<Vec<Change>, Malformed> {
         let Some(compiled) = self.map(object) else { return Ok(Vec::new()) };
         let context = Context { connection, ..Context::default() };
-        compiled.map.run(&compiled.reader, body, &context).map_err(|e| Malformed { reason: e.reason.to_owned(), at: e.at })
+        let malformed = |e: mapping::Unreadable| Malformed { reason: e.reason.to_owned(), at: e.at };
+        let mut changes = Vec::new();
+        match self.within(object, body).map_err(malformed)? {
+            None => changes = compiled.map.run(&compiled.reader, body, &context).map_err(malformed)?,
+            Some(records) => {
+                for raw in records {
+                    changes.extend(compiled.map.run(&compiled.reader, raw.as_bytes(), &context).map_err(malformed)?);
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    /// The records that an answer of the API holds, where the manifest says that it wraps them.
+    fn within<'b>(&self, object: &str, body: &'b [u8]) -> Result<Option<Vec<&'b str>>, mapping::Unreadable> {
+        let places = &self.manifest.records.within;
+        let paths: Vec<Path> = places.iter().filter_map(|place| place.replace("{}", object).parse().ok()).collect();
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        Ok(Reader::new(&paths).json(body)?.into_iter().find_map(|found| match found {
+            Captured::Object(record) => Some(vec![record]),
+            Captured::List(list) => {
+                let records: Vec<&RawValue> = serde_json::from_str(list).ok()?;
+                Some(records.into_iter().map(RawValue::get).collect())
+            }
+            _ => None,
+        }))
     }
 
     /// The provider's name of the object that a record belongs to, where records say so.
@@ -215,7 +242,9 @@ impl Provider {
             if let Some(compiled) = self.map(&name) {
                 // The record itself is not read as a whole.
                 read.retain(|path| root.as_ref() != Some(path));
-                read.extend(compiled.map.paths.iter().map(|path| root.as_ref().map_or(path.clone(), |root| root.join(path))));
+                read.extend(
+                    compiled.map.read_paths().iter().map(|path| root.as_ref().map_or(path.clone(), |root| root.join(path))),
+                );
             }
             let value: Value =
                 serde_json::from_str(raw).map_err(|e| Malformed { reason: "not JSON".into(), at: Some(e.column()) })?;

@@ -1,5 +1,5 @@
 //! Every fixture `<name>.json` of a provider has its golden `<name>.golden.json`. `UPDATE_GOLDEN=1 cargo test -p providers
-//! --features compile` writes them anew; what changed is then read by a person.
+//! --features compile` writes them anew (`UPDATE_GOLDEN=stripe` those of one provider); what changed is then read by a person.
 //!
 //! A fixture is `{"headers": {…}, "body": …}` for a webhook and `{"object": "contacts", "record": …}` for a record of the API.
 
@@ -31,6 +31,7 @@ fn shown(event: &InboundEvent) -> Value {
     let says = match &event.body {
         EventBody::Changes(changes) => json!({ "changes": changes }),
         EventBody::Fetch(wanted) => json!({ "fetch": wanted }),
+        EventBody::Reconcile { objects, reason } => json!({ "reconcile": objects, "because": reason }),
         EventBody::Ignored { reason } => json!({ "ignored": reason }),
         EventBody::Malformed { reason } => json!({ "malformed": reason }),
     };
@@ -50,11 +51,12 @@ pub fn mapped(provider: &Provider, fixture: &Value) -> Value {
 
 #[test]
 fn fixtures_map_to_their_golden_records() {
-    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let wanted = std::env::var("UPDATE_GOLDEN").unwrap_or_default();
     let mut differing = Vec::new();
     for name in Provider::builtin_names() {
         let provider = Provider::builtin(name, &Overrides::default()).unwrap();
         let files = fixtures(name);
+        let update = wanted == "1" || wanted.split(',').any(|one| one == *name);
         assert!(files.len() >= 3, "{name} has {} fixtures", files.len());
         for file in files {
             let found = mapped(&provider, &read(&file));
