@@ -16,6 +16,8 @@ pub enum Captured<'a> {
     Absent,
     /// `null`.
     Null,
+    /// The list is there, the element is not: a whole object says that there is none, a part of one says nothing.
+    Unmatched,
     /// True or false.
     Bool(bool),
     /// A number, digit by digit as the body writes it.
@@ -34,7 +36,7 @@ impl Captured<'_> {
     /// The class of the value, for messages that must not show it.
     pub fn class(&self) -> &'static str {
         match self {
-            Captured::Absent => "nothing",
+            Captured::Absent | Captured::Unmatched => "nothing",
             Captured::Null => "null",
             Captured::Bool(_) => "a boolean",
             Captured::Number(_) => "a number",
@@ -95,6 +97,11 @@ impl Node {
             }
         }
         children
+    }
+
+    fn below(&self) -> impl Iterator<Item = u32> + '_ {
+        let named = self.keys.iter().map(|(_, node)| *node).chain(self.index.iter().map(|(_, node)| *node));
+        named.chain(self.picked.iter().map(|(_, node)| *node)).chain(self.each)
     }
 
     fn key(&self, key: &str) -> Option<u32> {
@@ -214,15 +221,42 @@ impl Reader {
         Seed { reader: self, node, slots, many: false }
     }
 
+    /// What a list has no element for.
+    fn unmatched(&self, node: &Node, count: usize, open: &[bool], slots: &mut Slots<'_>, many: bool) {
+        let beyond = node.index.iter().filter(|(index, _)| *index >= count).map(|(_, child)| (*child, false));
+        let picked = node.picked.iter().zip(open).filter(|(_, open)| **open);
+        let picked = picked.map(|((condition, child), _)| (*child, condition.every));
+        let each = node.each.filter(|_| count == 0).map(|child| (child, true));
+        for (child, every) in beyond.chain(picked).chain(each) {
+            if every { self.none(child, slots) } else { self.fill(child, slots, many, &Captured::Unmatched) }
+        }
+    }
+
+    /// An empty list in every place below that nothing was found for.
+    fn none(&self, node: u32, slots: &mut Slots<'_>) {
+        let node = &self.nodes[node as usize];
+        if let Some(place) = node.slot.map(|slot| &mut slots[usize::from(slot)])
+            && *place == Captured::Absent
+        {
+            *place = Captured::Many(Vec::new());
+        }
+        for child in node.below() {
+            self.none(child, slots);
+        }
+    }
+
     /// Everything below an absent object stays absent; below `null` it is null as well.
     fn nullify(&self, node: u32, slots: &mut Slots<'_>, many: bool) {
+        self.fill(node, slots, many, &Captured::Null);
+    }
+
+    fn fill<'a>(&self, node: u32, slots: &mut Slots<'a>, many: bool, with: &Captured<'a>) {
         let node = &self.nodes[node as usize];
         if let Some(slot) = node.slot {
-            store(slots, slot, Captured::Null, many);
+            store(slots, slot, with.clone(), many);
         }
-        let by_name = node.keys.iter().map(|(_, n)| *n);
-        for child in by_name.chain(node.index.iter().map(|(_, n)| *n)).chain(node.picked.iter().map(|(_, n)| *n)) {
-            self.nullify(child, slots, many);
+        for child in node.below().filter(|child| Some(*child) != node.each) {
+            self.fill(child, slots, many, with);
         }
     }
 }
@@ -316,6 +350,7 @@ impl<'a> Visitor<'a> for Seed<'_, '_, 'a> {
                 },
             };
             if more.is_none() {
+                reader.unmatched(node, index, &open, slots, many);
                 break;
             }
         }
@@ -502,11 +537,18 @@ mod tests {
         let slots = read(paths, r#"{"a":[{"k":"y","v":0},{"k":"x","v":1},{"k":"x","v":2,"o":{"k":1}},7]}"#);
         assert_eq!(slots[0], Captured::Number("1"));
         assert_eq!(slots[1], Captured::Number("2"));
-        assert_eq!(slots[2], Captured::Absent);
+        assert_eq!(slots[2], Captured::Unmatched);
         let all = ["0", "1", "2"].map(Captured::Number);
         assert_eq!((&slots[3], &slots[4]), (&Captured::Many(all.to_vec()), &Captured::Number("0")));
         assert_eq!(slots[5], Captured::Many(all[1..].to_vec()));
         assert_eq!(read(paths, r#"{"a":null}"#)[0], Captured::Null);
+    }
+
+    #[test]
+    fn a_list_that_is_there_says_what_it_has_not() {
+        let slots = read(&["a[0].v", "a[k=x].v", "a[*].v", "b[*].v", "c[1]"], r#"{"a":[],"c":["only"]}"#);
+        assert_eq!(slots[..2], [Captured::Unmatched, Captured::Unmatched]);
+        assert_eq!(slots[2..], [Captured::Many(vec![]), Captured::Absent, Captured::Unmatched]);
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use canonical::{FieldKind, Value, find_field};
 
 use crate::normal::{self, Fault};
-use crate::plan::{Guard, Input, Kind, Plan, Rule, Unit};
+use crate::plan::{Guard, Input, Kind, Plan, Rule, Speak, Unit};
 use crate::read::{Captured, elements, text_of};
 use crate::run::Context;
 
@@ -50,6 +50,7 @@ impl<'p, 'a> Scope<'p, 'a> {
                 (Some(text), ..) if !text.is_empty() => return Picked::Scalar(text),
                 (Some(_), _, Picked::Absent | Picked::Null) => found = Picked::Empty,
                 (None, Captured::Null, Picked::Absent) => found = Picked::Null,
+                (None, Captured::Unmatched, Picked::Absent) if self.plan.kind == Speak::Snapshot => found = Picked::Null,
                 (None, Captured::Object(_) | Captured::List(_) | Captured::Many(_), Picked::Absent) => {
                     found = Picked::Container(captured);
                 }
@@ -70,7 +71,7 @@ impl<'p, 'a> Scope<'p, 'a> {
     pub fn holds(&self, guards: &[Guard]) -> bool {
         guards.iter().all(|guard| {
             let captured = self.look(&guard.input);
-            let present = !matches!(captured, Captured::Absent | Captured::Null);
+            let present = !matches!(captured, Captured::Absent | Captured::Null | Captured::Unmatched);
             guard.any.iter().any(|want| match want.as_str() {
                 "*" => present,
                 "null" if *captured == Captured::Null => true,
@@ -82,7 +83,8 @@ impl<'p, 'a> Scope<'p, 'a> {
 
     /// The class of what a rule found, for messages.
     pub fn class(&self, rule: &Rule) -> &'static str {
-        let met = || rule.from.iter().map(|input| self.look(input)).filter(|c| **c != Captured::Absent);
+        let met =
+            || rule.from.iter().map(|input| self.look(input)).filter(|c| !matches!(c, Captured::Absent | Captured::Unmatched));
         met().find(|c| **c != Captured::Null).or_else(|| met().next()).map_or("nothing", Captured::class)
     }
 

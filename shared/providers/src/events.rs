@@ -210,11 +210,12 @@ impl Provider {
             );
         }
         if on.action == Action::Reconcile {
-            let objects = object_of(events, reader, seen).map(str::to_owned).into_iter().collect();
+            let object = on.object.as_deref().or_else(|| object_of(events, reader, seen));
+            let objects = object.map(str::to_owned).into_iter().collect();
             let reason = on.why.clone().unwrap_or_else(|| format!("`{}` says that events were lost", word(&seen.event_type)));
             return EventBody::Reconcile { objects, reason };
         }
-        let object = match object_of(events, reader, seen) {
+        let object = match on.object.as_deref().or_else(|| object_of(events, reader, seen)) {
             Some(object) => object,
             None if on.map.is_some() => "",
             None => return ignored(format!("nothing is mapped for the object of `{}`", word(&seen.event_type))),
@@ -309,7 +310,7 @@ impl Provider {
         let (on, _) = rule_for(events, reader, &seen)?;
         let name = match (&on.map, on.action) {
             (Some(map), _) => map.clone(),
-            (None, Action::Map) => object_of(events, reader, &seen)?.to_owned(),
+            (None, Action::Map) => on.object.as_deref().or_else(|| object_of(events, reader, &seen))?.to_owned(),
             _ => return None,
         };
         Some((name, events.record.as_ref().and_then(|record| record.parse().ok())))

@@ -171,6 +171,9 @@ pub struct On {
     /// What to do.
     #[serde(rename = "do")]
     pub action: Action,
+    /// The provider's name of the object, where the event's own does not tell enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
     /// The mapping file; without it, the object's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map: Option<String>,
