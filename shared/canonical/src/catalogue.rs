@@ -457,6 +457,8 @@ catalogue! {
         to: Text, personal, "To header.";
     }
     Touchpoint {
+        ad_group_id: Id, plain, "The advertising system's ad group or asset group.";
+        ad_id: Id, plain, "The advertising system's id of the advertisement.";
         campaign_id: Id, plain, "The advertising system's campaign id.";
         contact: Ref(ObjectType::Contact), plain, "The person.";
         fbclid: Verbatim, plain, "Meta click id.";
