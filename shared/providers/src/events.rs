@@ -23,7 +23,7 @@ pub(crate) struct EventReader {
     reader: Reader,
     pub(crate) paths: Vec<Path>,
     event_type: Vec<Place>,
-    untyped: Option<Place>,
+    untyped: Vec<Place>,
     key: Vec<Vec<Place>>,
     stamp: Vec<Place>,
     sequence: Option<Place>,
@@ -35,6 +35,7 @@ pub(crate) struct EventReader {
 
 #[derive(Debug)]
 struct OnPlaces {
+    key: Vec<Vec<Place>>,
     when: Vec<(Place, String)>,
     id: Option<Place>,
     also: Option<Place>,
@@ -62,8 +63,13 @@ impl EventReader {
         let key = events.key.iter().map(|part| places(Some(part))).collect::<Result<_, _>>()?;
         let stamp = places(events.stamp.as_ref().map(|s| &s.from))?;
         let object = places(events.object.as_ref())?;
+        let untyped = places(events.untyped.as_ref().map(|u| &u.when))?;
+        let mut keys = Vec::new();
+        for on in &events.on {
+            keys.push(on.key.iter().map(|part| places(Some(part))).collect::<Result<Vec<_>, _>>()?);
+        }
+        let mut keys = keys.into_iter();
         let mut survivors = events.on.iter().map(|on| places(on.survivor.as_ref())).collect::<Result<Vec<_>, _>>()?.into_iter();
-        let untyped = events.untyped.as_ref().map(|u| place(&u.when)).transpose()?;
         let sequence = events.stamp.as_ref().and_then(|s| s.sequence.as_ref()).map(&mut place).transpose()?;
         let record = events.record.as_ref().map(&mut place).transpose()?;
         let mut guards = |when: &BTreeMap<String, String>| -> Result<Vec<(Place, String)>, PathError> {
@@ -75,7 +81,13 @@ impl EventReader {
         for rule in &events.on {
             let id = rule.id.as_ref().map(&mut place).transpose()?;
             let also = rule.also.as_ref().map(&mut place).transpose()?;
-            on.push(OnPlaces { when: when.next().unwrap_or_default(), id, also, survivor: survivors.next().unwrap_or_default() });
+            on.push(OnPlaces {
+                key: keys.next().unwrap_or_default(),
+                when: when.next().unwrap_or_default(),
+                id,
+                also,
+                survivor: survivors.next().unwrap_or_default(),
+            });
         }
         Ok(EventReader {
             reader: Reader::new(&paths),
@@ -166,7 +178,7 @@ impl Provider {
                 return event;
             }
         }
-        event.key = key(reader, &seen);
+        event.key = key(key_parts(events, reader, &seen), &seen);
         event.stamp = stamp(events, reader, &seen);
         event.body = self.event_body(events, reader, &seen, raw, inbound, event.stamp);
         if let EventBody::Changes(changes) = &mut event.body
@@ -286,7 +298,8 @@ impl Provider {
             },
             Some(Place::Var(_)) => return malformed("the event holds no record"),
         };
-        let id = reader.key.iter().find_map(|part| seen.first(part).filter(|text| *text != seen.event_type));
+        let parts = self.manifest().events.as_ref().map_or(&reader.key[..], |events| key_parts(events, reader, seen));
+        let id = parts.iter().find_map(|part| seen.first(part).filter(|text| *text != seen.event_type));
         let mut context = seen.context(inbound.connection, stamp, id);
         context.vars.extend(object_id.map(|id| ("object_id", Captured::Text(Cow::Borrowed(id)))));
         for (name, value) in inbound.headers {
@@ -327,7 +340,7 @@ fn rule_for<'e>(events: &'e Events, reader: &'e EventReader, seen: &Seen<'_>) ->
 fn event_type(events: &Events, reader: &EventReader, seen: &Seen<'_>) -> Option<String> {
     let untyped = || {
         let untyped = events.untyped.as_ref()?;
-        seen.text(reader.untyped.as_ref()?).map(|_| untyped.event_type.clone())
+        seen.first(&reader.untyped).map(|_| untyped.event_type.clone())
     };
     seen.first(&reader.event_type).map(str::to_owned).or_else(untyped)
 }
@@ -341,17 +354,22 @@ fn object_of<'e>(events: &'e Events, reader: &'e EventReader, seen: &'e Seen<'_>
         .find_map(|name| if events.objects.is_empty() { Some(name) } else { named(&events.objects, name) })
 }
 
-/// The object of a name: the exact name before patterns.
+/// The object of a name: the exact name before patterns, the longest pattern first.
 fn named<'e>(objects: &'e BTreeMap<String, String>, name: &str) -> Option<&'e str> {
-    let pattern =
-        || objects.iter().find(|(pattern, _)| pattern.contains('*') && matches(pattern, name)).map(|(_, object)| object);
+    let patterns = || objects.iter().filter(|(pattern, _)| pattern.contains('*') && matches(pattern, name));
+    let pattern = || patterns().max_by_key(|(pattern, _)| pattern.len()).map(|(_, object)| object);
     objects.get(name).or_else(pattern).map(String::as_str)
 }
 
+/// The parts of the key that the event's rule asks for, else those of all events.
+fn key_parts<'e>(events: &'e Events, reader: &'e EventReader, seen: &Seen<'_>) -> &'e [Vec<Place>] {
+    rule_for(events, reader, seen).map(|(_, places)| &places.key[..]).filter(|parts| !parts.is_empty()).unwrap_or(&reader.key)
+}
+
 /// The parts with their lengths in front; `-` for a part without a value.
-fn key(reader: &EventReader, seen: &Seen<'_>) -> String {
+fn key(parts: &[Vec<Place>], seen: &Seen<'_>) -> String {
     let mut key = String::new();
-    for part in &reader.key {
+    for part in parts {
         let _ = match seen.first(part) {
             Some(text) => write!(key, "{}:{text}", text.len()),
             None => write!(key, "-"),

@@ -139,8 +139,8 @@ pub struct Events {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Untyped {
-    /// The path that must have a value.
-    pub when: String,
+    /// The paths of which one must have a value.
+    pub when: OneOrMore,
     /// The type.
     #[serde(rename = "type")]
     pub event_type: String,
@@ -171,6 +171,9 @@ pub struct On {
     /// What to do.
     #[serde(rename = "do")]
     pub action: Action,
+    /// The parts of the idempotency key, where these events need others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<OneOrMore>,
     /// The provider's name of the object, where the event's own does not tell enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
