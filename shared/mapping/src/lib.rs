@@ -19,7 +19,7 @@ mod unmapped;
 pub use pairs::Pairs;
 pub use path::{Condition, Path, PathError, Segment};
 pub use plan::{Deletion, Direction, External, FieldStamp, Guard, Input, Kind, Map, Plan, Rule, Speak, StampRule, Unit};
-pub use read::{Captured, Reader, Slots, Unreadable, text_of};
+pub use read::{Captured, Reader, Slots, Unreadable, decode, text_of};
 pub use render::Output;
 pub use run::Context;
 pub use unmapped::unmapped;

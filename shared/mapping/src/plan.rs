@@ -101,6 +101,8 @@ pub enum Unit {
     IsoOrMs,
     /// ISO 8601, or seconds since 1970 when it is a number.
     IsoOrS,
+    /// `/Date(1488391422280+0000)/`: milliseconds since 1970 as .NET writes them, or ISO 8601.
+    Dotnet,
     /// RFC 1123 / 2822: `Tue, 15 Nov 1994 12:45:26 GMT`.
     Rfc1123,
     /// Money only: minor units.
@@ -292,6 +294,9 @@ pub struct Rule {
     /// Country (phone): where it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub region: Vec<Input>,
+    /// Calling code (phone) that the payload keeps apart from the number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calling_code: Vec<Input>,
     /// Country (phone): when nothing else tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region_default: Option<String>,
@@ -316,6 +321,12 @@ pub struct Rule {
     /// The time zone of times without one, and of days taken from instants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
+    /// Where the payload names the time zone, before `zone`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zone_from: Vec<Input>,
+    /// The day is the one after the last: the day before it is meant.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub exclusive: bool,
     /// Native value → canonical value, in the order of the file. An empty canonical value: the native one means that there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<(String, String)>,

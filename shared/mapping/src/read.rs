@@ -465,8 +465,8 @@ fn offset(text: &str, line: usize, column: usize) -> usize {
     before + column.saturating_sub(1)
 }
 
-/// Percent and plus decoding.
-fn decode(text: &str) -> Option<Cow<'_, str>> {
+/// Percent and plus decoding of a form parameter; `None` when it is not UTF-8.
+pub fn decode(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains(['%', '+']) {
         return Some(Cow::Borrowed(text));
     }

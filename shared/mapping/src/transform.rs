@@ -149,13 +149,16 @@ impl<'p, 'a> Scope<'p, 'a> {
             Kind::Bool => boolean(text)?,
             Kind::Ref => Value::Text(format!("{}:{text}", rule.remote.as_deref().unwrap_or_default())),
             Kind::Phone => {
-                let phone = normal::phone(text, self.region(rule))?;
+                let apart = self.first(&rule.calling_code).filter(|_| !text.trim_start().starts_with('+'));
+                let text = apart
+                    .map_or(Cow::Borrowed(text), |code| Cow::Owned(format!("+{} {text}", code.trim().trim_start_matches('+'))));
+                let phone = normal::phone(&text, self.region(rule))?;
                 flagged = phone.extension;
                 Value::Text(phone.e164)
             }
             Kind::Money => return self.money(rule, text),
-            Kind::Instant => Value::Text(normal::instant(text, rule.unit.unwrap_or_default(), zone(rule)?.as_ref())?),
-            Kind::Date => Value::Text(day(rule, text)?),
+            Kind::Instant => Value::Text(normal::instant(text, rule.unit.unwrap_or_default(), self.zone(rule)?.as_ref())?),
+            Kind::Date => Value::Text(self.day(rule, text)?),
             Kind::Enum => {
                 let (name, known) = self.member(rule, text);
                 flagged = !known;
@@ -164,6 +167,21 @@ impl<'p, 'a> Scope<'p, 'a> {
             Kind::Set => split(text, rule.separator.as_deref()),
         };
         Ok(Found::Value(value, flagged))
+    }
+
+    /// The zone that the payload names, else the rule's.
+    fn zone(&self, rule: &Rule) -> Result<Option<normal::Zone>, Fault> {
+        self.first(&rule.zone_from).or(rule.zone.as_deref()).map(normal::zone).transpose()
+    }
+
+    /// A day; an instant becomes one only where the zone is known.
+    fn day(&self, rule: &Rule, text: &str) -> Result<String, Fault> {
+        let zone = self.zone(rule)?;
+        let day = match (normal::date(text), zone) {
+            (Err(_), Some(zone)) => normal::day_of(&normal::instant(text, rule.unit.unwrap_or_default(), Some(&zone))?, &zone)?,
+            (day, _) => day?,
+        };
+        if rule.exclusive { normal::day_before(&day) } else { Ok(day) }
     }
 
     fn region<'r>(&self, rule: &'r Rule) -> Option<&'r str> {
@@ -234,19 +252,6 @@ impl<'p, 'a> Scope<'p, 'a> {
 /// The native value says that there is no value.
 fn means_none(rule: &Rule, text: &str) -> bool {
     rule.values.iter().any(|(native, canonical)| canonical.is_empty() && native == text)
-}
-
-pub(crate) fn zone(rule: &Rule) -> Result<Option<normal::Zone>, Fault> {
-    rule.zone.as_deref().map(normal::zone).transpose()
-}
-
-/// A day; an instant becomes one only where the rule names the zone.
-fn day(rule: &Rule, text: &str) -> Result<String, Fault> {
-    let zone = zone(rule)?;
-    match (normal::date(text), zone) {
-        (Err(_), Some(zone)) => normal::day_of(&normal::instant(text, rule.unit.unwrap_or_default(), Some(&zone))?, &zone),
-        (day, _) => day,
-    }
 }
 
 fn empty(kind: Kind) -> Value {

@@ -6,6 +6,7 @@ use canonical::{Change, ChangeKind, RemoteId, Stamp};
 use mapping::normal;
 use mapping::{Captured, Context, Path, PathError, Reader, Slots, text_of};
 
+use crate::decode::Part;
 use crate::manifest::{Action, Events, On, OneOrMore};
 use crate::model::{EventBody, Inbound, InboundEvent};
 use crate::provider::Provider;
@@ -14,6 +15,7 @@ use crate::provider::Provider;
 #[derive(Debug)]
 enum Place {
     Slot(usize),
+    Outer(usize),
     Var(String),
 }
 
@@ -22,6 +24,8 @@ enum Place {
 pub(crate) struct EventReader {
     reader: Reader,
     pub(crate) paths: Vec<Path>,
+    outer: Reader,
+    pub(crate) outer_paths: Vec<Path>,
     event_type: Vec<Place>,
     untyped: Vec<Place>,
     key: Vec<Vec<Place>>,
@@ -44,18 +48,17 @@ struct OnPlaces {
 
 impl EventReader {
     pub(crate) fn new(events: &Events) -> Result<EventReader, PathError> {
-        let mut paths = Vec::new();
+        let (mut paths, mut outer_paths) = (Vec::new(), Vec::new());
         let mut place = |text: &String| -> Result<Place, PathError> {
-            if let Some(var) = text.strip_prefix('$') {
-                return Ok(Place::Var(var.to_owned()));
+            if let Some(path) = text.strip_prefix("$outer.") {
+                return Ok(Place::Outer(slot(&mut outer_paths, path.parse()?)));
             }
-            let path: Path = text.parse()?;
-            let at = paths.iter().position(|p| *p == path).unwrap_or_else(|| {
-                paths.push(path);
-                paths.len() - 1
-            });
-            Ok(Place::Slot(at))
+            Ok(match text.strip_prefix('$') {
+                Some(var) => Place::Var(var.to_owned()),
+                None => Place::Slot(slot(&mut paths, text.parse()?)),
+            })
         };
+        events.at.iter().chain(&events.json_in).try_for_each(|path| path.parse::<Path>().map(|_| ()))?;
         let mut places = |texts: Option<&OneOrMore>| -> Result<Vec<Place>, PathError> {
             texts.map_or(&[][..], OneOrMore::as_slice).iter().map(&mut place).collect()
         };
@@ -92,6 +95,8 @@ impl EventReader {
         Ok(EventReader {
             reader: Reader::new(&paths),
             paths,
+            outer: Reader::new(&outer_paths),
+            outer_paths,
             event_type,
             untyped,
             key,
@@ -105,9 +110,18 @@ impl EventReader {
     }
 }
 
+fn slot(paths: &mut Vec<Path>, path: Path) -> usize {
+    paths.iter().position(|p| *p == path).unwrap_or_else(|| {
+        paths.push(path);
+        paths.len() - 1
+    })
+}
+
 /// One event while it is looked at.
 struct Seen<'a> {
     slots: Slots<'a>,
+    outer: Slots<'a>,
+    sequence: String,
     event_type: String,
     headers: &'a BTreeMap<String, String>,
 }
@@ -116,9 +130,11 @@ impl<'a> Seen<'a> {
     fn text<'s>(&'s self, place: &'s Place) -> Option<&'s str> {
         let text = match place {
             Place::Slot(slot) => text_of(self.slots.get(*slot)?)?,
+            Place::Outer(slot) => text_of(self.outer.get(*slot)?)?,
             Place::Var(name) => match name.strip_prefix("header.") {
                 Some(header) => self.headers.get(header)?,
                 None if name == "type" => &self.event_type,
+                None if name == "sequence" => &self.sequence,
                 None if name == "prefix" => self.event_type.split('.').next()?,
                 None => return None,
             },
@@ -147,7 +163,9 @@ fn malformed(reason: impl Into<String>) -> EventBody {
 }
 
 impl Provider {
-    pub(crate) fn event(&self, index: u32, raw: &str, inbound: &Inbound<'_>) -> InboundEvent {
+    /// Reads one event; `first` is the number of the body's first event, where the provider gives one.
+    pub(crate) fn event(&self, index: u32, part: Part<'_>, first: Option<u64>, inbound: &Inbound<'_>) -> InboundEvent {
+        let raw = part.event;
         let mut event = InboundEvent {
             index,
             event_type: String::new(),
@@ -170,7 +188,10 @@ impl Provider {
             event.body = malformed("an event is an object");
             return event;
         }
-        let mut seen = Seen { slots, event_type: String::new(), headers: inbound.headers };
+        let outer = if reader.outer_paths.is_empty() { Ok(Slots::new()) } else { reader.outer.json(part.outer.as_bytes()) };
+        let sequence = first.map(|first| first.saturating_add(u64::from(index)).to_string()).unwrap_or_default();
+        let mut seen =
+            Seen { slots, outer: outer.unwrap_or_default(), sequence, event_type: String::new(), headers: inbound.headers };
         match event_type(events, reader, &seen) {
             Some(name) => seen.event_type = name,
             None => {
@@ -236,6 +257,14 @@ impl Provider {
             let named = places.id.as_ref().and_then(|place| seen.text(place));
             return self.map_event((on.map.as_deref().unwrap_or(object), named), reader, seen, raw, inbound, stamp);
         }
+        // What is read may be a list of other objects: a rule that names its object knows.
+        if let (Action::Fetch, Some(_)) = (on.action, &on.object) {
+            let Some(id) = places.id.as_ref().and_then(|place| seen.text(place)) else {
+                return malformed("the event does not name what to read");
+            };
+            let source = RemoteId { connection: inbound.connection.to_owned(), object: object.to_owned(), id: id.to_owned() };
+            return EventBody::Fetch(vec![source]);
+        }
         let Some(canonical) = self.object_of(object) else {
             return ignored(format!("nothing is mapped for the object `{}`", word(object)));
         };
@@ -296,7 +325,7 @@ impl Provider {
                 Captured::Object(record) => record,
                 _ => return malformed("the event holds no record"),
             },
-            Some(Place::Var(_)) => return malformed("the event holds no record"),
+            Some(Place::Var(_) | Place::Outer(_)) => return malformed("the event holds no record"),
         };
         let parts = self.manifest().events.as_ref().map_or(&reader.key[..], |events| key_parts(events, reader, seen));
         let id = parts.iter().find_map(|part| seen.first(part).filter(|text| *text != seen.event_type));
@@ -318,7 +347,8 @@ impl Provider {
     pub(crate) fn map_of_event(&self, raw: &str) -> Option<(String, Option<Path>)> {
         let (events, reader) = (self.manifest().events.as_ref()?, self.event_reader()?);
         let headers = BTreeMap::new();
-        let mut seen = Seen { slots: reader.reader.json(raw.as_bytes()).ok()?, event_type: String::new(), headers: &headers };
+        let slots = reader.reader.json(raw.as_bytes()).ok()?;
+        let mut seen = Seen { slots, outer: Slots::new(), sequence: String::new(), event_type: String::new(), headers: &headers };
         seen.event_type = event_type(events, reader, &seen)?;
         let (on, _) = rule_for(events, reader, &seen)?;
         let name = match (&on.map, on.action) {

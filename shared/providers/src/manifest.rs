@@ -95,13 +95,29 @@ impl OneOrMore {
 }
 
 /// How a body becomes events. Values are paths in an event, or variables: `$type`, `$prefix` (the type up to its first dot),
-/// `$header.<name>`.
+/// `$header.<name>`, `$outer.<path>` (around the event), `$sequence` (the event's number, with `sequence`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Events {
     /// True when the body is a list of events.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub list: bool,
+    /// Where in a body that is an object the events are: `value[*]`. What is around an event (the nearest list element that holds
+    /// its list, else the body) is `$outer.<path>`. A body without the path is one event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// True when a body may be form parameters; brackets in their names make objects.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub form: bool,
+    /// Members that may hold the event as JSON text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub json_in: Vec<String>,
+    /// True when an empty body is an event: its headers tell everything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bodyless: bool,
+    /// Numbers by which a body says which events it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<SequencePlaces>,
     /// The most events in one body, by the provider's documentation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<u32>,
@@ -133,6 +149,17 @@ pub struct Events {
     pub test: BTreeMap<String, String>,
     /// What to do, the first that fits; an event that none fits is ignored.
     pub on: Vec<On>,
+}
+
+/// Where a body says which numbers its events have. They rise by one from event to event, so that a gap between two bodies tells
+/// of lost events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SequencePlaces {
+    /// The path of the first event's number.
+    pub first: String,
+    /// The path of the last event's number.
+    pub last: String,
 }
 
 /// The type of a body that names none.

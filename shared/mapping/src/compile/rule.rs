@@ -22,6 +22,7 @@ const RULE_KEYS: &[&str] = &[
     "pairs",
     "sum",
     "region",
+    "calling_code",
     "region_default",
     "currency",
     "currency_default",
@@ -30,6 +31,8 @@ const RULE_KEYS: &[&str] = &[
     "times",
     "unit",
     "zone",
+    "zone_from",
+    "exclusive",
     "values",
     "out",
     "out_only_listed",
@@ -49,6 +52,7 @@ const UNITS: &[(&str, Unit)] = &[
     ("iso", Unit::Iso),
     ("iso_or_ms", Unit::IsoOrMs),
     ("iso_or_s", Unit::IsoOrS),
+    ("dotnet", Unit::Dotnet),
     ("rfc1123", Unit::Rfc1123),
     ("minor", Unit::Minor),
     ("major", Unit::Major),
@@ -170,6 +174,7 @@ impl Builder {
             sum: flag("sum", trouble),
             pairs: table.get("pairs").and_then(|i| self.pairs(&i, trouble)),
             region: self.inputs(table.get("region"), trouble),
+            calling_code: self.inputs(table.get("calling_code"), trouble),
             region_default: table
                 .get("region_default")
                 .and_then(|i| checked(&i, |t| normal::country(t).map(str::to_owned), trouble)),
@@ -182,6 +187,8 @@ impl Builder {
             times: self.inputs(table.get("times"), trouble),
             unit: table.get("unit").and_then(|i| unit(&i, trouble)),
             zone: table.get("zone").and_then(|i| checked(&i, |t| normal::zone(t).map(|_| t.to_owned()), trouble)),
+            zone_from: self.inputs(table.get("zone_from"), trouble),
+            exclusive: flag("exclusive", trouble),
             values: pairs(table.get("values"), trouble),
             out: pairs(table.get("out"), trouble),
             out_only_listed: flag("out_only_listed", trouble),
@@ -298,6 +305,9 @@ fn check(rule: &Rule, def: &FieldDef, item: &Item<'_>, table: &Table<'_>, troubl
     let amount = matches!(rule.unit, Some(Unit::Minor | Unit::Major));
     if rule.unit.is_some() && amount != (rule.kind == Kind::Money) {
         tell("this unit does not go with this kind", "`minor` and `major` are for money, the others for times");
+    }
+    if rule.exclusive && rule.kind != Kind::Date {
+        tell("only a day can be the one after the last", "remove `exclusive`");
     }
     if rule.sum && rule.kind != Kind::Money {
         tell("only amounts are summed", "remove `sum`");
