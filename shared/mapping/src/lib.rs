@@ -4,6 +4,7 @@
 //! This crate knows no provider's name, does no I/O, reads no clock, and never puts a value of a payload into an error.
 #![forbid(unsafe_code)]
 
+mod capture;
 #[cfg(feature = "compile")]
 pub mod compile;
 pub mod normal;
@@ -16,10 +17,11 @@ mod run;
 mod transform;
 mod unmapped;
 
+pub use capture::{Captured, decode, text_of};
 pub use pairs::Pairs;
 pub use path::{Condition, Path, PathError, Segment};
 pub use plan::{Deletion, Direction, External, FieldStamp, Guard, Input, Kind, Map, Plan, Rule, Speak, StampRule, Unit};
-pub use read::{Captured, Reader, Slots, Unreadable, decode, text_of};
+pub use read::{Reader, Slots, Unreadable};
 pub use render::Output;
 pub use run::Context;
 pub use unmapped::unmapped;

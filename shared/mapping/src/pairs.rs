@@ -1,9 +1,10 @@
 use canonical::Value;
 use serde::{Deserialize, Serialize};
 
+use crate::capture::{Captured, elements, text_of};
 use crate::path::Path;
 use crate::plan::Input;
-use crate::read::{Captured, Reader, elements, text_of};
+use crate::read::Reader;
 
 /// A list of objects that each hold a name and a value: answers of a form, custom fields, attributes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,9 +2,9 @@ use std::borrow::Cow;
 
 use canonical::{FieldKind, Value, find_field};
 
+use crate::capture::{Captured, elements, text_of};
 use crate::normal::{self, Fault};
 use crate::plan::{Guard, Input, Kind, Plan, Rule, Speak, Unit};
-use crate::read::{Captured, elements, text_of};
 use crate::run::Context;
 
 /// What a rule found.

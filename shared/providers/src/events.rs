@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use canonical::{Change, ChangeKind, RemoteId, Stamp};
+use canonical::{Change, ChangeKind, ObjectType, RemoteId, Stamp};
 use mapping::normal;
 use mapping::{Captured, Context, Path, PathError, Reader, Slots, text_of};
 
@@ -257,52 +257,18 @@ impl Provider {
             let named = places.id.as_ref().and_then(|place| seen.text(place));
             return self.map_event((on.map.as_deref().unwrap_or(object), named), reader, seen, raw, inbound, stamp);
         }
+        let canonical = self.object_of(object);
         // What is read may be a list of other objects: a rule that names its object knows.
-        if let (Action::Fetch, Some(_)) = (on.action, &on.object) {
-            let Some(id) = places.id.as_ref().and_then(|place| seen.text(place)) else {
-                return malformed("the event does not name what to read");
-            };
-            let source = RemoteId { connection: inbound.connection.to_owned(), object: object.to_owned(), id: id.to_owned() };
-            return EventBody::Fetch(vec![source]);
-        }
-        let Some(canonical) = self.object_of(object) else {
+        if canonical.is_none() && !(on.action == Action::Fetch && on.object.is_some()) {
             return ignored(format!("nothing is mapped for the object `{}`", word(object)));
-        };
+        }
         let Some(id) = places.id.as_ref().and_then(|place| seen.text(place)) else {
             return malformed("the event does not name its object's id");
         };
-        let remote =
-            |id: &str| RemoteId { connection: inbound.connection.to_owned(), object: object.to_owned(), id: id.to_owned() };
-        let change = |id: &str, kind: ChangeKind| Change {
-            object: canonical,
-            source: remote(id),
-            kind,
-            stamp,
-            fields: BTreeMap::new(),
-            external_ids: Vec::new(),
-            problems: Vec::new(),
-            test: false,
-        };
-        match on.action {
-            Action::Fetch => EventBody::Fetch(vec![remote(id)]),
-            Action::Delete => EventBody::Changes(vec![change(id, ChangeKind::Delete { privacy: false })]),
-            Action::PrivacyDelete => EventBody::Changes(vec![change(id, ChangeKind::Delete { privacy: true })]),
-            // What the object holds now is not in the event.
-            Action::Restore => EventBody::Changes(vec![change(id, ChangeKind::Restored)]),
-            _ => {
-                let Some(survivor) = seen.first(&places.survivor) else {
-                    return malformed("the event does not name the object that is left");
-                };
-                let mut gone = vec![id.to_owned()];
-                if let Some(Place::Slot(slot)) = &places.also {
-                    gone.extend(list(&seen.slots[*slot]));
-                }
-                gone.retain(|id| id != survivor);
-                gone.sort();
-                gone.dedup();
-                let merged = |id: &String| change(id, ChangeKind::MergedInto { id: survivor.to_owned() });
-                EventBody::Changes(gone.iter().map(merged).collect())
-            }
+        let source = RemoteId { connection: inbound.connection.to_owned(), object: object.to_owned(), id: id.to_owned() };
+        match canonical {
+            Some(canonical) if on.action != Action::Fetch => ended(on.action, places, seen, canonical, source, stamp),
+            _ => EventBody::Fetch(vec![source]),
         }
     }
 
@@ -357,6 +323,47 @@ impl Provider {
             _ => return None,
         };
         Some((name, events.record.as_ref().and_then(|record| record.parse().ok())))
+    }
+}
+
+/// What an event that holds no record says about the one that it names.
+fn ended(
+    action: Action,
+    places: &OnPlaces,
+    seen: &Seen<'_>,
+    object: ObjectType,
+    source: RemoteId,
+    stamp: Option<Stamp>,
+) -> EventBody {
+    let change = |source: RemoteId, kind: ChangeKind| Change {
+        object,
+        source,
+        kind,
+        stamp,
+        fields: BTreeMap::new(),
+        external_ids: Vec::new(),
+        problems: Vec::new(),
+        test: false,
+    };
+    match action {
+        Action::Delete => EventBody::Changes(vec![change(source, ChangeKind::Delete { privacy: false })]),
+        Action::PrivacyDelete => EventBody::Changes(vec![change(source, ChangeKind::Delete { privacy: true })]),
+        // What the object holds now is not in the event.
+        Action::Restore => EventBody::Changes(vec![change(source, ChangeKind::Restored)]),
+        _ => {
+            let Some(survivor) = seen.first(&places.survivor) else {
+                return malformed("the event does not name the object that is left");
+            };
+            let mut gone = vec![source.id.clone()];
+            if let Some(Place::Slot(slot)) = &places.also {
+                gone.extend(list(&seen.slots[*slot]));
+            }
+            gone.retain(|id| id != survivor);
+            gone.sort();
+            gone.dedup();
+            let merged = |id| change(RemoteId { id, ..source.clone() }, ChangeKind::MergedInto { id: survivor.to_owned() });
+            EventBody::Changes(gone.into_iter().map(merged).collect())
+        }
     }
 }
 
