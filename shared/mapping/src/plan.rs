@@ -285,6 +285,9 @@ pub struct Rule {
     /// Makes a set of `name=value`: the names, one for each of `from`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collect: Vec<String>,
+    /// Takes this parameter out of the URL that `from` finds, percent-decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
     /// Adds up every amount that `from` finds.
     #[serde(default, skip_serializing_if = "is_false")]
     pub sum: bool,

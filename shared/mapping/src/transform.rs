@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use canonical::{FieldKind, Value, find_field};
 
-use crate::capture::{Captured, elements, text_of};
+use crate::capture::{Captured, decode, elements, text_of};
 use crate::normal::{self, Fault};
 use crate::plan::{Guard, Input, Kind, Plan, Rule, Speak, Unit};
 use crate::run::Context;
@@ -107,6 +107,10 @@ impl<'p, 'a> Scope<'p, 'a> {
         }
         if rule.sum {
             return self.sum(rule);
+        }
+        if let Some(name) = &rule.query {
+            let value = self.first(&rule.from).and_then(|url| parameter(url, name));
+            return value.map_or(Ok(Found::Absent), |value| self.scalar(rule, &value));
         }
         match self.pick(&rule.from) {
             Picked::Scalar(text) if means_none(rule, text) => Ok(Found::Value(Value::Null, false)),
@@ -247,6 +251,14 @@ impl<'p, 'a> Scope<'p, 'a> {
         set.dedup();
         if set.is_empty() { Found::Absent } else { Found::Value(Value::List(set), false) }
     }
+}
+
+/// The first parameter of that name in the query of a URL.
+fn parameter<'u>(url: &'u str, name: &str) -> Option<Cow<'u, str>> {
+    let query = url.split_once('?')?.1.split('#').next()?;
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let (_, value) = pairs.into_iter().find(|(given, _)| decode(given).is_some_and(|given| given == name))?;
+    decode(value)
 }
 
 /// The native value says that there is no value.
