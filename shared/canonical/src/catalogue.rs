@@ -399,23 +399,30 @@ catalogue! {
     }
     Call {
         answered_by: Text, plain, "Human or machine, where detected.";
+        code: Id, plain, "Final SIP or provider status code.";
         company: Ref(ObjectType::Company), plain, "The company called.";
         contact: Ref(ObjectType::Contact), plain, "The person called or calling.";
+        created_at: Instant, plain, "When the source created the record.";
         direction: Enum(DIRECTION), plain, "Inbound or outbound.";
         duration_s: Int, plain, "Length in seconds.";
         ended_at: Instant, plain, "When it ended.";
         from: Phone, personal, "Calling number.";
+        from_address: Text, personal, "The caller, where it is no number: a SIP address, a client's name.";
         parent: Ref(ObjectType::Call), plain, "The call that this leg or recording belongs to.";
         recording_channels: Int, plain, "Channels of the recording.";
         recording_consent: Bool, plain, "True when consent to recording is known.";
         recording_duration_s: Int, plain, "Length of the recording in seconds.";
+        recording_error: Id, plain, "Why there is no recording, as the source's code.";
         recording_id: Id, plain, "The recording's id.";
         recording_source: Text, plain, "How the recording was started.";
+        recording_started_at: Instant, plain, "When the recording began.";
         recording_status: Text, plain, "The recording's status.";
+        recording_track: Text, plain, "Which side is recorded.";
         recording_url: Url, personal, "Where the recording is.";
         started_at: Instant, plain, "When it began.";
         status: Enum(CALL_STATUS), plain, "How it went.";
         to: Phone, personal, "Called number.";
+        to_address: Text, personal, "Who is called, where it is no number: a SIP address, a client's name.";
     }
     Meeting {
         all_day: Bool, plain, "True when it has days instead of times.";
@@ -444,6 +451,7 @@ catalogue! {
         from: Text, personal, "From header.";
         in_reply_to: Verbatim, plain, "In-Reply-To header.";
         link: Verbatim, plain, "The link that was clicked.";
+        list: Id, plain, "The list or audience.";
         message_id: Verbatim, plain, "Message-ID header.";
         occurred_at: Instant, plain, "When it happened.";
         provider_id: Id, plain, "The provider's id of the message.";

@@ -24,4 +24,5 @@ pub use plan::{Deletion, Direction, External, FieldStamp, Guard, Input, Kind, Ma
 pub use read::{Reader, Slots, Unreadable};
 pub use render::Output;
 pub use run::Context;
+pub use transform::parameter;
 pub use unmapped::unmapped;

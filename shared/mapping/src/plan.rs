@@ -132,7 +132,8 @@ pub struct FieldStamp {
     pub unit: Unit,
 }
 
-/// A condition: the input has one of these values. `*` is any value but null, `!x` any but null and `x`.
+/// A condition: the input has one of these values. `*` is any value but null, `x*` any text that begins with `x`, `!x` any but null
+/// and `x`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guard {
     /// What is looked at.
@@ -273,6 +274,9 @@ pub struct Rule {
     /// All must hold, or the field is absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub when: Vec<Guard>,
+    /// If one holds, the field is absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unless: Vec<Guard>,
     /// A fixed value instead of `from`.
     #[serde(default, rename = "const", skip_serializing_if = "Option::is_none")]
     pub constant: Option<String>,

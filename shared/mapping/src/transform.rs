@@ -76,7 +76,10 @@ impl<'p, 'a> Scope<'p, 'a> {
                 "*" => present,
                 "null" if *captured == Captured::Null => true,
                 want if want.starts_with('!') => present && text_of(captured) != want.get(1..),
-                want => text_of(captured) == Some(want),
+                want => match want.strip_suffix('*') {
+                    Some(start) => text_of(captured).is_some_and(|text| text.starts_with(start)),
+                    None => text_of(captured) == Some(want),
+                },
             })
         })
     }
@@ -89,7 +92,8 @@ impl<'p, 'a> Scope<'p, 'a> {
     }
 
     pub fn apply(&self, rule: &Rule) -> Result<Found, Fault> {
-        if !self.holds(&rule.when) {
+        let barred = rule.unless.iter().any(|guard| self.holds(std::slice::from_ref(guard)));
+        if barred || !self.holds(&rule.when) {
             return Ok(Found::Absent);
         }
         if let Some(constant) = &rule.constant {
@@ -254,7 +258,7 @@ impl<'p, 'a> Scope<'p, 'a> {
 }
 
 /// The first parameter of that name in the query of a URL.
-fn parameter<'u>(url: &'u str, name: &str) -> Option<Cow<'u, str>> {
+pub fn parameter<'u>(url: &'u str, name: &str) -> Option<Cow<'u, str>> {
     let query = url.split_once('?')?.1.split('#').next()?;
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let (_, value) = pairs.into_iter().find(|(given, _)| decode(given).is_some_and(|given| given == name))?;

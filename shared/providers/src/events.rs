@@ -7,7 +7,7 @@ use mapping::normal;
 use mapping::{Captured, Context, Path, PathError, Reader, Slots, text_of};
 
 use crate::decode::Part;
-use crate::manifest::{Action, Events, On, OneOrMore};
+use crate::manifest::{Action, EventStamp, Events, On, OneOrMore, UntypedBodies};
 use crate::model::{EventBody, Inbound, InboundEvent};
 use crate::provider::Provider;
 
@@ -27,10 +27,11 @@ pub(crate) struct EventReader {
     outer: Reader,
     pub(crate) outer_paths: Vec<Path>,
     event_type: Vec<Place>,
-    untyped: Vec<Place>,
+    untyped: Vec<Vec<Place>>,
+    words: Vec<Place>,
     key: Vec<Vec<Place>>,
     stamp: Vec<Place>,
-    sequence: Option<Place>,
+    sequence: Vec<Place>,
     object: Vec<Place>,
     record: Option<Place>,
     test: Vec<(Place, String)>,
@@ -66,14 +67,16 @@ impl EventReader {
         let key = events.key.iter().map(|part| places(Some(part))).collect::<Result<_, _>>()?;
         let stamp = places(events.stamp.as_ref().map(|s| &s.from))?;
         let object = places(events.object.as_ref())?;
-        let untyped = places(events.untyped.as_ref().map(|u| &u.when))?;
+        let untyped = events.untyped.as_ref().map_or(&[][..], UntypedBodies::as_slice);
+        let untyped = untyped.iter().map(|u| places(Some(&u.when))).collect::<Result<_, _>>()?;
+        let words = places(events.words.as_ref().map(|w| &w.from))?;
+        let sequence = places(events.stamp.as_ref().and_then(|s| s.sequence.as_ref()))?;
         let mut keys = Vec::new();
         for on in &events.on {
             keys.push(on.key.iter().map(|part| places(Some(part))).collect::<Result<Vec<_>, _>>()?);
         }
         let mut keys = keys.into_iter();
         let mut survivors = events.on.iter().map(|on| places(on.survivor.as_ref())).collect::<Result<Vec<_>, _>>()?.into_iter();
-        let sequence = events.stamp.as_ref().and_then(|s| s.sequence.as_ref()).map(&mut place).transpose()?;
         let record = events.record.as_ref().map(&mut place).transpose()?;
         let mut guards = |when: &BTreeMap<String, String>| -> Result<Vec<(Place, String)>, PathError> {
             when.iter().map(|(path, value)| Ok((place(path)?, value.clone()))).collect()
@@ -99,6 +102,7 @@ impl EventReader {
             outer_paths,
             event_type,
             untyped,
+            words,
             key,
             stamp,
             sequence,
@@ -122,6 +126,7 @@ struct Seen<'a> {
     slots: Slots<'a>,
     outer: Slots<'a>,
     sequence: String,
+    word: &'a str,
     event_type: String,
     headers: &'a BTreeMap<String, String>,
 }
@@ -135,6 +140,7 @@ impl<'a> Seen<'a> {
                 Some(header) => self.headers.get(header)?,
                 None if name == "type" => &self.event_type,
                 None if name == "sequence" => &self.sequence,
+                None if name == "word" => self.word,
                 None if name == "prefix" => self.event_type.split('.').next()?,
                 None => return None,
             },
@@ -149,6 +155,7 @@ impl<'a> Seen<'a> {
     fn context<'c>(&'c self, connection: &'c str, stamp: Option<Stamp>, id: Option<&'c str>) -> Context<'c> {
         let text = |t: &'c str| Captured::Text(Cow::Borrowed(t));
         let mut vars = vec![("type", text(&self.event_type))];
+        vars.extend((!self.word.is_empty()).then(|| ("word", text(self.word))));
         vars.extend(id.map(|id| ("id", text(id))));
         Context { connection, stamp, vars }
     }
@@ -191,8 +198,9 @@ impl Provider {
         let outer = if reader.outer_paths.is_empty() { Ok(Slots::new()) } else { reader.outer.json(part.outer.as_bytes()) };
         let sequence = first.map(|first| first.saturating_add(u64::from(index)).to_string()).unwrap_or_default();
         let mut seen =
-            Seen { slots, outer: outer.unwrap_or_default(), sequence, event_type: String::new(), headers: inbound.headers };
-        match event_type(events, reader, &seen) {
+            Seen { slots, outer: outer.unwrap_or_default(), sequence, word: "", event_type: String::new(), headers: inbound.headers };
+        seen.word = word_in(events, reader, &seen);
+        match type_of(events, reader, &seen) {
             Some(name) => seen.event_type = name,
             None => {
                 event.body = self.bare_record(raw, inbound).unwrap_or_else(|| malformed("the event has no type"));
@@ -297,10 +305,13 @@ impl Provider {
         let id = parts.iter().find_map(|part| seen.first(part).filter(|text| *text != seen.event_type));
         let mut context = seen.context(inbound.connection, stamp, id);
         context.vars.extend(object_id.map(|id| ("object_id", Captured::Text(Cow::Borrowed(id)))));
-        for (name, value) in inbound.headers {
-            if let Some(var) = compiled.header_vars.iter().find(|var| var.strip_prefix("header.") == Some(name)) {
-                context.vars.push((var, Captured::Text(Cow::Borrowed(value))));
-            }
+        for var in &compiled.vars {
+            let value = match var.split_once('.') {
+                Some(("header", name)) => inbound.headers.get(name).map(|value| Cow::Borrowed(value.as_str())),
+                Some(("query", name)) => mapping::parameter(inbound.target, name),
+                _ => None,
+            };
+            context.vars.extend(value.map(|value| (var.as_str(), Captured::Text(value))));
         }
         match compiled.map.run(&compiled.reader, record.as_bytes(), &context) {
             Ok(changes) if changes.is_empty() => ignored("no mapping wants a record like this"),
@@ -314,8 +325,10 @@ impl Provider {
         let (events, reader) = (self.manifest().events.as_ref()?, self.event_reader()?);
         let headers = BTreeMap::new();
         let slots = reader.reader.json(raw.as_bytes()).ok()?;
-        let mut seen = Seen { slots, outer: Slots::new(), sequence: String::new(), event_type: String::new(), headers: &headers };
-        seen.event_type = event_type(events, reader, &seen)?;
+        let (sequence, event_type) = (String::new(), String::new());
+        let mut seen = Seen { slots, outer: Slots::new(), sequence, word: "", event_type, headers: &headers };
+        seen.word = word_in(events, reader, &seen);
+        seen.event_type = type_of(events, reader, &seen)?;
         let (on, _) = rule_for(events, reader, &seen)?;
         let name = match (&on.map, on.action) {
             (Some(map), _) => map.clone(),
@@ -374,12 +387,26 @@ fn rule_for<'e>(events: &'e Events, reader: &'e EventReader, seen: &Seen<'_>) ->
     })
 }
 
-fn event_type(events: &Events, reader: &EventReader, seen: &Seen<'_>) -> Option<String> {
+fn type_of(events: &Events, reader: &EventReader, seen: &Seen<'_>) -> Option<String> {
     let untyped = || {
-        let untyped = events.untyped.as_ref()?;
-        seen.first(&reader.untyped).map(|_| untyped.event_type.clone())
+        let bodies = events.untyped.as_ref()?.as_slice().iter().zip(&reader.untyped);
+        bodies.into_iter().find(|(_, when)| seen.first(when).is_some()).map(|(body, _)| body.event_type.clone())
     };
     seen.first(&reader.event_type).map(str::to_owned).or_else(untyped)
+}
+
+/// The order that a text of the event gives, empty for none.
+fn word_in<'e>(events: &'e Events, reader: &EventReader, seen: &Seen<'_>) -> &'e str {
+    let Some(words) = &events.words else { return "" };
+    let plain = |text: &str| {
+        let text = text.trim_matches(|c: char| !c.is_alphanumeric());
+        text.split_whitespace().collect::<Vec<_>>().join(" ").to_uppercase()
+    };
+    let order = |place| {
+        let said = plain(seen.text(place)?);
+        words.mean.iter().find(|(_, all)| all.iter().any(|one| plain(one) == said)).map(|(order, _)| order.as_str())
+    };
+    reader.words.iter().find_map(order).unwrap_or_default()
 }
 
 /// The provider's name of the object: the first that is known.
@@ -416,9 +443,10 @@ fn key(parts: &[Vec<Place>], seen: &Seen<'_>) -> String {
 }
 
 fn stamp(events: &Events, reader: &EventReader, seen: &Seen<'_>) -> Option<Stamp> {
-    let unit = events.stamp.as_ref()?.unit;
-    let canonical = normal::instant(seen.first(&reader.stamp)?, unit, Some(&normal::Zone::UTC)).ok()?;
-    let sequence = reader.sequence.as_ref().and_then(|place| seen.text(place)?.parse().ok());
+    let EventStamp { unit, order, .. } = events.stamp.as_ref()?;
+    let canonical = normal::instant(seen.first(&reader.stamp)?, *unit, Some(&normal::Zone::UTC)).ok()?;
+    let number = |text: &str| text.parse().ok().or_else(|| order.get(text).copied());
+    let sequence = seen.first(&reader.sequence).and_then(number);
     Some(Stamp { at_ms: normal::instant_ms(&canonical)?, sequence })
 }
 

@@ -16,7 +16,7 @@ mod provider;
 
 pub use manifest::{
     About, AcceptedAnswer, Action, ApiInfo, Destination, EventStamp, Events, Manifest, On, OneOrMore, Rate, ReadWay, Records,
-    SequencePlaces, Untyped,
+    SequencePlaces, Untyped, UntypedBodies, Words,
 };
 pub use model::{EventBody, Inbound, InboundEvent, Malformed, Rendered, Sequence};
 pub use provider::{LoadError, Override, Overrides, Provider};

@@ -95,7 +95,7 @@ impl OneOrMore {
 }
 
 /// How a body becomes events. Values are paths in an event, or variables: `$type`, `$prefix` (the type up to its first dot),
-/// `$header.<name>`, `$outer.<path>` (around the event), `$sequence` (the event's number, with `sequence`).
+/// `$header.<name>`, `$outer.<path>` (around the event), `$sequence` (the event's number, with `sequence`), `$word` (with `words`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Events {
@@ -127,9 +127,12 @@ pub struct Events {
     /// Where the event type is.
     #[serde(rename = "type")]
     pub event_type: OneOrMore,
-    /// The type of a body that names none, if a path has a value.
+    /// The types of bodies that name none, each if a path has a value; the first that fits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub untyped: Option<Untyped>,
+    pub untyped: Option<UntypedBodies>,
+    /// Words by which people give orders in a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Words>,
     /// The parts of the idempotency key; of several places, the first that has a value.
     pub key: Vec<OneOrMore>,
     /// When it happened.
@@ -162,6 +165,37 @@ pub struct SequencePlaces {
     pub last: String,
 }
 
+/// One rule for bodies that name no type, or several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum UntypedBodies {
+    /// One.
+    One(Untyped),
+    /// Several.
+    More(Vec<Untyped>),
+}
+
+impl UntypedBodies {
+    /// All of them.
+    pub fn as_slice(&self) -> &[Untyped] {
+        match self {
+            UntypedBodies::One(one) => std::slice::from_ref(one),
+            UntypedBodies::More(more) => more,
+        }
+    }
+}
+
+/// Words by which people give orders in a text (`STOP` in a short message). A text that is nothing but such a word, white space,
+/// punctuation around it and case aside, is the order `$word`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Words {
+    /// Where the text is; of several, the first that is an order.
+    pub from: OneOrMore,
+    /// Order → the words for it.
+    pub mean: BTreeMap<String, Vec<String>>,
+}
+
 /// The type of a body that names none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -181,9 +215,12 @@ pub struct EventStamp {
     pub from: OneOrMore,
     /// How it is written.
     pub unit: Unit,
-    /// The provider's sequence number.
+    /// The provider's sequence number; of several places, the first that has a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sequence: Option<String>,
+    pub sequence: Option<OneOrMore>,
+    /// Names that stand where a sequence number is looked for → the number, where the provider only names its steps.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub order: BTreeMap<String, u64>,
 }
 
 /// What to do with events of some types.

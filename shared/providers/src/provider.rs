@@ -50,8 +50,8 @@ pub enum LoadError {
 pub(crate) struct Compiled {
     pub map: Map,
     pub reader: Reader,
-    /// The `header.<name>` variables that its rules read.
-    pub header_vars: Vec<String>,
+    /// The `header.<name>` and `query.<name>` variables that its rules read.
+    pub vars: Vec<String>,
 }
 
 impl Compiled {
@@ -59,15 +59,15 @@ impl Compiled {
         let reader = Reader::new(&map.paths);
         let plans = || map.plans.iter();
         let rules = plans().flat_map(|p| &p.rules).flat_map(|r| &r.from).chain(plans().flat_map(|p| &p.id));
-        let mut header_vars: Vec<String> = rules
+        let mut vars: Vec<String> = rules
             .filter_map(|input| match input {
-                Input::Var(name) if name.starts_with("header.") => Some(name.clone()),
+                Input::Var(name) if name.starts_with("header.") || name.starts_with("query.") => Some(name.clone()),
                 _ => None,
             })
             .collect();
-        header_vars.sort();
-        header_vars.dedup();
-        Compiled { map, reader, header_vars }
+        vars.sort();
+        vars.dedup();
+        Compiled { map, reader, vars }
     }
 }
 

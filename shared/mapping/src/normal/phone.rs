@@ -27,6 +27,9 @@ static LENGTHS: LazyLock<Vec<(u8, u8)>> = LazyLock::new(|| {
     lengths
 });
 
+/// What may stand before a number in an address.
+const SCHEMES: &[&str] = &["tel:", "sms:", "whatsapp:", "rcs:"];
+
 const NUMBER: Fault = Fault("not a telephone number");
 
 /// A telephone number in E.164. A national number needs the region (ISO 3166-1 alpha-2) that it is dialled in.
@@ -38,7 +41,7 @@ const NUMBER: Fault = Fault("not a telephone number");
 /// Letters or too many digits, an unknown calling code, a length that its country does not have, or no region.
 pub fn phone(text: &str, region: Option<&str>) -> Result<Phone, Fault> {
     let (text, extension) = cut_extension(text.trim());
-    let text = text.strip_prefix("tel:").unwrap_or(text);
+    let text = SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text);
     let mut digits = String::with_capacity(18);
     let mut plus = false;
     let mut optional_trunk = None;
@@ -147,6 +150,7 @@ mod tests {
             ("011 44 20 7946 0958", Some("US"), "+442079460958"),
             ("02 1234 5678", Some("IT"), "+390212345678"),
             ("tel:+33-6-12-34-56-78", Some("US"), "+33612345678"),
+            ("whatsapp:+4915112345678", None, "+4915112345678"),
         ] {
             assert_eq!(phone(text, region).map(|p| p.e164).as_deref(), Ok(e164), "{text}");
         }

@@ -65,8 +65,8 @@ pub fn instant(text: &str, unit: Unit, zone: Option<&Zone>) -> Result<String, Fa
         Unit::IsoOrS if digits(text) => seconds(text),
         Unit::Dotnet if text.starts_with("/Date(") => dotnet(text),
         Unit::Rfc1123 => {
-            let at = jiff::fmt::rfc2822::parse(text).map_err(|_| INSTANT)?.timestamp();
-            print(at, 0)
+            let at = jiff::fmt::rfc2822::parse(text).or_else(|_| jiff::fmt::rfc2822::parse(&short_names(text)));
+            print(at.map_err(|_| INSTANT)?.timestamp(), 0)
         }
         _ => iso(text, zone),
     }
@@ -76,6 +76,16 @@ pub fn instant(text: &str, unit: Unit, zone: Option<&Zone>) -> Result<String, Fa
 fn digits(text: &str) -> bool {
     let rest = text.strip_prefix('-').unwrap_or(text);
     !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Names of days and months cut to three letters: `Thurs, 20 July 1989` as `Thu, 20 Jul 1989`.
+fn short_names(text: &str) -> String {
+    let mut letters = 0_usize;
+    let short = |c: &char| {
+        letters = if c.is_alphabetic() { letters + 1 } else { 0 };
+        letters <= 3
+    };
+    text.chars().filter(short).collect()
 }
 
 /// The milliseconds of a canonical instant, rounded down.
@@ -179,6 +189,7 @@ mod tests {
             ("2024-09-03T09:56:05.000+0000", Unit::Iso, "2024-09-03T09:56:05.000Z"),
             ("1462216307945", Unit::IsoOrMs, "2016-05-02T19:11:47.945Z"),
             ("Tue, 15 Nov 1994 12:45:26 +0000", Unit::Rfc1123, "1994-11-15T12:45:26Z"),
+            ("Thurs, 20 July 1989 18:30:43 +0000", Unit::Rfc1123, "1989-07-20T18:30:43Z"),
             ("/Date(1488391422280+0000)/", Unit::Dotnet, "2017-03-01T18:03:42.280Z"),
             ("/Date(-62)/", Unit::Dotnet, "1969-12-31T23:59:59.938Z"),
             ("2017-03-01T18:03:42.28Z", Unit::Dotnet, "2017-03-01T18:03:42.28Z"),

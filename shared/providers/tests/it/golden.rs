@@ -1,7 +1,7 @@
 //! Every fixture `<name>.json` of a provider has its golden `<name>.golden.json`. `UPDATE_GOLDEN=1 cargo test -p providers
 //! --features compile` writes them anew (`UPDATE_GOLDEN=stripe` those of one provider); what changed is then read by a person.
 //!
-//! A fixture is `{"headers": {…}, "body": …}` for a webhook (`"text"` instead of `"body"` where it is no JSON) and `{"object": "contacts", "record": …}` for a record of the API.
+//! A fixture is `{"headers": {…}, "body": …}` for a webhook (`"text"` instead of `"body"` where it is no JSON, `"target"` where its URL matters) and `{"object": "contacts", "record": …}` for a record of the API.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -45,7 +45,8 @@ pub fn mapped(provider: &Provider, fixture: &Value) -> Value {
     }
     let headers: BTreeMap<String, String> = serde_json::from_value(fixture["headers"].clone()).unwrap_or_default();
     let body = fixture["text"].as_str().map_or_else(|| fixture["body"].to_string(), str::to_owned);
-    let inbound = Inbound { connection: "here", headers: &headers, target: "POST /hooks/here", body: body.as_bytes() };
+    let target = fixture["target"].as_str().unwrap_or("POST /hooks/here");
+    let inbound = Inbound { connection: "here", headers: &headers, target, body: body.as_bytes() };
     match provider.events(&inbound) {
         Ok(events) => Value::Array(events.iter().map(shown).collect()),
         Err(whole) => json!({ "malformed": whole.reason }),

@@ -111,3 +111,41 @@ fn a_rule_may_have_its_own_key() {
     assert_eq!(keys(&own, r#"{"type":"said","id":"i","thing":"t","time":5}"#), ["1:t1:5"]);
     assert_eq!(keys(&own, r#"{"type":"lost","id":"i","thing":"t","time":5}"#), ["1:i"]);
 }
+
+#[test]
+fn what_a_body_has_tells_its_type() {
+    let forms = provider(json!({"form": true, "key": ["$type"], "untyped": [
+        {"when": ["record", "note"], "type": "said"}, {"when": "thing", "type": "lost"}]}));
+    for (body, key) in [("thing=1", "4:lost"), ("thing=1&note=2", "4:said"), ("thing=1&record=", "4:lost"), ("type=changed&note=2", "7:changed")]
+    {
+        assert_eq!(keys(&forms, body), [key], "{body}");
+    }
+}
+
+#[test]
+fn a_word_alone_is_an_order() {
+    let words = json!({"from": ["order", "text"], "mean": {"STOP": ["stop", "stop all"], "HELP": ["help"]}});
+    let forms = provider(json!({"form": true, "key": ["$word"], "words": words}));
+    for (body, key) in [
+        ("text=Stop", "4:STOP"),
+        ("text=+%22STOP++ALL%22.+", "4:STOP"),
+        ("text=stop+please", "-"),
+        ("text=unstop", "-"),
+        ("text=", "-"),
+        ("order=HELP&text=stop", "4:HELP"),
+        ("order=other&text=stop", "4:STOP"),
+    ] {
+        assert_eq!(keys(&forms, &format!("type=said&{body}")), [key], "{body}");
+    }
+}
+
+#[test]
+fn steps_may_have_names_instead_of_numbers() {
+    let steps = provider(json!({"key": ["id"], "stamp": {"from": "time", "unit": "s", "sequence": ["no", "step"], "order": {"begun": 0, "done": 1}}}));
+    let number = |rest: &str| {
+        let body = format!(r#"{{"type":"said","time":1{rest}}}"#);
+        events(&steps, &[], &body).unwrap()[0].stamp.unwrap().sequence
+    };
+    assert_eq!([r#","step":"begun""#, r#","step":"done""#, r#","step":"other""#, ""].map(number), [Some(0), Some(1), None, None]);
+    assert_eq!(number(r#","no":7,"step":"done""#), Some(7));
+}
