@@ -320,11 +320,15 @@ catalogue! {
         description: Text, plain, "Free description.";
         due_date: Date, plain, "The day by which it must be paid.";
         due_at: Instant, plain, "The moment by which it must be paid, where the source gives one.";
+        email: Email, personal, "The billed person's e-mail address, as printed on it.";
+        full_name: Name, personal, "The billed person's or company's name, as printed on it.";
         issued_on: Date, plain, "The invoice date.";
         kind: Enum(&["invoice", "credit_note"]), plain, "Invoice or credit note.";
         number: Id, plain, "The number printed on it.";
         order: Ref(ObjectType::Order), plain, "The order it bills.";
         paid_at: Instant, plain, "When it was paid in full.";
+        period_end: Instant, plain, "End of the period that it bills.";
+        period_start: Instant, plain, "Start of the period that it bills.";
         reason: Text, plain, "Why it was made (billing reason).";
         status: Enum(INVOICE_STATUS), plain, "How far it is.";
         subscription: Ref(ObjectType::Subscription), plain, "The subscription it bills.";
@@ -342,15 +346,20 @@ catalogue! {
         description: Text, plain, "Free description.";
         email: Email, personal, "The payer's e-mail address, as given with the payment.";
         failure_code: Id, plain, "Why it failed.";
+        full_name: Name, personal, "The payer's name, as given with the payment.";
         invoice: Ref(ObjectType::Invoice), plain, "The invoice it pays.";
         kind: Enum(PAYMENT_KIND), plain, "Charge, payment intent, refund or dispute.";
         method: Text, plain, "Means of payment.";
         order: Ref(ObjectType::Order), plain, "The order it pays.";
         parent: Ref(ObjectType::Payment), plain, "The payment that a refund or dispute is about.";
+        phone: Phone, personal, "The payer's number, as given with the payment.";
         reason: Text, plain, "Why it was refunded or disputed.";
+        respond_by: Instant, plain, "Until when a dispute can be answered.";
         status: Enum(PAYMENT_STATUS), plain, "How far it is.";
+        url: Url, plain, "Where its receipt is shown.";
     }
     Subscription {
+        cancel_at: Instant, plain, "When it will be canceled, where that is settled.";
         cancel_at_period_end: Bool, plain, "True when it ends with the current period.";
         canceled_at: Instant, plain, "When it was canceled.";
         contact: Ref(ObjectType::Contact), plain, "Who subscribed.";
@@ -359,9 +368,12 @@ catalogue! {
         current_period_start: Instant, plain, "Start of the paid period.";
         ended_at: Instant, plain, "When it ended.";
         interval: Enum(INTERVAL), plain, "Billing interval.";
+        interval_count: Int, plain, "How many intervals one billing period has.";
+        items: Set, plain, "Everything that is subscribed to, as `price=quantity`.";
         plan: Id, plain, "Price or plan at the source.";
         product: Ref(ObjectType::Product), plain, "What is subscribed to.";
         quantity: Int, plain, "How many.";
+        reason: Text, plain, "Why it was canceled.";
         started_at: Instant, plain, "When it began.";
         status: Enum(SUBSCRIPTION_STATUS), plain, "How far it is.";
         trial_end: Instant, plain, "End of the trial.";
@@ -370,9 +382,11 @@ catalogue! {
     Product {
         active: Bool, plain, "True when it can be bought.";
         created_at: Instant, plain, "When the source created the record.";
+        deal: Ref(ObjectType::Deal), plain, "The deal that a line belongs to.";
         default_price: Id, plain, "The default price's id.";
         description: Text, plain, "Free description.";
         interval: Enum(INTERVAL), plain, "Billing interval of a recurring price.";
+        interval_count: Int, plain, "How many intervals one billing period has.";
         name: Name, plain, "Name.";
         price: Money, plain, "Price.";
         product: Ref(ObjectType::Product), plain, "The product that a price or line belongs to.";
@@ -384,12 +398,16 @@ catalogue! {
     Order {
         contact: Ref(ObjectType::Contact), plain, "Who ordered.";
         created_at: Instant, plain, "When it was made.";
+        discount: Money, plain, "What was taken off.";
         email: Email, personal, "The buyer's e-mail address, as given with the order.";
         full_name: Name, personal, "The buyer's name, as given with the order.";
+        invoice: Ref(ObjectType::Invoice), plain, "The invoice that bills it.";
         number: Id, plain, "The number shown to the buyer.";
+        payment: Ref(ObjectType::Payment), plain, "The payment that paid it.";
         payment_status: Text, plain, "The source's payment status.";
         phone: Phone, personal, "The buyer's number, as given with the order.";
         reference: Id, plain, "The caller's own reference.";
+        shipping: Money, plain, "What shipping costs.";
         status: Enum(ORDER_STATUS), plain, "How far it is.";
         subscription: Ref(ObjectType::Subscription), plain, "The subscription that it started.";
         subtotal: Money, plain, "Sum before tax and discounts.";
@@ -484,6 +502,7 @@ catalogue! {
         utm_term: Verbatim, plain, "utm_term.";
     }
     Consent {
+        campaign: Id, plain, "The campaign that led to it.";
         channel: Enum(CHANNEL), plain, "By which channel.";
         contact: Ref(ObjectType::Contact), plain, "The person.";
         email: Email, personal, "The e-mail address it is about.";

@@ -136,3 +136,28 @@ fn a_full_name_stands_in_for_a_required_family_name() {
     assert_eq!(output.properties["lastname"], "Jenny Rosen");
     assert_eq!(output.by_field.keys().map(|k| &**k).collect::<Vec<_>>(), ["last_name"]);
 }
+
+#[test]
+fn conditions_by_the_beginning_of_a_text() {
+    let text = r#"
+[call]
+id = "id"
+[call.fields]
+from = { from = "from", unless = { from = ["sip:*", "client:*"], hidden = true } }
+from_address = { from = "from", when = { from = ["sip:*", "client:*"] } }
+"#;
+    let source = Source { file: "calls.map.toml".into(), text: text.into() };
+    let map = compile(&source, "calls", &[]).unwrap();
+    let reader = Reader::new(&map.paths);
+    for (body, number, address) in [
+        (json!({"id": 1, "from": "+16505550123"}), Some("+16505550123"), None),
+        (json!({"id": 1, "from": "sip:+16505550123@a.example"}), None, Some("sip:+16505550123@a.example")),
+        (json!({"id": 1, "from": "client:"}), None, Some("client:")),
+        (json!({"id": 1, "from": "+16505550123", "hidden": true}), None, None),
+    ] {
+        let change = map.run(&reader, body.to_string().as_bytes(), &Context::default()).unwrap().remove(0);
+        let text = |field| value(&change, field).and_then(Value::as_text);
+        assert_eq!((text("from"), text("from_address")), (number, address), "{body}");
+        assert!(change.problems.is_empty(), "{body}");
+    }
+}
