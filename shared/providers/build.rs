@@ -1,5 +1,5 @@
 //! Finds the providers: every folder with a `manifest.toml`. Writes what the crate embeds (manifests and mapping files) and the
-//! modules of destination protocols, so that no provider is listed anywhere else.
+//! modules of destination protocols and hooks, so that no provider is listed anywhere else.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,6 +13,7 @@ fn main() {
     folders.sort();
     write(&out.join("folders.rs"), &embedded(&folders));
     write(&out.join("protocols.rs"), &protocols(&folders));
+    write(&out.join("hooks.rs"), &hooks(&folders));
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
@@ -71,6 +72,28 @@ fn protocols(folders: &[PathBuf]) -> String {
         text,
         "\n/// The protocol of a provider that can be a destination; `None` when it cannot be one.\n\
          pub fn api(provider: &str) -> Option<&'static dyn Api> {{\n    match provider {{\n{arms}        _ => None,\n    }}\n}}\n"
+    );
+    text
+}
+
+/// The modules of `hook.rs` files, and the function that finds one by its folder's name.
+fn hooks(folders: &[PathBuf]) -> String {
+    let mut text = String::new();
+    let mut arms = String::new();
+    for folder in folders.iter().filter(|f| f.join("hook.rs").is_file()) {
+        let provider = name(folder);
+        let module = provider.replace('-', "_");
+        let _ = writeln!(
+            text,
+            "/// The hook of the folder `{provider}`.\n#[path = {:?}]\npub mod {module};",
+            folder.join("hook.rs")
+        );
+        let _ = writeln!(arms, "        {provider:?} => Some({module}::rewrite),");
+    }
+    let _ = write!(
+        text,
+        "\n/// The hook of that folder; `None` when it has none.\n\
+         pub fn hook(folder: &str) -> Option<Hook> {{\n    match folder {{\n{arms}        _ => None,\n    }}\n}}\n"
     );
     text
 }

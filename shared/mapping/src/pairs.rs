@@ -1,12 +1,16 @@
+use std::collections::BTreeMap;
+
 use canonical::Value;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use crate::capture::{Captured, elements, text_of};
+use crate::capture::{Captured, capture, elements, text_of};
 use crate::path::Path;
 use crate::plan::Input;
 use crate::read::Reader;
 
-/// A list of objects that each hold a name and a value: answers of a form, custom fields, attributes.
+/// A list of objects that each hold a name and a value: answers of a form, custom fields, attributes. Without names and values, an
+/// object whose own members are the pairs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pairs {
     /// Where the list is.
@@ -20,7 +24,11 @@ pub struct Pairs {
 impl Pairs {
     /// The sorted set of `name=value`, values byte for byte; `None` when there is not one pair.
     pub(crate) fn set(&self, captured: &Captured<'_>) -> Option<Value> {
-        let Captured::List(raw) = captured else { return None };
+        let raw = match captured {
+            Captured::List(raw) => raw,
+            Captured::Object(raw) if self.name.is_empty() => return members(raw),
+            _ => return None,
+        };
         let paths: Vec<Path> = self.name.iter().chain(&self.value).cloned().collect();
         let reader = Reader::new(&paths);
         let mut set = Vec::new();
@@ -36,6 +44,19 @@ impl Pairs {
         set.dedup();
         (!set.is_empty()).then_some(Value::List(set))
     }
+}
+
+/// An object's own members as `name=value`.
+fn members(raw: &str) -> Option<Value> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(raw).ok()?;
+    let pairs = members.into_iter().flat_map(|(name, value)| {
+        let texts = capture(value.get()).map(|value| texts(&value)).unwrap_or_default();
+        texts.into_iter().map(move |text| Value::Text(format!("{name}={text}")))
+    });
+    let mut set: Vec<Value> = pairs.collect();
+    set.sort();
+    set.dedup();
+    (!set.is_empty()).then_some(Value::List(set))
 }
 
 /// The texts that are not empty.
@@ -65,6 +86,9 @@ mod tests {
         let set = pairs.set(&Captured::List(raw)).unwrap();
         assert_eq!(set, Value::List(["a=true", "b= x ", "c=p", "c=q"].map(Value::text).to_vec()));
         assert_eq!(pairs.set(&Captured::List("[]")), None);
+        let own = Pairs { list: Input::Slot(0), name: vec![], value: vec![] };
+        let set = own.set(&Captured::Object(r#"{"b":["x","y"],"a":1,"n":null,"o":{}}"#)).unwrap();
+        assert_eq!(set, Value::List(["a=1", "b=x", "b=y"].map(Value::text).to_vec()));
         assert_eq!(pairs.set(&Captured::Null), None);
     }
 }

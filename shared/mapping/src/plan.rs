@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use canonical::ObjectType;
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,9 @@ pub struct Plan {
     pub kind: Speak,
     /// Where the object's id is: the first that has a value.
     pub id: Vec<Input>,
+    /// Joins all of `id` with this between them; those without a value are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_join: Option<String>,
     /// Put behind the id, for objects that a body only implies.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id_suffix: String,
@@ -292,6 +295,9 @@ pub struct Rule {
     /// Takes this parameter out of the URL that `from` finds, percent-decoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
+    /// Takes only the first word of the text.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub first_word: bool,
     /// Adds up every amount that `from` finds.
     #[serde(default, skip_serializing_if = "is_false")]
     pub sum: bool,
@@ -376,6 +382,29 @@ impl Map {
     /// Where a rule stands: `file:line:column`.
     pub fn position(&self, rule: &Rule) -> String {
         format!("{}:{}:{}", rule.file.as_ref().unwrap_or(&self.file), rule.line, rule.column)
+    }
+
+    /// The names of all variables that something asks for.
+    pub fn vars(&self) -> BTreeSet<&str> {
+        let plans = || self.plans.iter();
+        let rules = || plans().flat_map(|p| &p.rules);
+        let guards = plans().flat_map(|p| p.when.iter().chain(&p.test).chain(p.deleted.iter().flat_map(|d| &d.when)));
+        let guards = guards.chain(rules().flat_map(|r| r.when.iter().chain(&r.unless))).map(|guard| &guard.input);
+        let values = rules().flat_map(|r| {
+            let lists = [&r.from, &r.region, &r.calling_code, &r.currency, &r.times, &r.zone_from];
+            lists.into_iter().flatten().chain(r.pairs.as_ref().map(|pairs| &pairs.list))
+        });
+        let stamps = plans().filter_map(|p| p.stamp.as_ref()).flat_map(|s| s.from.iter().chain(&s.sequence));
+        let others = plans().flat_map(|p| {
+            let merged = p.deleted.iter().filter_map(|d| d.merged_into.as_ref());
+            p.id.iter().chain(merged).chain(p.external.iter().map(|e| &e.from))
+        });
+        let all = guards.chain(values).chain(stamps).chain(others);
+        all.filter_map(|input| match input {
+            Input::Var(name) => Some(name.as_str()),
+            Input::Slot(_) => None,
+        })
+        .collect()
     }
 
     /// Every path that some rule reads, also those inside the elements of a list.

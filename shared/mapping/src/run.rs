@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 
 use canonical::{Change, ChangeKind, FieldValue, Fields, Problem, RemoteId, Stamp, Value};
@@ -54,7 +55,14 @@ impl Map {
     }
 
     fn change(&self, plan: &Plan, scope: Scope<'_, '_>) -> Result<Change, Unreadable> {
-        let id = scope.first(&plan.id).ok_or(Unreadable { reason: "the object's id is missing", at: None })?;
+        let id = match &plan.id_join {
+            None => scope.first(&plan.id).map(Cow::Borrowed),
+            Some(between) => {
+                let parts: Vec<&str> = plan.id.iter().filter_map(|input| scope.first(std::slice::from_ref(input))).collect();
+                Some(Cow::Owned(parts.join(between))).filter(|_| !parts.is_empty())
+            }
+        };
+        let id = id.ok_or(Unreadable { reason: "the object's id is missing", at: None })?;
         let source = RemoteId {
             connection: scope.context.connection.to_owned(),
             object: plan.remote.clone(),

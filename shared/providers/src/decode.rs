@@ -4,14 +4,16 @@ use mapping::{Captured, Path, Reader, Segment, text_of};
 use serde_json::value::RawValue;
 use serde_json::{Map as JsonMap, Value};
 
-use crate::manifest::Events;
+use crate::hook;
+use crate::manifest::{Events, OneOrMore};
 use crate::model::Malformed;
+use crate::xml;
 
 /// One event of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part<'t> {
     /// Its JSON.
-    pub event: &'t str,
+    pub event: Cow<'t, str>,
     /// The JSON of what is around it: the nearest list element that holds its list, else the body.
     pub outer: &'t str,
 }
@@ -23,7 +25,13 @@ fn malformed(reason: &str) -> Malformed {
     Malformed { reason: reason.to_owned(), at: None }
 }
 
-/// The body as JSON text: a form as an object, an event inside a text taken out.
+impl<'t> Part<'t> {
+    fn new(event: &'t str, outer: &'t str) -> Part<'t> {
+        Part { event: Cow::Borrowed(event), outer }
+    }
+}
+
+/// The body as JSON text: a form or XML as an object.
 pub(crate) fn json_text<'b>(body: &'b [u8], events: Option<&Events>) -> Result<Cow<'b, str>, Malformed> {
     let text =
         std::str::from_utf8(body).map_err(|e| Malformed { reason: "the body is not UTF-8".into(), at: Some(e.valid_up_to()) })?;
@@ -34,10 +42,10 @@ pub(crate) fn json_text<'b>(body: &'b [u8], events: Option<&Events>) -> Result<C
     }
     let Some(events) = events else { return Ok(Cow::Borrowed(text)) };
     let is_json = text.trim_start().starts_with(['{', '[']);
-    let text = if events.form && !is_json { Cow::Owned(form(text)?) } else { Cow::Borrowed(text) };
-    match inside(&text, events)? {
-        Some(event) => Ok(Cow::Owned(event)),
-        None => Ok(text),
+    match &events.xml {
+        Some(bodies) if text.trim_start().starts_with('<') => Ok(Cow::Owned(xml::json(text, bodies)?)),
+        _ if events.form && !is_json => Ok(Cow::Owned(form(text)?)),
+        _ => Ok(Cow::Borrowed(text)),
     }
 }
 
@@ -57,8 +65,26 @@ fn inside(text: &str, events: &Events) -> Result<Option<String>, Malformed> {
     Ok(Some(event.to_owned()))
 }
 
-/// The events of a body.
+/// The events of a body, those inside of texts taken out, as the folder's hook leaves them.
 pub(crate) fn parts<'t>(text: &'t str, events: Option<&Events>) -> Result<Vec<Part<'t>>, Malformed> {
+    let mut parts = split(text, events)?;
+    let Some(events) = events else { return Ok(parts) };
+    let hook = events.hook.as_deref().and_then(hook::hook);
+    let alone = parts.len() == 1;
+    for part in &mut parts {
+        match inside(&part.event, events) {
+            Ok(Some(event)) => part.event = Cow::Owned(event),
+            Err(broken) if alone => return Err(broken),
+            Ok(None) | Err(_) => {}
+        }
+        if let Some(event) = hook.and_then(|hook| hook(&part.event, part.outer).transpose()).transpose()? {
+            part.event = Cow::Owned(event);
+        }
+    }
+    Ok(parts)
+}
+
+fn split<'t>(text: &'t str, events: Option<&Events>) -> Result<Vec<Part<'t>>, Malformed> {
     let wrong = |e: serde_json::Error| {
         let reason = if e.is_eof() { "the JSON ends too early" } else { "the body is not JSON" };
         let before: usize = text.split_inclusive('\n').take(e.line().saturating_sub(1)).map(str::len).sum();
@@ -66,34 +92,55 @@ pub(crate) fn parts<'t>(text: &'t str, events: Option<&Events>) -> Result<Vec<Pa
     };
     if events.is_some_and(|e| e.list) && text.trim_start().starts_with('[') {
         let list: Vec<&RawValue> = serde_json::from_str(text).map_err(wrong)?;
-        return Ok(list.into_iter().map(|event| Part { event: event.get(), outer: event.get() }).collect());
+        return Ok(list.into_iter().map(|event| Part::new(event.get(), event.get())).collect());
     }
     let body: &RawValue = serde_json::from_str(text).map_err(wrong)?;
     if !body.get().starts_with('{') {
         return Err(Malformed { reason: "the body is no JSON object".into(), at: Some(0) });
     }
-    if let Some(path) = events.and_then(|e| e.at.as_ref()).and_then(|path| path.parse::<Path>().ok()) {
+    for path in places(events) {
         let mut found = Vec::new();
         if descend(body.get(), path.segments(), body.get(), &mut found) {
             return Ok(found);
         }
     }
-    Ok(vec![Part { event: body.get(), outer: body.get() }])
+    Ok(vec![Part::new(body.get(), body.get())])
+}
+
+/// Where the events of this body are, if not the body is one.
+pub(crate) fn place(text: &str, events: Option<&Events>) -> Option<Path> {
+    places(events).find(|path| descend(text, path.segments(), text, &mut Vec::new()))
+}
+
+fn places(events: Option<&Events>) -> impl Iterator<Item = Path> {
+    let paths = events.and_then(|e| e.at.as_ref()).map_or(&[][..], OneOrMore::as_slice);
+    paths.iter().filter_map(|path| path.parse().ok())
 }
 
 /// Follows a path to the events; false when the body does not have it.
 fn descend<'t>(raw: &'t str, path: &[Segment], outer: &'t str, found: &mut Vec<Part<'t>>) -> bool {
     let Some((step, rest)) = path.split_first() else {
-        found.push(Part { event: raw, outer });
+        found.push(Part::new(raw, outer));
         return true;
     };
     match step {
         Segment::Each => {
             let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(raw) else { return false };
+            let before = found.len();
+            let mut any = elements.is_empty();
             for element in elements {
-                descend(element.get(), rest, if rest.is_empty() { outer } else { element.get() }, found);
+                let around = if rest.is_empty() { outer } else { element.get() };
+                if descend(element.get(), rest, around, found) {
+                    any = true;
+                } else {
+                    // What lacks the rest of the path is an event that nobody can read; it is not lost among good ones.
+                    found.push(Part::new(element.get(), element.get()));
+                }
             }
-            true
+            if !any {
+                found.truncate(before);
+            }
+            any
         }
         step => {
             let one = [step.clone()].into_iter().collect();
@@ -160,7 +207,12 @@ mod tests {
     fn found<'t>(at: &str, text: &'t str) -> Option<Vec<(&'t str, &'t str)>> {
         let mut parts = Vec::new();
         let path: Path = at.parse().unwrap();
-        descend(text, path.segments(), text, &mut parts).then(|| parts.iter().map(|p| (p.event, p.outer)).collect())
+        let there = descend(text, path.segments(), text, &mut parts);
+        let raw = |part: Part<'t>| match part.event {
+            Cow::Borrowed(event) => (event, part.outer),
+            Cow::Owned(_) => ("", part.outer),
+        };
+        there.then(|| parts.into_iter().map(raw).collect())
     }
 
     #[test]
@@ -170,6 +222,10 @@ mod tests {
         let nested = r#"{"n":[{"r":1,"e":{"l":[3]}},{"r":2,"e":{"l":[]}}]}"#;
         assert_eq!(found("n[*].e.l[*]", nested), Some(vec![("3", r#"{"r":1,"e":{"l":[3]}}"#)]));
         assert_eq!(found("v[*]", r#"{"w":1}"#), None);
+        let odd = r#"{"v":[{"e":{"a":1}},{"b":2},{"e":{"a":3}}]}"#;
+        let events: Vec<&str> = found("v[*].e", odd).unwrap().into_iter().map(|(event, _)| event).collect();
+        assert_eq!(events, [r#"{"a":1}"#, r#"{"b":2}"#, r#"{"a":3}"#], "an element that lacks its event is not lost");
+        assert_eq!(found("v[*].x", odd), None);
         assert_eq!(found("v[*]", r#"{"v":[]}"#), Some(vec![]));
         assert_eq!(outer_path(&"n[*].e.l[*]".parse().unwrap()).to_string(), "n[*]");
         assert_eq!(outer_path(&"v[*]".parse().unwrap()).to_string(), "");

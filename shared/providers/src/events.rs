@@ -7,6 +7,7 @@ use mapping::normal;
 use mapping::{Captured, Context, Path, PathError, Reader, Slots, text_of};
 
 use crate::decode::Part;
+use crate::each::{self, Element};
 use crate::manifest::{Action, EventStamp, Events, On, OneOrMore, UntypedBodies};
 use crate::model::{EventBody, Inbound, InboundEvent};
 use crate::provider::Provider;
@@ -59,7 +60,8 @@ impl EventReader {
                 None => Place::Slot(slot(&mut paths, text.parse()?)),
             })
         };
-        events.at.iter().chain(&events.json_in).try_for_each(|path| path.parse::<Path>().map(|_| ()))?;
+        let lists = events.at.iter().chain(events.on.iter().filter_map(|on| on.each.as_ref())).flat_map(|paths| paths.as_slice());
+        lists.chain(&events.json_in).try_for_each(|path| path.parse::<Path>().map(|_| ()))?;
         let mut places = |texts: Option<&OneOrMore>| -> Result<Vec<Place>, PathError> {
             texts.map_or(&[][..], OneOrMore::as_slice).iter().map(&mut place).collect()
         };
@@ -127,6 +129,7 @@ struct Seen<'a> {
     outer: Slots<'a>,
     sequence: String,
     word: &'a str,
+    each: Element,
     event_type: String,
     headers: &'a BTreeMap<String, String>,
 }
@@ -142,7 +145,7 @@ impl<'a> Seen<'a> {
                 None if name == "sequence" => &self.sequence,
                 None if name == "word" => self.word,
                 None if name == "prefix" => self.event_type.split('.').next()?,
-                None => return None,
+                None => self.each.iter().find(|(var, _)| var == name).map(|(_, value)| value)?,
             },
         };
         Some(text).filter(|text| !text.is_empty())
@@ -157,6 +160,7 @@ impl<'a> Seen<'a> {
         let mut vars = vec![("type", text(&self.event_type))];
         vars.extend((!self.word.is_empty()).then(|| ("word", text(self.word))));
         vars.extend(id.map(|id| ("id", text(id))));
+        vars.extend(self.each.iter().map(|(name, value)| (name.as_str(), text(value))));
         Context { connection, stamp, vars }
     }
 }
@@ -170,9 +174,10 @@ fn malformed(reason: impl Into<String>) -> EventBody {
 }
 
 impl Provider {
-    /// Reads one event; `first` is the number of the body's first event, where the provider gives one.
-    pub(crate) fn event(&self, index: u32, part: Part<'_>, first: Option<u64>, inbound: &Inbound<'_>) -> InboundEvent {
-        let raw = part.event;
+    /// Reads one event, or one for each of the elements that it is about; `first` is the number of the body's first event, where
+    /// the provider gives one.
+    pub(crate) fn event(&self, index: u32, part: &Part<'_>, first: Option<u64>, inbound: &Inbound<'_>) -> Vec<InboundEvent> {
+        let raw = &*part.event;
         let mut event = InboundEvent {
             index,
             event_type: String::new(),
@@ -182,41 +187,68 @@ impl Provider {
         };
         let (Some(events), Some(reader)) = (&self.manifest().events, self.event_reader()) else {
             event.body = self.bare_record(raw, inbound).unwrap_or(event.body);
-            return event;
+            return vec![event];
         };
         let slots = match reader.reader.json(raw.as_bytes()) {
             Ok(slots) => slots,
             Err(e) => {
                 event.body = malformed(e.reason);
-                return event;
+                return vec![event];
             }
         };
         if !raw.trim_start().starts_with('{') {
             event.body = malformed("an event is an object");
-            return event;
+            return vec![event];
         }
         let outer = if reader.outer_paths.is_empty() { Ok(Slots::new()) } else { reader.outer.json(part.outer.as_bytes()) };
         let sequence = first.map(|first| first.saturating_add(u64::from(index)).to_string()).unwrap_or_default();
-        let mut seen =
-            Seen { slots, outer: outer.unwrap_or_default(), sequence, word: "", event_type: String::new(), headers: inbound.headers };
+        let mut seen = Seen {
+            slots,
+            outer: outer.unwrap_or_default(),
+            sequence,
+            word: "",
+            each: Element::new(),
+            event_type: String::new(),
+            headers: inbound.headers,
+        };
         seen.word = word_in(events, reader, &seen);
         match type_of(events, reader, &seen) {
             Some(name) => seen.event_type = name,
             None => {
                 event.body = self.bare_record(raw, inbound).unwrap_or_else(|| malformed("the event has no type"));
-                return event;
+                return vec![event];
             }
         }
-        event.key = key(key_parts(events, reader, &seen), &seen);
-        event.stamp = stamp(events, reader, &seen);
-        event.body = self.event_body(events, reader, &seen, raw, inbound, event.stamp);
+        event.event_type.clone_from(&seen.event_type);
+        let elements = rule_for(events, reader, &seen).map(|(on, _)| each::elements(on, raw)).unwrap_or_default();
+        if elements.is_empty() {
+            return vec![self.read(event, (events, reader), &seen, raw, inbound)];
+        }
+        let mut about = |element| {
+            seen.each = element;
+            self.read(event.clone(), (events, reader), &seen, raw, inbound)
+        };
+        elements.into_iter().map(&mut about).collect()
+    }
+
+    /// Fills in what the event says, about the element in `seen` if there is one.
+    fn read(
+        &self,
+        mut event: InboundEvent,
+        (events, reader): (&Events, &EventReader),
+        seen: &Seen<'_>,
+        raw: &str,
+        inbound: &Inbound<'_>,
+    ) -> InboundEvent {
+        event.key = key(key_parts(events, reader, seen), seen);
+        event.stamp = stamp(events, reader, seen);
+        event.body = self.event_body(events, reader, seen, raw, inbound, event.stamp);
         if let EventBody::Changes(changes) = &mut event.body
             && !reader.test.is_empty()
-            && holds(&reader.test, &seen)
+            && holds(&reader.test, seen)
         {
             changes.iter_mut().for_each(|change| change.test = true);
         }
-        event.event_type = seen.event_type;
         event
     }
 
@@ -263,7 +295,13 @@ impl Provider {
         };
         if on.action == Action::Map {
             let named = places.id.as_ref().and_then(|place| seen.text(place));
-            return self.map_event((on.map.as_deref().unwrap_or(object), named), reader, seen, raw, inbound, stamp);
+            let mut body = self.map_event((on.map.as_deref().unwrap_or(object), named), reader, seen, raw, inbound, stamp);
+            if let EventBody::Changes(changes) = &mut body
+                && on.part
+            {
+                changes.iter_mut().for_each(|change| in_part(change, stamp));
+            }
+            return body;
         }
         let canonical = self.object_of(object);
         // What is read may be a list of other objects: a rule that names its object knows.
@@ -326,7 +364,7 @@ impl Provider {
         let headers = BTreeMap::new();
         let slots = reader.reader.json(raw.as_bytes()).ok()?;
         let (sequence, event_type) = (String::new(), String::new());
-        let mut seen = Seen { slots, outer: Slots::new(), sequence, word: "", event_type, headers: &headers };
+        let mut seen = Seen { slots, outer: Slots::new(), sequence, word: "", each: Element::new(), event_type, headers: &headers };
         seen.word = word_in(events, reader, &seen);
         seen.event_type = type_of(events, reader, &seen)?;
         let (on, _) = rule_for(events, reader, &seen)?;
@@ -337,6 +375,14 @@ impl Provider {
         };
         Some((name, events.record.as_ref().and_then(|record| record.parse().ok())))
     }
+}
+
+/// A change of which the event holds only some fields, as of its own time.
+fn in_part(change: &mut Change, stamp: Option<Stamp>) {
+    if change.kind == ChangeKind::Snapshot {
+        change.kind = ChangeKind::Partial;
+    }
+    change.stamp = stamp.or(change.stamp);
 }
 
 /// What an event that holds no record says about the one that it names.
@@ -462,9 +508,9 @@ fn list(captured: &Captured<'_>) -> Vec<String> {
     }
 }
 
-/// Every place has its value; `*` is any.
+/// Every place has its value; `*` is any text.
 fn holds(guards: &[(Place, String)], seen: &Seen<'_>) -> bool {
-    guards.iter().all(|(place, want)| seen.text(place).is_some_and(|text| want == "*" || want == text))
+    guards.iter().all(|(place, want)| seen.text(place).is_some_and(|text| matches(want, text)))
 }
 
 /// `*` stands for any text.

@@ -6,17 +6,20 @@
 
 pub mod api;
 mod decode;
+mod each;
 mod events;
 #[cfg(feature = "compile")]
 mod folders;
+pub mod hook;
 pub mod http;
 mod manifest;
 mod model;
 mod provider;
+mod xml;
 
 pub use manifest::{
-    About, AcceptedAnswer, Action, ApiInfo, Destination, EventStamp, Events, Manifest, On, OneOrMore, Rate, ReadWay, Records,
-    SequencePlaces, Untyped, UntypedBodies, Words,
+    About, AcceptedAnswer, Action, ApiInfo, Destination, EventStamp, Events, Manifest, Media, On, OneOrMore, Rate, ReadWay, Records,
+    SequencePlaces, Untyped, UntypedBodies, Words, XmlBodies,
 };
 pub use model::{EventBody, Inbound, InboundEvent, Malformed, Rendered, Sequence};
 pub use provider::{LoadError, Override, Overrides, Provider};

@@ -60,6 +60,9 @@ pub struct AcceptedAnswer {
     /// The body.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub body: String,
+    /// What the body is.
+    #[serde(default, skip_serializing_if = "Media::is_text")]
+    pub media: Media,
     /// Milliseconds within which the provider wants its answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
@@ -70,7 +73,36 @@ pub struct AcceptedAnswer {
 
 impl Default for AcceptedAnswer {
     fn default() -> AcceptedAnswer {
-        AcceptedAnswer { status: 202, body: String::new(), deadline_ms: None, retries_hours: None }
+        AcceptedAnswer { status: 202, body: String::new(), media: Media::Text, deadline_ms: None, retries_hours: None }
+    }
+}
+
+/// What the body of an answer is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Media {
+    /// Plain text.
+    #[default]
+    Text,
+    /// JSON.
+    Json,
+    /// XML, in UTF-8.
+    Xml,
+}
+
+impl Media {
+    /// Its name in a `Content-Type` header.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Media::Text => "text/plain",
+            Media::Json => "application/json",
+            Media::Xml => "text/xml; charset=utf-8",
+        }
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde hands over a reference
+    const fn is_text(&self) -> bool {
+        matches!(self, Media::Text)
     }
 }
 
@@ -95,20 +127,28 @@ impl OneOrMore {
 }
 
 /// How a body becomes events. Values are paths in an event, or variables: `$type`, `$prefix` (the type up to its first dot),
-/// `$header.<name>`, `$outer.<path>` (around the event), `$sequence` (the event's number, with `sequence`), `$word` (with `words`).
+/// `$header.<name>`, `$outer.<path>` (around the event), `$sequence` (the event's number, with `sequence`), `$word` (with `words`),
+/// `$each` or `$each.<member>` (the element that the event is about, with a rule's `each`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Events {
     /// True when the body is a list of events.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub list: bool,
-    /// Where in a body that is an object the events are: `value[*]`. What is around an event (the nearest list element that holds
-    /// its list, else the body) is `$outer.<path>`. A body without the path is one event.
+    /// Where in a body that is an object the events are: `value[*]`; of several paths, the first that the body has. What is around
+    /// an event (the nearest list element that holds its list, else the body) is `$outer.<path>`. A body without any of the paths
+    /// is one event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<String>,
+    pub at: Option<OneOrMore>,
     /// True when a body may be form parameters; brackets in their names make objects.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub form: bool,
+    /// How a body may be XML.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xml: Option<XmlBodies>,
+    /// The folder whose `hook.rs` rewrites each event before it is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
     /// Members that may hold the event as JSON text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub json_in: Vec<String>,
@@ -152,6 +192,15 @@ pub struct Events {
     pub test: BTreeMap<String, String>,
     /// What to do, the first that fits; an event that none fits is ignored.
     pub on: Vec<On>,
+}
+
+/// XML as JSON: elements by local name, attributes as `@name`; `xsi:nil` is null, the prefix of an `xsi:type` is left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct XmlBodies {
+    /// Elements that are a list also where there is only one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<String>,
 }
 
 /// Where a body says which numbers its events have. They rise by one from event to event, so that a gap between two bodies tells
@@ -229,12 +278,22 @@ pub struct EventStamp {
 pub struct On {
     /// Event types; `*` stands for any text, also in the middle.
     pub types: OneOrMore,
-    /// Only where this path has this value.
+    /// Only where this path has this value; `*` stands for any text, also in the middle.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub when: BTreeMap<String, String>,
     /// What to do.
     #[serde(rename = "do")]
     pub action: Action,
+    /// A list of what the event is about; of several paths, the first that has elements. Each element makes an event of its own,
+    /// `$each` (or `$each.<member>`, of an object) and `$nth` (from 0) in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each: Option<OneOrMore>,
+    /// The event as a whole, without `$each` but with `$whole`, goes before those of its elements.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub also_whole: bool,
+    /// The record holds only some fields, as of the event's own time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub part: bool,
     /// The parts of the idempotency key, where these events need others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<OneOrMore>,
@@ -389,7 +448,7 @@ impl Manifest {
 
     /// The answer to an accepted webhook.
     pub fn accepted(&self) -> Answer {
-        let content_type = (!self.answer.body.is_empty()).then_some("text/plain");
+        let content_type = (!self.answer.body.is_empty()).then_some(self.answer.media.name());
         Answer { status: self.answer.status, content_type, body: self.answer.body.clone().into_bytes() }
     }
 

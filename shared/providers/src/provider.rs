@@ -1,13 +1,14 @@
 use std::sync::OnceLock;
 
 use canonical::{Change, Fields, ObjectType};
-use mapping::{Captured, Context, Input, Map, Path, Reader, Segment};
+use mapping::{Captured, Context, Map, Path, Reader, Segment};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map as JsonMap, Value};
 use thiserror::Error;
 
 use crate::decode::{self, Part};
+use crate::each;
 use crate::events::EventReader;
 use crate::manifest::{Destination, Manifest};
 use crate::model::{Inbound, InboundEvent, Malformed, Rendered, Sequence};
@@ -57,16 +58,8 @@ pub(crate) struct Compiled {
 impl Compiled {
     pub(crate) fn new(map: Map) -> Compiled {
         let reader = Reader::new(&map.paths);
-        let plans = || map.plans.iter();
-        let rules = plans().flat_map(|p| &p.rules).flat_map(|r| &r.from).chain(plans().flat_map(|p| &p.id));
-        let mut vars: Vec<String> = rules
-            .filter_map(|input| match input {
-                Input::Var(name) if name.starts_with("header.") || name.starts_with("query.") => Some(name.clone()),
-                _ => None,
-            })
-            .collect();
-        vars.sort();
-        vars.dedup();
+        let asked = map.vars().into_iter().filter(|name| name.starts_with("header.") || name.starts_with("query."));
+        let vars = asked.map(str::to_owned).collect();
         Compiled { map, reader, vars }
     }
 }
@@ -134,7 +127,9 @@ impl Provider {
         let events = self.manifest.events.as_ref();
         let text = decode::json_text(inbound.body, events)?;
         let first = self.sequence_in(&text).map(|sequence| sequence.first);
-        Ok((0..).zip(decode::parts(&text, events)?).map(|(index, part)| self.event(index, part, first, inbound)).collect())
+        let parts = decode::parts(&text, events)?;
+        let found = (0..).zip(&parts).flat_map(|(index, part)| self.event(index, part, first, inbound));
+        Ok((0..).zip(found).map(|(index, event)| InboundEvent { index, ..event }).collect())
     }
 
     /// The numbers of a body's events, where the provider gives them: a gap between two bodies tells of lost events.
@@ -251,12 +246,8 @@ impl Provider {
         let events = self.manifest.events.as_ref();
         let text = decode::json_text(body, events)?;
         let parts = decode::parts(&text, events)?;
-        if let Some(at) = events.and_then(|e| e.at.as_ref()).and_then(|at| at.parse::<Path>().ok())
-            && parts.iter().all(|part| part.event != part.outer)
-        {
-            left.extend(self.unread_around(&text, at));
-        }
-        for Part { event: raw, .. } in parts {
+        left.extend(decode::place(&text, events).map(|at| self.unread_around(&text, at)).unwrap_or_default());
+        for Part { event: raw, .. } in &parts {
             let mut read: Vec<Path> = self.event_reader().map(|r| r.paths.clone()).unwrap_or_default();
             let object = self.object_in(raw.as_bytes());
             let (name, root) = match self.map_of_event(raw) {
@@ -269,6 +260,7 @@ impl Provider {
                 read.extend(
                     compiled.map.read_paths().iter().map(|path| root.as_ref().map_or(path.clone(), |root| root.join(path))),
                 );
+                read.extend(events.map(|events| each::read(events, compiled.map.vars().into_iter())).unwrap_or_default());
             }
             let value: Value =
                 serde_json::from_str(raw).map_err(|e| Malformed { reason: "not JSON".into(), at: Some(e.column()) })?;

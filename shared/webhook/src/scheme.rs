@@ -53,10 +53,15 @@ pub struct Versions {
 pub struct Version {
     /// Its name.
     pub name: String,
-    /// What tells that a request uses it.
-    pub when: When,
+    /// What tells that a request uses it; absent: every request that no version before it claims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
     /// How it signs.
-    pub signed: Signed,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
+    /// The value that it sends along in the clear instead of a signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<Shared>,
 }
 
 /// A header that is there, optionally with one value.
@@ -375,8 +380,9 @@ impl Scheme {
     pub fn with_tolerance(mut self, tolerance_s: Option<u32>) -> Scheme {
         match &mut self {
             Scheme::Versions(versions) => {
-                for version in versions.versions.iter_mut().filter(|v| v.signed.timestamp.is_some()) {
-                    version.signed.tolerance_s = tolerance_s;
+                let signed = versions.versions.iter_mut().filter_map(|v| v.signed.as_mut());
+                for signed in signed.filter(|signed| signed.timestamp.is_some()) {
+                    signed.tolerance_s = tolerance_s;
                 }
             }
             Scheme::Signed(signed) if signed.timestamp.is_some() => signed.tolerance_s = tolerance_s,
@@ -411,8 +417,13 @@ impl Versions {
             return Err(DeclarationError::UnknownVersion(name.clone()));
         }
         self.versions.iter().try_for_each(|version| {
-            header_name(&version.when.header)?;
-            version.signed.check()
+            version.when.as_ref().map_or(Ok(()), |when| header_name(&when.header))?;
+            match (&version.signed, &version.shared) {
+                (Some(signed), None) => signed.check(),
+                (None, Some(Shared { at: SharedPlace::Header(name), .. })) => header_name(name),
+                (None, Some(_)) => Ok(()),
+                _ => Err(DeclarationError::Empty("signed, shared: one of them")),
+            }
         })
     }
 }

@@ -7,7 +7,7 @@ use ring::{digest, hmac};
 use thiserror::Error;
 
 use crate::encoding;
-use crate::scheme::{Algorithm, Encoding, KeyForm, Layout, Place, Proof, Scheme, Shared, SharedPlace, Signed, Unit};
+use crate::scheme::{Algorithm, Encoding, KeyForm, Layout, Place, Proof, Scheme, Shared, SharedPlace, Signed, Unit, When};
 use crate::signed::{Filling, signed_url};
 use crate::url_form;
 
@@ -46,9 +46,13 @@ pub fn sign(scheme: &Scheme, draft: &Draft<'_>, secret: &str) -> Result<Vec<(Str
     match scheme {
         Scheme::Versions(versions) => {
             let version = versions.versions.iter().find(|v| versions.accept.contains(&v.name)).ok_or(SignError::Unsupported)?;
-            let mut headers = sign_template(&version.signed, draft, secret)?;
-            if let Some(value) = &version.when.equals {
-                headers.push((version.when.header.clone(), value.clone()));
+            let mut headers = match (&version.signed, &version.shared) {
+                (Some(signed), _) => sign_template(signed, draft, secret)?,
+                (None, Some(shared)) => return sign(&Scheme::Shared(shared.clone()), draft, secret),
+                (None, None) => return Err(SignError::Unsupported),
+            };
+            if let Some(When { header, equals: Some(value) }) = &version.when {
+                headers.push((header.clone(), value.clone()));
             }
             Ok(headers)
         }

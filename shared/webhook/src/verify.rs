@@ -32,15 +32,20 @@ pub fn verify<'a>(
 
 /// The strongest version that the request claims is the only one looked at, so that nobody can fall back to a weaker one.
 fn verify_version(versions: &Versions, request: &RawRequest<'_>, secrets: &[&str], now_ms: i64) -> Result<Evidence, Rejection> {
-    let claimed = versions.versions.iter().find(|version| claims(&version.when, request));
+    let claimed = versions.versions.iter().find(|version| version.when.as_ref().is_none_or(|when| claims(when, request)));
     let Some(version) = claimed else {
-        let missing = versions.versions.iter().find(|v| versions.accept.contains(&v.name)).map(|v| v.when.header.clone());
+        let accepted = versions.versions.iter().find(|v| versions.accept.contains(&v.name));
+        let missing = accepted.and_then(|v| v.when.as_ref()).map(|when| when.header.clone());
         return Err(missing.map_or(Rejection::NoAcceptedVersion, Rejection::MissingHeader));
     };
     if !versions.accept.contains(&version.name) {
         return Err(Rejection::VersionNotAccepted(version.name.clone()));
     }
-    let evidence = signed::verify(&version.signed, request, secrets, now_ms)?;
+    let evidence = match (&version.signed, &version.shared) {
+        (Some(form), _) => signed::verify(form, request, secrets, now_ms)?,
+        (None, Some(form)) => shared::verify(form, request, secrets)?,
+        (None, None) => return Err(Rejection::NoAcceptedVersion),
+    };
     Ok(Evidence { version: Some(version.name.clone()), ..evidence })
 }
 

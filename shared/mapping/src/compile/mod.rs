@@ -60,6 +60,7 @@ const PLAN_KEYS: &[&str] = &[
     "remote",
     "kind",
     "id",
+    "id_join",
     "id_suffix",
     "stamp",
     "field_stamp",
@@ -152,6 +153,7 @@ impl Builder {
                 .and_then(|i| i.one_of(&[("snapshot", Speak::Snapshot), ("partial", Speak::Partial)], trouble))
                 .unwrap_or_default(),
             id,
+            id_join: table.text("id_join", trouble),
             id_suffix: table.text("id_suffix", trouble).unwrap_or_default(),
             stamp: table.get("stamp").and_then(|item| self.stamp(&item, trouble)),
             when: self.guards(table.get("when"), trouble),

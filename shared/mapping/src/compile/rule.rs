@@ -16,6 +16,7 @@ const RULE_KEYS: &[&str] = &[
     "key",
     "when",
     "unless",
+    "first_word",
     "const",
     "default",
     "join",
@@ -173,6 +174,7 @@ impl Builder {
             constant: table.get("const").and_then(|i| i.scalar(trouble)),
             default: table.get("default").and_then(|i| i.scalar(trouble)),
             join: table.text("join", trouble),
+            first_word: flag("first_word", trouble),
             collect,
             query: table.text("query", trouble),
             sum: flag("sum", trouble),
@@ -243,14 +245,17 @@ impl Builder {
 
     fn pairs(&mut self, item: &Item<'_>, trouble: &mut Trouble) -> Option<Pairs> {
         let table = item.table(trouble)?;
-        table.only(&["list", "name", "value"], trouble);
+        table.only(&["list", "object", "name", "value"], trouble);
         let paths = |key: &str, trouble: &mut Trouble| -> Vec<Path> {
             table.get(key).map(|i| i.each()).unwrap_or_default().iter().filter_map(|i| i.path(trouble)).collect()
         };
         let (name, value) = (paths("name", trouble), paths("value", trouble));
+        if let Some(object) = table.get("object") {
+            return Some(Pairs { list: self.input(&object, trouble)?, name, value });
+        }
         let list = table.get("list").and_then(|i| self.input(&i, trouble));
         if list.is_none() || name.is_empty() || value.is_empty() {
-            trouble.tell(item.span(), "`pairs` says where `list`, `name` and `value` are", None);
+            trouble.tell(item.span(), "`pairs` says where `list`, `name` and `value` are, or where the `object` is", None);
         }
         Some(Pairs { list: list?, name, value })
     }
