@@ -116,7 +116,8 @@ fn a_rule_may_have_its_own_key() {
 fn what_a_body_has_tells_its_type() {
     let forms = provider(json!({"form": true, "key": ["$type"], "untyped": [
         {"when": ["record", "note"], "type": "said"}, {"when": "thing", "type": "lost"}]}));
-    for (body, key) in [("thing=1", "4:lost"), ("thing=1&note=2", "4:said"), ("thing=1&record=", "4:lost"), ("type=changed&note=2", "7:changed")]
+    for (body, key) in
+        [("thing=1", "4:lost"), ("thing=1&note=2", "4:said"), ("thing=1&record=", "4:lost"), ("type=changed&note=2", "7:changed")]
     {
         assert_eq!(keys(&forms, body), [key], "{body}");
     }
@@ -141,11 +142,81 @@ fn a_word_alone_is_an_order() {
 
 #[test]
 fn steps_may_have_names_instead_of_numbers() {
-    let steps = provider(json!({"key": ["id"], "stamp": {"from": "time", "unit": "s", "sequence": ["no", "step"], "order": {"begun": 0, "done": 1}}}));
+    let steps = provider(
+        json!({"key": ["id"], "stamp": {"from": "time", "unit": "s", "sequence": ["no", "step"], "order": {"begun": 0, "done": 1}}}),
+    );
     let number = |rest: &str| {
         let body = format!(r#"{{"type":"said","time":1{rest}}}"#);
         events(&steps, &[], &body).unwrap()[0].stamp.unwrap().sequence
     };
     assert_eq!([r#","step":"begun""#, r#","step":"done""#, r#","step":"other""#, ""].map(number), [Some(0), Some(1), None, None]);
     assert_eq!(number(r#","no":7,"step":"done""#), Some(7));
+}
+
+#[test]
+fn events_may_be_in_one_of_several_places() {
+    let places = provider(json!({"at": ["a[*].event", "b.event", "b"], "key": ["$outer.name", "id"]}));
+    for (body, wanted) in [
+        (r#"{"name":"n","b":{"event":{"type":"said","id":1}}}"#, &["1:n1:1"][..]),
+        (r#"{"name":"n","b":{"type":"said","id":2}}"#, &["1:n1:2"]),
+        (r#"{"name":"n","type":"said","id":3}"#, &["1:n1:3"]),
+        (r#"{"a":[{"name":"m","event":{"type":"said","id":4}},{"name":"o","type":"said","id":5}]}"#, &["1:m1:4", "1:o1:5"]),
+    ] {
+        assert_eq!(keys(&places, body), wanted, "{body}");
+    }
+    assert_eq!(places.unmapped(br#"{"name":"n","more":1,"b":{"type":"said","id":2,"x":1}}"#).unwrap(), ["more", "x"]);
+}
+
+#[test]
+fn an_element_of_a_list_may_be_a_text() {
+    let texts = provider(json!({"at": "list[*]", "json_in": ["text"], "key": ["$outer.of", "id"]}));
+    let body = r#"{"of":"x","list":[{"text":"{\"type\":\"said\",\"id\":1}"},{"text":"{","type":"said","id":2}]}"#;
+    assert_eq!(keys(&texts, body), ["1:x1:1", "1:x1:2"], "what is inside of a broken one stays where it is");
+}
+
+fn about_many(rule: Value) -> Provider {
+    let mut packed: Value =
+        serde_json::from_str(&provider(json!({"key": ["$each", "$each.id", "$nth", "$whole"]})).to_packed()).unwrap();
+    for (name, value) in rule.as_object().unwrap() {
+        packed["manifest"]["events"]["on"][0][name] = value.clone();
+    }
+    Provider::from_packed(&packed.to_string()).unwrap()
+}
+
+#[test]
+fn an_event_may_be_about_several_things() {
+    let each = about_many(json!({"each": ["things", "more.things"], "id": "$each"}));
+    let found = events(&each, &[], r#"{"type":"changed","things":[],"more":{"things":["a",9007199254740993]}}"#).unwrap();
+    let told: Vec<_> = found.iter().map(|e| (e.index, e.key.as_str())).collect();
+    assert_eq!(told, [(0, "1:a-1:0-"), (1, "16:9007199254740993-1:1-")]);
+    let EventBody::Fetch(wanted) = &found[1].body else { panic!("{found:?}") };
+    assert_eq!(wanted[0].id, "9007199254740993");
+    assert_eq!(each.unmapped(br#"{"type":"changed","more":{"things":["a"]}}"#).unwrap(), [""; 0]);
+
+    let members = about_many(json!({"each": "things", "id": "$each.id", "also_whole": true}));
+    let body = r#"{"type":"changed","things":[{"id":"a"},{"id":"b","deep":{}},{"other":1},null]}"#;
+    assert_eq!(keys(&members, body), ["---4:true", "-1:a1:0-", "-1:b1:1-", "--1:2-", "--1:3-"]);
+    assert_eq!(keys(&members, r#"{"type":"changed"}"#), ["---4:true"]);
+    assert_eq!(keys(&each, r#"{"type":"changed"}"#), ["----"], "without elements it is one event");
+}
+
+#[test]
+fn xml_is_read_like_json() {
+    let xml = provider(json!({"xml": {"lists": ["item"]}, "at": "list.item[*]", "key": ["$outer.@of", "@type", "id"]}));
+    let body = r#"<?xml version="1.0"?><x:list xmlns:x="u" of="l"><item><type>said</type><id>1</id></item></x:list>"#;
+    assert_eq!(keys(&xml, body), ["1:l-1:1"]);
+    assert_eq!(keys(&xml, r#"{"list":{"item":[{"type":"said","id":2}]}}"#), ["--1:2"], "JSON stays JSON");
+    assert_eq!(events(&xml, &[], "<list>").unwrap_err().reason, "the XML ends too early");
+    let none = provider(json!({"key": ["id"]}));
+    assert_eq!(events(&none, &[], body).unwrap_err().reason, "the body is not JSON", "only where it is declared");
+}
+
+#[test]
+fn conditions_may_be_patterns() {
+    let when = about_many(json!({"when": {"by": "*;client=us"}}));
+    let fetched = |by: &str| {
+        let found = events(&when, &[], &json!({"type": "changed", "id": "i", "by": by}).to_string()).unwrap().remove(0);
+        matches!(found.body, EventBody::Fetch(_))
+    };
+    assert_eq!(["rest;client=us", "rest;client=us2", "client=us", ""].map(fetched), [true, false, false, false]);
 }
