@@ -260,8 +260,9 @@ impl Provider {
                 read.extend(
                     compiled.map.read_paths().iter().map(|path| root.as_ref().map_or(path.clone(), |root| root.join(path))),
                 );
-                read.extend(events.map(|events| each::read(events, compiled.map.vars().into_iter())).unwrap_or_default());
             }
+            let vars = self.map(&name).map(|compiled| compiled.map.vars()).unwrap_or_default();
+            read.extend(events.map(|events| each::read(events, vars.into_iter())).unwrap_or_default());
             let value: Value =
                 serde_json::from_str(raw).map_err(|e| Malformed { reason: "not JSON".into(), at: Some(e.column()) })?;
             left.extend(mapping::unmapped(&read, &value));

@@ -36,6 +36,8 @@ pub struct Difference {
     pub accept: Option<Vec<String>>,
     /// How far the sender's clock may be off, in seconds.
     pub tolerance_s: Option<u32>,
+    /// The topics of Amazon SNS that are its own.
+    pub topics: Option<Vec<String>>,
     /// Mapping files of its own, relative to `hub.toml`, by the name of the provider's mapping that they change.
     pub mappings: BTreeMap<String, At<String>>,
 }
@@ -179,6 +181,7 @@ fn difference(table: &Table<'_>) -> Difference {
     if let Some(signature) = table.table("signature", "signature") {
         difference.accept = signature.texts("accept").map(|texts| texts.into_iter().map(|t| t.value).collect());
         difference.tolerance_s = signature.duration("tolerance").map(|ms| u32::try_from(ms / 1_000).unwrap_or(u32::MAX));
+        difference.topics = signature.texts("topics").map(|texts| texts.into_iter().map(|t| t.value).collect());
         signature.finish();
     }
     difference

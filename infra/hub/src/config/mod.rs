@@ -159,7 +159,7 @@ fn provider(compiled: &Compiled, name: &str, provider: &str, folder: Option<&Pat
         LoadError::Files(diagnostics) => diagnostics.0.into_iter().map(|d| in_mapping(d, &overrides)).collect(),
         other => finding(other.to_string()),
     })?;
-    match compiled.differences.get(name).filter(|d| d.accept.is_some() || d.tolerance_s.is_some()) {
+    match compiled.differences.get(name).filter(|d| d.accept.is_some() || d.tolerance_s.is_some() || d.topics.is_some()) {
         Some(difference) => {
             with_signature(&built, difference).map_err(|what| finding(format!("`signature` of `{name}`: {what}")))
         }
@@ -183,7 +183,7 @@ fn in_mapping(diagnostic: Diagnostic, overrides: &Overrides) -> Finding {
     }
 }
 
-/// The provider with the connection's own signature versions and tolerance.
+/// The provider with the connection's own signature versions, tolerance and topics.
 fn with_signature(provider: &Provider, difference: &Difference) -> Result<Provider, String> {
     let mut webhook = provider.manifest().webhook.clone();
     if let Some(accept) = &difference.accept {
@@ -194,6 +194,12 @@ fn with_signature(provider: &Provider, difference: &Difference) -> Result<Provid
     }
     if let Some(tolerance_s) = difference.tolerance_s {
         webhook.scheme = webhook.scheme.with_tolerance(Some(tolerance_s));
+    }
+    if let Some(topics) = &difference.topics {
+        if !matches!(webhook.scheme, Scheme::Sns(_)) {
+            return Err("this provider does not send by topics of Amazon SNS".to_owned());
+        }
+        webhook.scheme = webhook.scheme.with_topics(topics.clone());
     }
     webhook.check().map_err(|e| e.to_string())?;
     let mut packed: serde_json::Value = serde_json::from_str(&provider.to_packed()).map_err(|e| e.to_string())?;

@@ -155,6 +155,10 @@ impl Builder {
         let paths: Vec<Option<Path>> =
             from_items.iter().map(|i| i.text(trouble).filter(|t| !t.starts_with('$')).and_then(|t| t.parse().ok())).collect();
         let collect = match table.get("collect") {
+            // Beside `from`, it gives the names only.
+            Some(names) if table.get("from").is_some() => {
+                names.each().iter().filter_map(|i| i.text(trouble).map(str::to_owned)).collect()
+            }
             Some(_) => paths.iter().flatten().filter_map(|p| p.last_key().map(str::to_owned)).collect(),
             None => Vec::new(),
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use providers::{EventBody, Inbound, InboundEvent, Malformed, Provider, Sequence};
+use providers::{EventBody, Inbound, InboundEvent, Malformed, Overrides, Provider, Sequence};
 use serde_json::{Value, json};
 
 /// A provider with these `[events]`: `changed` is thin, `lost` asks for a reconcile.
@@ -202,7 +202,7 @@ fn an_event_may_be_about_several_things() {
 
 #[test]
 fn xml_is_read_like_json() {
-    let xml = provider(json!({"xml": {"lists": ["item"]}, "at": "list.item[*]", "key": ["$outer.@of", "@type", "id"]}));
+    let xml = provider(json!({"xml": {"lists": ["item"]}, "at": "list.item[*]", "key": ["$outer.list.@of", "@type", "id"]}));
     let body = r#"<?xml version="1.0"?><x:list xmlns:x="u" of="l"><item><type>said</type><id>1</id></item></x:list>"#;
     assert_eq!(keys(&xml, body), ["1:l-1:1"]);
     assert_eq!(keys(&xml, r#"{"list":{"item":[{"type":"said","id":2}]}}"#), ["--1:2"], "JSON stays JSON");
@@ -219,4 +219,21 @@ fn conditions_may_be_patterns() {
         matches!(found.body, EventBody::Fetch(_))
     };
     assert_eq!(["rest;client=us", "rest;client=us2", "client=us", ""].map(fetched), [true, false, false, false]);
+}
+
+#[test]
+fn what_a_merge_leaves_is_read_by_an_event_of_its_own() {
+    let hubspot = Provider::builtin("hubspot", &Overrides::default()).unwrap();
+    let body = r#"[{"subscriptionType":"contact.merge","primaryObjectId":1,"mergedObjectIds":[2],"newObjectId":3}, {"subscriptionType":"contact.creation","objectId":4}]"#;
+    let found = events(&hubspot, &[], body).unwrap();
+    let fetched: Vec<Option<&str>> = found
+        .iter()
+        .map(|e| match &e.body {
+            EventBody::Fetch(ids) => Some(ids[0].id.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(fetched, [None, Some("3"), Some("4")]);
+    assert_eq!(found.iter().map(|e| e.index).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_ne!(found[0].key, found[1].key);
 }

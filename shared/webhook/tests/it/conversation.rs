@@ -67,7 +67,8 @@ fn what_is_signed_verifies_and_nothing_else_does() {
         assert_eq!(good.map(|verified| verified.evidence().secret), Ok(1), "{name}");
         let forged = verify(&webhook.scheme, request("POST", URL, &headers, draft.body), &["other:secret"], NOW_MS);
         assert!(forged.is_err(), "{name}");
-        let covers_body = !matches!(webhook.scheme, Scheme::Basic(_) | Scheme::Shared(_));
+        let in_the_clear = name == "versions-in-the-clear" || matches!(webhook.scheme, Scheme::Basic(_) | Scheme::Shared(_));
+        let covers_body = !in_the_clear;
         for at in 0..draft.body.len() {
             let mut body = draft.body.to_vec();
             body[at] ^= 1;
@@ -178,4 +179,20 @@ fn an_operator_learns_which_single_change_would_help() {
     let headers: Headers = sign(list, &draft, "whsec_cGxhaW4gdGV4dCBzZWNyZXQ=").expect("signed").into_iter().collect();
     let raw = request("POST", draft.url, &headers, body);
     assert_eq!(diagnose(list, raw, &["plain text secret"], NOW_MS), [Suspicion::SecretForm]);
+}
+
+#[test]
+fn a_version_without_a_condition_takes_what_no_other_claims() {
+    let scheme = &webhook("versions-in-the-clear").scheme;
+    let version = |scheme: &Scheme, headers: &Headers, body: &[u8]| {
+        verify(scheme, request("POST", URL, headers, body), &[TEXT], NOW_MS)
+            .map(|v| v.evidence().version.clone().unwrap_or_default())
+    };
+    let key = |value: &str| [("x-key", value)].into_iter().collect::<Headers>();
+    let token = format!(r#"{{"token":"{TEXT}"}}"#);
+    assert_eq!(version(scheme, &key(TEXT), b"").as_deref(), Ok("key"));
+    assert_eq!(version(scheme, &Headers::default(), token.as_bytes()).as_deref(), Ok("token"));
+    assert_eq!(version(scheme, &key("wrong"), token.as_bytes()), Err(Rejection::Mismatch), "nobody falls back");
+    let only_key = scheme.clone().with_versions(vec!["key".into()]);
+    assert_eq!(version(&only_key, &Headers::default(), token.as_bytes()), Err(Rejection::VersionNotAccepted("token".into())));
 }
