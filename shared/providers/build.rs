@@ -83,11 +83,8 @@ fn hooks(folders: &[PathBuf]) -> String {
     for folder in folders.iter().filter(|f| f.join("hook.rs").is_file()) {
         let provider = name(folder);
         let module = provider.replace('-', "_");
-        let _ = writeln!(
-            text,
-            "/// The hook of the folder `{provider}`.\n#[path = {:?}]\npub mod {module};",
-            folder.join("hook.rs")
-        );
+        let _ =
+            writeln!(text, "/// The hook of the folder `{provider}`.\n#[path = {:?}]\npub mod {module};", folder.join("hook.rs"));
         let _ = writeln!(arms, "        {provider:?} => Some({module}::rewrite),");
     }
     let _ = write!(

@@ -12,7 +12,8 @@ pub(crate) type Element = Vec<(String, String)>;
 /// The elements of the first list that has any; with `also_whole`, the event itself before them. Empty for a rule without `each`
 /// and for an event without elements.
 pub(crate) fn elements(on: &On, event: &str) -> Vec<Element> {
-    let mut found: Vec<Element> = paths(on).find_map(|path| Some(of(&path, event)).filter(|all| !all.is_empty())).unwrap_or_default();
+    let mut found: Vec<Element> =
+        paths(on).find_map(|path| Some(of(&path, event)).filter(|all| !all.is_empty())).unwrap_or_default();
     for (nth, element) in found.iter_mut().enumerate() {
         element.push(("nth".to_owned(), nth.to_string()));
     }
@@ -61,8 +62,7 @@ pub(crate) fn read<'v>(events: &'v Events, vars: impl Iterator<Item = &'v str>) 
     let ids = events.on.iter().filter_map(|on| on.id.as_ref());
     let stamps = events.stamp.iter().flat_map(|stamp| stamp.from.as_slice());
     let declared = keys.chain(ids).chain(stamps).filter_map(|text| text.strip_prefix('$'));
-    let members: Vec<Path> =
-        vars.chain(declared).filter_map(|var| var.strip_prefix("each.")?.parse().ok()).collect();
+    let members: Vec<Path> = vars.chain(declared).filter_map(|var| var.strip_prefix("each.")?.parse().ok()).collect();
     let each = Path::from_iter([Segment::Each]);
     let lists = events.on.iter().flat_map(paths).map(|list| list.join(&each));
     lists.flat_map(|list| members.iter().map(|member| list.join(member)).chain([list.clone()]).collect::<Vec<_>>()).collect()

@@ -33,6 +33,7 @@ pub(crate) struct EventReader {
     key: Vec<Vec<Place>>,
     stamp: Vec<Place>,
     sequence: Vec<Place>,
+    version: Option<Place>,
     object: Vec<Place>,
     record: Option<Place>,
     test: Vec<(Place, String)>,
@@ -80,6 +81,7 @@ impl EventReader {
         let mut keys = keys.into_iter();
         let mut survivors = events.on.iter().map(|on| places(on.survivor.as_ref())).collect::<Result<Vec<_>, _>>()?.into_iter();
         let record = events.record.as_ref().map(&mut place).transpose()?;
+        let version = events.version.as_ref().map(&mut place).transpose()?;
         let mut guards = |when: &BTreeMap<String, String>| -> Result<Vec<(Place, String)>, PathError> {
             when.iter().map(|(path, value)| Ok((place(path)?, value.clone()))).collect()
         };
@@ -108,6 +110,7 @@ impl EventReader {
             key,
             stamp,
             sequence,
+            version,
             object,
             record,
             test,
@@ -183,6 +186,7 @@ impl Provider {
             event_type: String::new(),
             key: String::new(),
             stamp: None,
+            version: None,
             body: ignored("the provider sends no events"),
         };
         let (Some(events), Some(reader)) = (&self.manifest().events, self.event_reader()) else {
@@ -222,7 +226,8 @@ impl Provider {
         event.event_type.clone_from(&seen.event_type);
         let elements = rule_for(events, reader, &seen).map(|(on, _)| each::elements(on, raw)).unwrap_or_default();
         if elements.is_empty() {
-            return vec![self.read(event, (events, reader), &seen, raw, inbound)];
+            let event = self.read(event, (events, reader), &seen, raw, inbound);
+            return with_fetch(event, rule_for(events, reader, &seen).is_some_and(|(on, _)| on.then_fetch));
         }
         let mut about = |element| {
             seen.each = element;
@@ -242,6 +247,7 @@ impl Provider {
     ) -> InboundEvent {
         event.key = key(key_parts(events, reader, seen), seen);
         event.stamp = stamp(events, reader, seen);
+        event.version = reader.version.as_ref().and_then(|place| seen.text(place)).map(str::to_owned);
         event.body = self.event_body(events, reader, seen, raw, inbound, event.stamp);
         if let EventBody::Changes(changes) = &mut event.body
             && !reader.test.is_empty()
@@ -364,7 +370,8 @@ impl Provider {
         let headers = BTreeMap::new();
         let slots = reader.reader.json(raw.as_bytes()).ok()?;
         let (sequence, event_type) = (String::new(), String::new());
-        let mut seen = Seen { slots, outer: Slots::new(), sequence, word: "", each: Element::new(), event_type, headers: &headers };
+        let mut seen =
+            Seen { slots, outer: Slots::new(), sequence, word: "", each: Element::new(), event_type, headers: &headers };
         seen.word = word_in(events, reader, &seen);
         seen.event_type = type_of(events, reader, &seen)?;
         let (on, _) = rule_for(events, reader, &seen)?;
@@ -375,6 +382,18 @@ impl Provider {
         };
         Some((name, events.record.as_ref().and_then(|record| record.parse().ok())))
     }
+}
+
+/// The event, and behind it, where its rule asks for that, another that reads the record that it leaves.
+fn with_fetch(event: InboundEvent, then_fetch: bool) -> Vec<InboundEvent> {
+    let EventBody::Changes(changes) = &event.body else { return vec![event] };
+    let Some(change) = changes.first().filter(|_| then_fetch) else { return vec![event] };
+    let mut left = change.source.clone();
+    if let ChangeKind::MergedInto { id } = &change.kind {
+        left.id.clone_from(id);
+    }
+    let fetch = InboundEvent { key: format!("{}5:fetch", event.key), body: EventBody::Fetch(vec![left]), ..event.clone() };
+    vec![event, fetch]
 }
 
 /// A change of which the event holds only some fields, as of its own time.

@@ -18,8 +18,8 @@ mod provider;
 mod xml;
 
 pub use manifest::{
-    About, AcceptedAnswer, Action, ApiInfo, Destination, EventStamp, Events, Manifest, Media, On, OneOrMore, Rate, ReadWay, Records,
-    SequencePlaces, Untyped, UntypedBodies, Words, XmlBodies,
+    About, AcceptedAnswer, Action, ApiInfo, Destination, EventStamp, Events, Manifest, Media, On, OneOrMore, Rate, ReadWay,
+    Records, SequencePlaces, Untyped, UntypedBodies, Words, XmlBodies,
 };
 pub use model::{EventBody, Inbound, InboundEvent, Malformed, Rendered, Sequence};
 pub use provider::{LoadError, Override, Overrides, Provider};

@@ -178,6 +178,9 @@ pub struct Events {
     /// When it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stamp: Option<EventStamp>,
+    /// Where the version is that the provider wrote the event in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Where the provider's name of the object is; the first that `objects` knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<OneOrMore>,
@@ -312,6 +315,9 @@ pub struct On {
     /// The surviving object's id (`merge`): the first that has a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub survivor: Option<OneOrMore>,
+    /// Read the record that is left as well (`merge`, `restore`): an event of its own, behind this one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub then_fetch: bool,
     /// Why (`ignore`, `reconcile`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,

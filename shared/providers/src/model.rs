@@ -46,6 +46,8 @@ pub struct InboundEvent {
     pub key: String,
     /// When it happened, by the provider's clock.
     pub stamp: Option<Stamp>,
+    /// The version of the provider's API that it is written in, where it tells one.
+    pub version: Option<String>,
     /// What it says.
     pub body: EventBody,
 }

@@ -106,7 +106,7 @@ fn what_nothing_reads_is_listed() {
     let body = json!({"id": "evt_1", "type": "customer.created", "created": 1, "livemode": true, "api_version": "x",
         "data": {"object": {"id": "cus_1", "object": "customer", "email": "a@b.example", "livemode": true, "tax_exempt": "none", "metadata": {"a": 1}, "phone": null}}});
     let left = open("stripe").unmapped(body.to_string().as_bytes()).unwrap();
-    assert_eq!(left, ["api_version", "data.object.metadata.a", "data.object.tax_exempt"]);
+    assert_eq!(left, ["data.object.metadata.a", "data.object.tax_exempt"]);
 }
 
 /// A value of the fixtures with something replaced somewhere.

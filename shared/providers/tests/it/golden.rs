@@ -35,7 +35,11 @@ fn shown(event: &InboundEvent) -> Value {
         EventBody::Ignored { reason } => json!({ "ignored": reason }),
         EventBody::Malformed { reason } => json!({ "malformed": reason }),
     };
-    json!({"type": event.event_type, "key": event.key, "stamp": event.stamp, "says": says})
+    let mut shown = json!({"type": event.event_type, "key": event.key, "stamp": event.stamp, "says": says});
+    if let Some(version) = &event.version {
+        shown["version"] = json!(version);
+    }
+    shown
 }
 
 pub fn mapped(provider: &Provider, fixture: &Value) -> Value {
