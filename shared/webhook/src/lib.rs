@@ -12,6 +12,7 @@
 mod certificate;
 mod diagnose;
 mod encoding;
+pub mod form;
 mod handshake;
 mod proof;
 mod rejection;

@@ -73,6 +73,9 @@ pub struct When {
     /// The value it must have; any, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equals: Option<String>,
+    /// What its value must begin with, case aside: one of these; anything, if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub begins: Vec<String>,
 }
 
 /// A signature over a template.
@@ -120,6 +123,8 @@ pub enum Place {
     Header(Vec<String>),
     /// In the JSON body, at a pointer.
     Json(String),
+    /// In the body that is a form: the field of this name, which must come exactly once.
+    Form(String),
     /// Under a key of the signature header itself (layout `pairs`).
     Pair(String),
 }

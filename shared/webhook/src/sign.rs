@@ -51,7 +51,7 @@ pub fn sign(scheme: &Scheme, draft: &Draft<'_>, secret: &str) -> Result<Vec<(Str
                 (None, Some(shared)) => return sign(&Scheme::Shared(shared.clone()), draft, secret),
                 (None, None) => return Err(SignError::Unsupported),
             };
-            if let Some(When { header, equals: Some(value) }) = &version.when {
+            if let Some(When { header, equals: Some(value), .. }) = &version.when {
                 headers.push((header.clone(), value.clone()));
             }
             Ok(headers)
@@ -76,6 +76,7 @@ fn sign_template(signed: &Signed, draft: &Draft<'_>, secret: &str) -> Result<Vec
         timestamp: timestamp.as_deref().map(Cow::Borrowed),
         id: Some(Cow::Borrowed(draft.id)),
         json: None,
+        form: None,
     };
     let message = filling.fill(&signed.content, secret).map_err(|_| SignError::Unsupported)?;
     let (proof, tag) = first_tag(&signed.proofs, &message, secret)?;
@@ -90,7 +91,7 @@ fn sign_template(signed: &Signed, draft: &Draft<'_>, secret: &str) -> Result<Vec
         match &declared.at {
             Place::Header(names) => headers.push((first(names)?, text.clone())),
             Place::Pair(key) => prefix = format!("{key}={text},"),
-            Place::Json(_) => return Err(SignError::Unsupported),
+            Place::Json(_) | Place::Form(_) => return Err(SignError::Unsupported),
         }
     }
     match &signed.id {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::encoding;
+use crate::form::{self, Field};
 use crate::proof::Key;
 use crate::rejection::Rejection;
 use crate::request::{Evidence, RawRequest};
@@ -22,6 +23,7 @@ pub(crate) struct Filling<'a> {
     pub timestamp: Option<Cow<'a, str>>,
     pub id: Option<Cow<'a, str>>,
     pub json: Option<&'a Value>,
+    pub form: Option<&'a [Field<'a>]>,
 }
 
 impl Filling<'_> {
@@ -37,6 +39,7 @@ impl Filling<'_> {
                 Part::Id => out.extend_from_slice(self.id.as_deref().unwrap_or_default().as_bytes()),
                 Part::Secret => out.extend_from_slice(secret.as_bytes()),
                 Part::Json(pointer) => out.extend_from_slice(json_text(self.json, pointer)?.as_bytes()),
+                Part::Form(name) => out.extend_from_slice(form_text(self.form, name)?.as_bytes()),
             }
         }
         Ok(out)
@@ -45,7 +48,8 @@ impl Filling<'_> {
 
 pub(crate) fn verify(signed: &Signed, request: &RawRequest<'_>, secrets: &[&str], now_ms: i64) -> Result<Evidence, Rejection> {
     let json = if reads_json(signed) { Some(parse_json(request.body)?) } else { None };
-    let reader = Reader::new(signed, request, json.as_ref())?;
+    let form = if reads_form(signed) { Some(parse_form(request.body)?) } else { None };
+    let reader = Reader::new(signed, request, json.as_ref(), form.as_deref())?;
     let candidates = reader.candidates()?;
     let timestamp = signed.timestamp.as_ref().map(|t| reader.value(&t.at)).transpose()?;
     let id = signed.id.as_ref().map(|at| reader.value(at)).transpose()?;
@@ -56,6 +60,7 @@ pub(crate) fn verify(signed: &Signed, request: &RawRequest<'_>, secrets: &[&str]
         timestamp: timestamp.clone(),
         id,
         json: json.as_ref(),
+        form: form.as_deref(),
     };
     let (version, secret) = matching(signed, &candidates, &filling, secrets)?;
     let signed_at_ms = check_time(signed.timestamp.as_ref(), timestamp.as_deref(), signed.tolerance_s, now_ms)?;
@@ -124,18 +129,24 @@ struct Reader<'a> {
     signed: &'a Signed,
     request: &'a RawRequest<'a>,
     json: Option<&'a Value>,
+    form: Option<&'a [Field<'a>]>,
     /// Which of the alternative headers this request uses.
     alternative: usize,
     pairs: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(signed: &'a Signed, request: &'a RawRequest<'a>, json: Option<&'a Value>) -> Result<Reader<'a>, Rejection> {
+    fn new(
+        signed: &'a Signed,
+        request: &'a RawRequest<'a>,
+        json: Option<&'a Value>,
+        form: Option<&'a [Field<'a>]>,
+    ) -> Result<Reader<'a>, Rejection> {
         let alternative = match &signed.signature.at {
             Place::Header(names) => names.iter().position(|name| request.headers.contains(name)).unwrap_or_default(),
             _ => 0,
         };
-        let mut reader = Reader { signed, request, json, alternative, pairs: Vec::new() };
+        let mut reader = Reader { signed, request, json, form, alternative, pairs: Vec::new() };
         if let (Layout::Pairs, Place::Header(names)) = (&signed.signature.layout, &signed.signature.at) {
             let value = reader.header(names)?;
             // A proxy may join doubled headers with a comma and a space: the trimmed key shows the double.
@@ -174,7 +185,7 @@ impl<'a> Reader<'a> {
     fn doubled(&self) -> Rejection {
         match &self.signed.signature.at {
             Place::Header(names) => Rejection::DoubledHeader(names.get(self.alternative).cloned().unwrap_or_default()),
-            Place::Json(_) | Place::Pair(_) => Rejection::MalformedSignature,
+            Place::Json(_) | Place::Form(_) | Place::Pair(_) => Rejection::MalformedSignature,
         }
     }
 
@@ -182,6 +193,7 @@ impl<'a> Reader<'a> {
         match at {
             Place::Header(names) => self.header(names).map(Cow::Borrowed),
             Place::Json(pointer) => json_text(self.json, pointer),
+            Place::Form(name) => form_text(self.form, name),
             Place::Pair(key) => {
                 let mut values = self.pairs.iter().filter(|(k, _)| k == key).map(|(_, v)| *v);
                 match (values.next(), values.next()) {
@@ -211,9 +223,31 @@ pub(crate) fn single_header<'a>(request: &RawRequest<'a>, name: &str) -> Result<
     }
 }
 
+fn places(signed: &Signed) -> impl Iterator<Item = &Place> {
+    signed.timestamp.iter().map(|t| &t.at).chain(&signed.id).chain(std::iter::once(&signed.signature.at))
+}
+
 fn reads_json(signed: &Signed) -> bool {
-    let places = signed.timestamp.iter().map(|t| &t.at).chain(&signed.id).chain(std::iter::once(&signed.signature.at));
-    signed.content.reads_json() || places.into_iter().any(|place| matches!(place, Place::Json(_)))
+    signed.content.reads_json() || places(signed).any(|place| matches!(place, Place::Json(_)))
+}
+
+fn reads_form(signed: &Signed) -> bool {
+    signed.content.reads_form() || places(signed).any(|place| matches!(place, Place::Form(_)))
+}
+
+fn parse_form(body: &[u8]) -> Result<Vec<Field<'_>>, Rejection> {
+    form::fields(body).ok_or(Rejection::BodyUnreadable("form"))
+}
+
+/// The one field of that name, a text. A second one may be anybody's: many senders put values of strangers into their forms.
+fn form_text<'v>(form: Option<&'v [Field<'v>]>, name: &str) -> Result<Cow<'v, str>, Rejection> {
+    let mut found = form.unwrap_or_default().iter().filter(|field| *field.name == *name.as_bytes());
+    match (found.next(), found.next()) {
+        (Some(field), None) if field.file.is_none() && !field.value.is_empty() => {
+            std::str::from_utf8(&field.value).map(Cow::Borrowed).map_err(|_| Rejection::MissingValue(name.to_owned()))
+        }
+        _ => Err(Rejection::MissingValue(name.to_owned())),
+    }
 }
 
 pub(crate) fn parse_json(body: &[u8]) -> Result<Value, Rejection> {

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The signed content: literal text and the parts `{method}`, `{url}`, `{body}`, `{timestamp}`, `{id}`, `{secret}` and
-/// `{json:/pointer}` (a text or number inside the JSON body).
+/// The signed content: literal text and the parts `{method}`, `{url}`, `{body}`, `{timestamp}`, `{id}`, `{secret}`,
+/// `{json:/pointer}` (a text or number inside the JSON body) and `{form:name}` (a field of a form).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Template(Vec<Part>);
@@ -21,6 +21,7 @@ pub(crate) enum Part {
     Id,
     Secret,
     Json(String),
+    Form(String),
 }
 
 /// Why a template cannot be used.
@@ -46,6 +47,10 @@ impl Template {
     pub(crate) fn reads_json(&self) -> bool {
         self.0.iter().any(|part| matches!(part, Part::Json(_)))
     }
+
+    pub(crate) fn reads_form(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, Part::Form(_)))
+    }
 }
 
 impl TryFrom<String> for Template {
@@ -66,8 +71,9 @@ impl TryFrom<String> for Template {
                 "timestamp" => Part::Timestamp,
                 "id" => Part::Id,
                 "secret" => Part::Secret,
-                _ => match name.strip_prefix("json:") {
-                    Some(pointer) if pointer.starts_with('/') => Part::Json(pointer.to_owned()),
+                _ => match name.split_once(':') {
+                    Some(("json", pointer)) if pointer.starts_with('/') => Part::Json(pointer.to_owned()),
+                    Some(("form", field)) if !field.is_empty() => Part::Form(field.to_owned()),
                     _ => return Err(TemplateError::UnknownPart(name.to_owned())),
                 },
             });
@@ -97,6 +103,7 @@ impl fmt::Display for Template {
             Part::Id => f.write_str("{id}"),
             Part::Secret => f.write_str("{secret}"),
             Part::Json(pointer) => write!(f, "{{json:{pointer}}}"),
+            Part::Form(field) => write!(f, "{{form:{field}}}"),
         })
     }
 }
@@ -107,7 +114,7 @@ mod tests {
 
     #[test]
     fn templates_are_read_and_written_alike() {
-        let text = "v0:{timestamp}:{json:/a/b}{body}!";
+        let text = "v0:{timestamp}:{json:/a/b}{form:c}{body}!";
         assert_eq!(Template::try_from(text.to_owned()).map(|t| t.to_string()), Ok(text.to_owned()));
         assert_eq!(Template::try_from("{nope}".to_owned()), Err(TemplateError::UnknownPart("nope".into())));
         assert_eq!(Template::try_from("{json:a}".to_owned()), Err(TemplateError::UnknownPart("json:a".into())));

@@ -50,8 +50,10 @@ fn verify_version(versions: &Versions, request: &RawRequest<'_>, secrets: &[&str
 }
 
 fn claims(when: &When, request: &RawRequest<'_>) -> bool {
-    match &when.equals {
-        None => request.headers.contains(&when.header),
-        Some(value) => request.headers.all(&when.header).any(|given| given == value),
-    }
+    let begins = |given: &str| {
+        let starts = |start: &String| given.get(..start.len()).is_some_and(|given| given.eq_ignore_ascii_case(start));
+        when.begins.is_empty() || when.begins.iter().any(starts)
+    };
+    let equals = |given: &str| when.equals.as_ref().is_none_or(|value| given == value);
+    request.headers.all(&when.header).any(|given| equals(given) && begins(given))
 }

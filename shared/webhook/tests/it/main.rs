@@ -1,5 +1,6 @@
 //! The crate seen from outside: known answers, handshakes, signing, hostile input.
 mod conversation;
+mod forms;
 mod hostile;
 mod known;
 mod support;
