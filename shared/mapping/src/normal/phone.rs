@@ -102,7 +102,7 @@ fn international(digits: &str) -> Result<String, Fault> {
     let length = code_length(digits).ok_or(Fault("an unknown calling code"))?;
     let (code, national) = digits.split_at(length);
     let (min, max) = code.parse::<usize>().ok().map_or((0, 0), |c| LENGTHS[c]);
-    check(code, national, min, max)?;
+    check(code, national, min, max, 1)?;
     Ok(format!("+{digits}"))
 }
 
@@ -116,17 +116,19 @@ fn national(digits: &str, country: &super::countries::Country) -> Result<String,
         None if fits(digits) => digits,
         None => without_code.unwrap_or(digits),
     };
-    check(&code, number, country.min, country.max)?;
+    check(&code, number, country.min, country.max, 2)?;
     Ok(format!("+{code}{number}"))
 }
 
-fn check(code: &str, national: &str, min: u8, max: u8) -> Result<(), Fault> {
+/// `parts`: of a North American number, how many of area code and exchange must be possible. Whoever writes a number in full is
+/// believed about the exchange: examples and withheld numbers have impossible ones.
+fn check(code: &str, national: &str, min: u8, max: u8, parts: usize) -> Result<(), Fault> {
     if !(usize::from(min)..=usize::from(max)).contains(&national.len()) || code.len() + national.len() > 15 {
         return Err(Fault("a telephone number of the wrong length for its country"));
     }
     let bytes = national.as_bytes();
     // North America: neither an area code nor an exchange begins with 0 or 1.
-    if code == "1" && (bytes[0] < b'2' || bytes[3] < b'2') {
+    if code == "1" && [0, 3][..parts].iter().any(|at| bytes[*at] < b'2') {
         return Err(Fault("no North American number begins like this"));
     }
     Ok(())
@@ -151,6 +153,7 @@ mod tests {
             ("02 1234 5678", Some("IT"), "+390212345678"),
             ("tel:+33-6-12-34-56-78", Some("US"), "+33612345678"),
             ("whatsapp:+4915112345678", None, "+4915112345678"),
+            ("+1 305 141 6799", None, "+13051416799"),
         ] {
             assert_eq!(phone(text, region).map(|p| p.e164).as_deref(), Ok(e164), "{text}");
         }
@@ -172,6 +175,7 @@ mod tests {
             ("(281) 332-2575", None),
             ("555-0123", Some("US")),
             ("+1 050 555 0123", None),
+            ("305 141 6799", Some("US")),
             ("+999 123456", None),
             ("1-800-FLOWERS", Some("US")),
             ("+1650555012345", None),
