@@ -53,3 +53,21 @@ fn a_configuration_with_errors_is_not_packed() {
     let loaded = Loaded::new("hub.toml", DEFAULT.replace("\"stripe\"]", "\"strip\"]"), None);
     assert!(loaded.pack(&Changes::default()).is_err());
 }
+
+#[test]
+fn a_connection_has_its_own_topics_and_versions() {
+    let with = |connection: &str| {
+        let text = DEFAULT.replace("[connections.stripe]", &format!("{connection}\n\n[connections.stripe]"));
+        Loaded::new("hub.toml", text, None).pack(&Changes::default()).map(|pack| Config::open(pack).expect("a pack"))
+    };
+    let ses = |signature: &str| {
+        format!(
+            "[connections.mail]\nprovider = \"amazon-ses\"\nroles = [\"source\"]\nlane = \"bulk\"\nowner = \"marketing\"\nsla = \"10m\"\n{signature}"
+        )
+    };
+    let config = with(&ses("signature = { topics = [\"arn:aws:sns:eu-central-1:210987654321:mail\"] }")).expect("sound");
+    let (_, provider) = config.connection("mail").expect("it opens");
+    let webhook::Scheme::Sns(sns) = &provider.manifest().webhook.scheme else { panic!("another scheme") };
+    assert_eq!(sns.topics, ["arn:aws:sns:eu-central-1:210987654321:mail"]);
+    assert!(with(&ses("signature = { accept = [\"v1\"] }")).is_err(), "it has no versions");
+}

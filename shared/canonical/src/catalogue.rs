@@ -460,7 +460,10 @@ catalogue! {
         url: Url, plain, "Where it is shown.";
     }
     EmailEvent {
+        attempt: Int, plain, "Which attempt at delivery it was, or how many there were.";
         bounce: Enum(BOUNCE), plain, "Kind of bounce.";
+        bounce_class: Id, plain, "The provider's own class of a bounce, drop or rejection.";
+        by_machine: Bool, plain, "True when a machine opened or clicked before the person did, or in her place.";
         campaign: Id, plain, "Campaign or category.";
         code: Id, plain, "SMTP or provider status code.";
         contact: Ref(ObjectType::Contact), plain, "The person written to.";

@@ -298,6 +298,9 @@ pub struct Rule {
     /// Takes only the first word of the text.
     #[serde(default, skip_serializing_if = "is_false")]
     pub first_word: bool,
+    /// Puts angle brackets around the text, unless it has them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub angled: bool,
     /// Adds up every amount that `from` finds.
     #[serde(default, skip_serializing_if = "is_false")]
     pub sum: bool,

@@ -119,7 +119,11 @@ impl<'p, 'a> Scope<'p, 'a> {
         match self.pick(&rule.from) {
             Picked::Scalar(text) if means_none(rule, text) => Ok(Found::Value(Value::Null, false)),
             Picked::Scalar(text) if rule.placeholder.as_deref() == Some(text) => Ok(Found::Absent),
-            Picked::Scalar(text) if rule.first_word => self.scalar(rule, text.split_whitespace().next().unwrap_or(text)),
+            Picked::Scalar(text) if rule.first_word || rule.angled => {
+                let text = if rule.first_word { text.split_whitespace().next().unwrap_or(text) } else { text };
+                let bare = rule.angled && !text.starts_with('<');
+                self.scalar(rule, &if bare { Cow::Owned(format!("<{text}>")) } else { Cow::Borrowed(text) })
+            }
             Picked::Scalar(text) => self.scalar(rule, text),
             Picked::Container(captured) if rule.kind == Kind::Set => Ok(Found::Value(list(captured), false)),
             // With alternatives, one of them is often a member of the object.

@@ -4,9 +4,11 @@ use mapping::{Captured, Path, Reader, Segment, text_of};
 use serde_json::value::RawValue;
 use serde_json::{Map as JsonMap, Value};
 
+use crate::fields;
 use crate::hook;
 use crate::manifest::{Events, OneOrMore};
 use crate::model::Malformed;
+use crate::texts;
 use crate::xml;
 
 /// One event of a body.
@@ -33,6 +35,9 @@ impl<'t> Part<'t> {
 
 /// The body as JSON text: a form or XML as an object.
 pub(crate) fn json_text<'b>(body: &'b [u8], events: Option<&Events>) -> Result<Cow<'b, str>, Malformed> {
+    if let Some(events) = events.filter(|events| !body.is_empty() && fields::is_form(body, events)) {
+        return Ok(Cow::Owned(fields::json(body, events)?));
+    }
     let text =
         std::str::from_utf8(body).map_err(|e| Malformed { reason: "the body is not UTF-8".into(), at: Some(e.valid_up_to()) })?;
     let text = text.trim_start_matches('\u{feff}');
@@ -76,6 +81,9 @@ pub(crate) fn parts<'t>(text: &'t str, events: Option<&Events>) -> Result<Vec<Pa
             Ok(Some(event)) => part.event = Cow::Owned(event),
             Err(broken) if alone => return Err(broken),
             Ok(None) | Err(_) => {}
+        }
+        if let Some(event) = texts::opened(&part.event, events) {
+            part.event = Cow::Owned(event);
         }
         if let Some(event) = hook.and_then(|hook| hook(&part.event, part.outer).transpose()).transpose()? {
             part.event = Cow::Owned(event);

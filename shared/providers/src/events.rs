@@ -31,6 +31,7 @@ pub(crate) struct EventReader {
     untyped: Vec<Vec<Place>>,
     words: Vec<Place>,
     key: Vec<Vec<Place>>,
+    once: Vec<Place>,
     stamp: Vec<Place>,
     sequence: Vec<Place>,
     version: Option<Place>,
@@ -68,6 +69,7 @@ impl EventReader {
         };
         let event_type = places(Some(&events.event_type))?;
         let key = events.key.iter().map(|part| places(Some(part))).collect::<Result<_, _>>()?;
+        let once = places(events.once.as_ref())?;
         let stamp = places(events.stamp.as_ref().map(|s| &s.from))?;
         let object = places(events.object.as_ref())?;
         let untyped = events.untyped.as_ref().map_or(&[][..], UntypedBodies::as_slice);
@@ -108,6 +110,7 @@ impl EventReader {
             untyped,
             words,
             key,
+            once,
             stamp,
             sequence,
             version,
@@ -185,6 +188,7 @@ impl Provider {
             index,
             event_type: String::new(),
             key: String::new(),
+            once: None,
             stamp: None,
             version: None,
             body: ignored("the provider sends no events"),
@@ -224,16 +228,16 @@ impl Provider {
             }
         }
         event.event_type.clone_from(&seen.event_type);
-        let elements = rule_for(events, reader, &seen).map(|(on, _)| each::elements(on, raw)).unwrap_or_default();
+        let rule = rule_for(events, reader, &seen).map(|(on, _)| (each::elements(on, raw), on.then_fetch));
+        let (elements, then_fetch) = rule.unwrap_or_default();
         if elements.is_empty() {
-            let event = self.read(event, (events, reader), &seen, raw, inbound);
-            return with_fetch(event, rule_for(events, reader, &seen).is_some_and(|(on, _)| on.then_fetch));
+            return with_fetch(self.read(event, (events, reader), &seen, raw, inbound), then_fetch);
         }
         let mut about = |element| {
             seen.each = element;
-            self.read(event.clone(), (events, reader), &seen, raw, inbound)
+            with_fetch(self.read(event.clone(), (events, reader), &seen, raw, inbound), then_fetch)
         };
-        elements.into_iter().map(&mut about).collect()
+        elements.into_iter().flat_map(&mut about).collect()
     }
 
     /// Fills in what the event says, about the element in `seen` if there is one.
@@ -246,6 +250,7 @@ impl Provider {
         inbound: &Inbound<'_>,
     ) -> InboundEvent {
         event.key = key(key_parts(events, reader, seen), seen);
+        event.once = seen.first(&reader.once).map(str::to_owned);
         event.stamp = stamp(events, reader, seen);
         event.version = reader.version.as_ref().and_then(|place| seen.text(place)).map(str::to_owned);
         event.body = self.event_body(events, reader, seen, raw, inbound, event.stamp);

@@ -8,6 +8,7 @@ pub mod api;
 mod decode;
 mod each;
 mod events;
+mod fields;
 #[cfg(feature = "compile")]
 mod folders;
 pub mod hook;
@@ -15,11 +16,12 @@ pub mod http;
 mod manifest;
 mod model;
 mod provider;
+mod texts;
 mod xml;
 
 pub use manifest::{
     About, AcceptedAnswer, Action, ApiInfo, Destination, EventStamp, Events, Manifest, Media, On, OneOrMore, Rate, ReadWay,
-    Records, SequencePlaces, Untyped, UntypedBodies, Words, XmlBodies,
+    Records, SequencePlaces, TextKind, Untyped, UntypedBodies, Words, XmlBodies,
 };
 pub use model::{EventBody, Inbound, InboundEvent, Malformed, Rendered, Sequence};
 pub use provider::{LoadError, Override, Overrides, Provider};

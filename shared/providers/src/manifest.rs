@@ -143,6 +143,18 @@ pub struct Events {
     /// True when a body may be form parameters; brackets in their names make objects.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub form: bool,
+    /// True when a body may be a multipart form: names as they are, a file as an object of `filename`, `type` and `size`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub multipart: bool,
+    /// True when brackets in the names of form parameters mean nothing: where strangers choose names, they would make objects.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub plain_names: bool,
+    /// The field of a form that tells the character sets of the others, as a JSON object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charsets: Option<String>,
+    /// Members of an event that hold more than text, and what.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub texts: BTreeMap<String, TextKind>,
     /// How a body may be XML.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub xml: Option<XmlBodies>,
@@ -175,6 +187,10 @@ pub struct Events {
     pub words: Option<Words>,
     /// The parts of the idempotency key; of several places, the first that has a value.
     pub key: Vec<OneOrMore>,
+    /// The token by which a proof can be used once: an event that comes with the token of another one is no event. Of several
+    /// places, the first that has a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once: Option<OneOrMore>,
     /// When it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stamp: Option<EventStamp>,
@@ -195,6 +211,17 @@ pub struct Events {
     pub test: BTreeMap<String, String>,
     /// What to do, the first that fits; an event that none fits is ignored.
     pub on: Vec<On>,
+}
+
+/// What a text inside an event holds. It is then read as if it stood in the text's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextKind {
+    /// A JSON object or list.
+    Json,
+    /// The header of a mail, as it is or as a JSON list of names and values, or a whole mail: an object of its header fields by
+    /// lower-case name, and `(body)`.
+    Mail,
 }
 
 /// XML as JSON: elements by local name, attributes as `@name`; `xsi:nil` is null, the prefix of an `xsi:type` is left out.

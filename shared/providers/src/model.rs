@@ -44,6 +44,9 @@ pub struct InboundEvent {
     pub event_type: String,
     /// The idempotency key: the declared parts, each with its length in front, so that no two lists of parts are equal.
     pub key: String,
+    /// The token that its proof may be used for once, where the provider has such tokens: another event with the same token is a
+    /// forgery.
+    pub once: Option<String>,
     /// When it happened, by the provider's clock.
     pub stamp: Option<Stamp>,
     /// The version of the provider's API that it is written in, where it tells one.

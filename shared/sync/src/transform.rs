@@ -174,7 +174,7 @@ impl<W: World> Transform<'_, W> {
         if !writes.is_empty() {
             self.world.write(writes, None).await?;
         }
-        tracing::info!(outcome = ended.outcome.name(), connection = %envelope.connection, event = %event.event_type, envelope = %envelope.id, index = event.index, trace = %envelope.trace, "event");
+        tracing::info!(outcome = ended.outcome.name(), connection = %envelope.connection, event = %event.event_type, version = event.version.as_deref(), envelope = %envelope.id, index = event.index, trace = %envelope.trace, "event");
         Ok(ended.outcome)
     }
 

@@ -3,5 +3,6 @@
 mod bodies;
 mod folders;
 mod golden;
+mod hostile;
 mod parts;
 mod render;

@@ -237,3 +237,57 @@ fn what_a_merge_leaves_is_read_by_an_event_of_its_own() {
     assert_eq!(found.iter().map(|e| e.index).collect::<Vec<_>>(), [0, 1, 2]);
     assert_ne!(found[0].key, found[1].key);
 }
+
+fn multipart(fields: &[(&str, &[u8])]) -> Vec<u8> {
+    let part = |(head, value): &(&str, &[u8])| [b"--b\r\nContent-Disposition: form-data; ", head.as_bytes(), b"\r\n\r\n", value, b"\r\n"].concat();
+    fields.iter().map(part).chain([b"--b--\r\n".to_vec()]).collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn multipart_forms_keep_files_apart_and_read_each_field_in_its_character_set() {
+    let forms = provider(json!({"multipart": true, "charsets": "sets", "key": ["a", "b", "c", "d", "e[x]", "file.filename", "file.type", "file.size"]}));
+    let body = multipart(&[
+        (r#"name="type""#, b"said"),
+        (r#"name="a""#, b"\xe9"),
+        (r#"name="b""#, b"\x1b$B%F\x1b(B"),
+        ("name=\"c\"\r\nContent-Type: text/plain; charset=\"windows-1252\"", b"\x80"),
+        (r#"name="d""#, b"\xa2"),
+        ("name=\"file\"; filename=\"x.bin\"\r\nContent-Type: a/b", b"\0\xff\r\n"),
+        (r#"name="sets""#, br#"{"a":"iso-8859-1","b":"ISO-2022-JP","d":"cp850"}"#),
+    ]);
+    let inbound = Inbound { connection: "here", headers: &BTreeMap::new(), target: "POST /hooks/here", body: &body };
+    assert_eq!(forms.events(&inbound).unwrap()[0].key, "2:\u{e9}3:\u{30c6}3:\u{20ac}3:\u{fffd}-5:x.bin3:a/b1:4");
+    assert_eq!(forms.unmapped(&body).unwrap(), ["sets"]);
+    let cut = Inbound { body: &body[..body.len() - 9], ..inbound };
+    assert_eq!(forms.events(&cut).unwrap_err().to_string(), "the form is broken or cut off");
+    assert_eq!(events(&provider(json!({"form": true, "key": ["a"]})), &[], "--b\r\n\r\n--b--").unwrap()[0].key, "", "only where it is declared");
+}
+
+#[test]
+fn names_that_strangers_choose_make_no_objects() {
+    let body = "type=said&data[id]=1&%64ata%5Bid%5D=2";
+    assert_eq!(keys(&provider(json!({"form": true, "key": ["data.id"]})), body), ["1:2"]);
+    assert_eq!(keys(&provider(json!({"form": true, "plain_names": true, "key": ["data.id", "'data[id]'"]})), body), ["-1:2"]);
+    let json = r#"{"type":"said","data":{"id":3}}"#;
+    assert_eq!(keys(&provider(json!({"form": true, "plain_names": true, "key": ["data.id"]})), json), ["1:3"]);
+}
+
+#[test]
+fn texts_may_hold_more_than_text() {
+    let texts = provider(json!({"texts": {"head": "mail", "more": "json"}, "key": ["head.message-id", "head.references", "head.'(body)'", "more.n", "more", "big"]}));
+    let told = |head: &str, more: &str| {
+        let body = json!({"type": "said", "head": head, "more": more}).to_string().replacen('{', r#"{"big":9007199254740993.10,"#, 1);
+        keys(&texts, &body).remove(0)
+    };
+    assert_eq!(told("Message-ID: <a>\r\nReferences: <b>\r\n <c>\r\n\r\nhi", r#"{"n":1.50}"#), "3:<a>7:<b> <c>2:hi4:1.50-19:9007199254740993.10");
+    assert_eq!(told(r#"[["MESSAGE-ID","<a>"]]"#, "{broken"), "3:<a>---7:{broken19:9007199254740993.10");
+    assert_eq!(texts.unmapped(br#"{"type":"said","head":"Subject: x"}"#).unwrap(), ["head.subject"]);
+}
+
+#[test]
+fn a_single_use_token_is_told() {
+    let once = provider(json!({"key": ["id"], "once": ["token", "proof.token"]}));
+    let told = |body: &str| events(&once, &[], body).unwrap().remove(0).once;
+    assert_eq!(told(r#"{"type":"said","proof":{"token":"t"}}"#).as_deref(), Some("t"));
+    assert_eq!(told(r#"{"type":"said","token":""}"#), None);
+}

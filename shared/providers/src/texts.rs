@@ -1,0 +1,99 @@
+//! Texts inside an event that hold more than text: JSON, or the header of a mail.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use serde_json::{Map as JsonMap, Value};
+
+use crate::manifest::{Events, TextKind};
+
+/// The event with its declared texts opened; `None` when it has none. A text that is not what was declared stays a text.
+pub(crate) fn opened(event: &str, events: &Events) -> Option<String> {
+    if events.texts.is_empty() {
+        return None;
+    }
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(event).ok()?;
+    let mut found = BTreeMap::new();
+    for (name, kind) in &events.texts {
+        let Some(text) = members.get(name).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok()) else { continue };
+        let inside = match kind {
+            TextKind::Json => Some(text).filter(|text| text.trim_start().starts_with(['{', '['])),
+            TextKind::Mail => mail(&text).map(|fields| Value::Object(fields).to_string()),
+        };
+        found.extend(inside.and_then(|inside| RawValue::from_string(inside).ok()).map(|inside| (name.as_str(), inside)));
+    }
+    if found.is_empty() {
+        return None;
+    }
+    let all: BTreeMap<&str, &RawValue> = members
+        .iter()
+        .map(|(name, raw)| (name.as_str(), found.get(name.as_str()).map_or(*raw, |inside| &**inside)))
+        .collect();
+    serde_json::to_string(&all).ok()
+}
+
+/// The header fields of a mail by lower-case name, unfolded and otherwise as they were written: from a raw message, whose body is
+/// then `(body)`, or from JSON, a list of names and values. Of a field that comes twice, the first counts: the last to be added.
+fn mail(text: &str) -> Option<JsonMap<String, Value>> {
+    let mut fields = JsonMap::new();
+    let mut add = |name: &str, value: String| {
+        fields.entry(name.to_ascii_lowercase()).or_insert(Value::String(value));
+    };
+    if text.trim_start().starts_with('[') {
+        let pairs: Vec<(String, String)> = serde_json::from_str(text).ok()?;
+        pairs.into_iter().for_each(|(name, value)| add(&name, value));
+        return Some(fields).filter(|fields| !fields.is_empty());
+    }
+    let mut open: Option<(&str, String)> = None;
+    let mut body = "";
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        rest = after;
+        if line.is_empty() {
+            body = rest;
+            break;
+        }
+        if line.starts_with([' ', '\t']) {
+            if let Some((_, value)) = &mut open {
+                value.push(' ');
+                value.push_str(line.trim());
+            }
+            continue;
+        }
+        if let Some((name, value)) = open.take() {
+            add(name, value);
+        }
+        let named = line.split_once(':').filter(|(name, _)| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic()));
+        open = named.map(|(name, value)| (name, value.trim().to_owned()));
+    }
+    if let Some((name, value)) = open.take() {
+        add(name, value);
+    }
+    if fields.is_empty() {
+        return None;
+    }
+    if !body.is_empty() {
+        fields.insert("(body)".to_owned(), Value::String(body.to_owned()));
+    }
+    Some(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_of_a_mail() {
+        let raw = "Received: one\r\nReceived: two\r\nReferences: <a@x>\r\n\t<b@x>\r\nMESSAGE-ID:<c@x>\r\nnonsense\r\nSubject:\r\n\r\nTo: none\r\n";
+        let fields = Value::Object(mail(raw).unwrap());
+        let wanted = serde_json::json!({"received": "one", "references": "<a@x> <b@x>", "message-id": "<c@x>", "subject": "", "(body)": "To: none\r\n"});
+        assert_eq!(fields, wanted);
+        let pairs = mail(r#"[["Message-Id", "<c@x>"], ["Received", "one"], ["Received", "two"]]"#).unwrap();
+        assert_eq!(Value::Object(pairs), serde_json::json!({"message-id": "<c@x>", "received": "one"}));
+        for none in ["", "just a text", "[1]", "[]", "\r\nTo: x"] {
+            assert_eq!(mail(none), None, "{none}");
+        }
+    }
+}

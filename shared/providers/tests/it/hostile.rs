@@ -1,0 +1,151 @@
+//! Bodies that no provider sends: each ends with a reason or without a change, for every provider, and nothing panics.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use providers::{EventBody, Inbound, InboundEvent, Malformed, Overrides, Provider};
+use serde_json::{Value, json};
+
+use crate::golden::{fixtures, read};
+
+fn all() -> impl Iterator<Item = (&'static str, Provider)> {
+    Provider::builtin_names().iter().map(|name| (*name, Provider::builtin(name, &Overrides::default()).unwrap()))
+}
+
+fn events(provider: &Provider, body: &[u8]) -> Result<Vec<InboundEvent>, Malformed> {
+    provider.events(&Inbound { connection: "here", headers: &BTreeMap::new(), target: "POST /hooks/here", body })
+}
+
+/// What a body of garbage says may be kept, but never acted on.
+fn harmless(found: &Result<Vec<InboundEvent>, Malformed>) -> bool {
+    let Ok(events) = found else { return true };
+    events.iter().all(|e| matches!(e.body, EventBody::Ignored { .. } | EventBody::Malformed { .. }))
+}
+
+fn bodies(name: &str) -> Vec<String> {
+    let webhooks = fixtures(name).iter().map(|file| read(file)).filter(|fixture| fixture.get("object").is_none()).collect::<Vec<_>>();
+    webhooks.iter().map(|f| f["text"].as_str().map_or_else(|| f["body"].to_string(), str::to_owned)).collect()
+}
+
+#[test]
+fn garbage_changes_nothing() {
+    for (name, provider) in all() {
+        for body in [
+            &b"null"[..],
+            b"true",
+            b"7",
+            b"\"x\"",
+            b"[]",
+            b"{}",
+            b"[null, 7, \"x\", [], {}]",
+            b"{\"id\":\"\xff\"}",
+            b"{\"id\":\"\0\"}",
+            b"\0",
+            b"\xef\xbb\xbf",
+            b"<a/>",
+            b"a=b",
+            b"%00=%00&a[b]=c&a=d",
+            b"--x\r\n",
+            b"{\"type\":\"a\",\"type\":\"b\",\"event\":1,\"event\":null}",
+        ] {
+            let found = events(&provider, body);
+            assert!(harmless(&found), "{name}: {:?} gave {found:?}", String::from_utf8_lossy(body));
+            let _ = provider.unmapped(body);
+        }
+    }
+}
+
+#[test]
+fn nesting_ends_without_harm() {
+    const DEEP: usize = 100_000;
+    let xml = format!("{}{}", "<a>".repeat(DEEP), "</a>".repeat(DEEP));
+    let bodies = [
+        format!("{}{}", "[".repeat(DEEP), "]".repeat(DEEP)),
+        format!("{}1{}", "{\"a\":".repeat(DEEP), "}".repeat(DEEP)),
+        format!("{{\"id\":1,\"type\":{}{}}}", "[".repeat(DEEP), "]".repeat(DEEP)),
+        "[".repeat(DEEP),
+        "{\"a\":[".repeat(DEEP),
+        format!("a{}=1", "[b]".repeat(DEEP)),
+        xml,
+    ];
+    for (name, provider) in all() {
+        for body in &bodies {
+            assert!(harmless(&events(&provider, body.as_bytes())), "{name}: {}…", &body[..9]);
+            let _ = provider.unmapped(body.as_bytes());
+        }
+    }
+}
+
+#[test]
+fn what_is_cut_off_is_told_as_such() {
+    for (name, provider) in all() {
+        for body in bodies(name).iter().filter(|body| body.starts_with(['{', '[', '<']) && body.len() > 2) {
+            for at in [1, body.len() / 3, body.len() / 2, body.trim_end().len() - 1] {
+                let Some(cut) = body.get(..at) else { continue };
+                let reason = events(&provider, cut.as_bytes()).unwrap_err().reason;
+                assert!(reason.ends_with("ends too early") || reason.starts_with("the body is not"), "{name}: {reason}");
+            }
+        }
+    }
+}
+
+/// The front door takes 6 MB.
+#[test]
+fn the_largest_body_is_read_in_time() {
+    let long = "x".repeat(6_000_000);
+    for (name, provider) in all() {
+        let Some(mut body) = bodies(name).iter().find_map(|body| serde_json::from_str::<Value>(body).ok()) else { continue };
+        match &mut body {
+            Value::Array(list) => list.push(json!({ "extra": long })),
+            body => body["extra"] = json!(long),
+        }
+        let body = body.to_string();
+        let begun = Instant::now();
+        let found = events(&provider, body.as_bytes());
+        assert!(begun.elapsed() < Duration::from_secs(10), "{name} took {:?}", begun.elapsed());
+        assert!(found.is_ok(), "{name}");
+    }
+    let many = format!("[{}]", vec!["{}"; 20_000].join(","));
+    for (name, provider) in all() {
+        assert!(harmless(&events(&provider, many.as_bytes())), "{name}");
+    }
+}
+
+/// How many bodies are mangled; `HUB_FUZZ_CASES=1000000 cargo test --release -p providers --features compile mangled` takes longer.
+fn cases() -> u32 {
+    std::env::var("HUB_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200)
+}
+
+static ALL: LazyLock<Vec<(&str, Provider, Vec<String>)>> =
+    LazyLock::new(|| all().map(|(name, provider)| (name, provider, bodies(name))).collect());
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
+
+    #[test]
+    fn mangled_bodies_never_panic(
+        which in any::<prop::sample::Index>(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..4), 1..8),
+    ) {
+        for (_, provider, bodies) in ALL.iter().filter(|(_, _, bodies)| !bodies.is_empty()) {
+            let mut body = which.get(bodies.as_slice()).clone().into_bytes();
+            for (at, byte, edit) in &edits {
+                if body.is_empty() {
+                    break;
+                }
+                let at = at.index(body.len());
+                match edit {
+                    0 => body[at] = *byte,
+                    1 => body.insert(at, *byte),
+                    2 => drop(body.remove(at)),
+                    _ => body.truncate(at),
+                }
+            }
+            let _ = events(provider, &body);
+            let _ = provider.sequence(&body);
+            let _ = provider.unmapped(&body);
+        }
+    }
+}
