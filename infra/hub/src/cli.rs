@@ -178,9 +178,6 @@ pub struct ConfigArgs {
 /// Arguments of `hub demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Forget what an earlier run left
-    #[arg(long)]
-    pub fresh: bool,
     /// The seed of the day
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -193,6 +190,9 @@ pub struct DemoArgs {
     /// Leave the stack running when done
     #[arg(long)]
     pub keep: bool,
+    /// Build the functions optimised
+    #[arg(long)]
+    pub release: bool,
 }
 
 /// Arguments of `hub check`.

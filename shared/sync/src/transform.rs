@@ -242,8 +242,10 @@ impl<W: World> Transform<'_, W> {
             } else {
                 writes.push(put);
             }
-            for cause in causes {
-                if let Some(write) = self.settle_cause(cause, plan.outcome).await? {
+            for (n, cause) in causes.iter().enumerate() {
+                // One read answers all of them; what it changed is counted once.
+                let outcome = if n > 0 && plan.outcome == Outcome::Applied { Outcome::Unchanged } else { plan.outcome };
+                if let Some(write) = self.settle_cause(cause, outcome).await? {
                     writes.push(write);
                 }
             }

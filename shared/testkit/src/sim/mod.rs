@@ -26,6 +26,7 @@ use sync::reconcile::Job;
 use sync::seal::Vault;
 
 pub use check::Violation;
+pub use rng::Rng;
 pub use named::NAMED;
 use script::{Edit, Fact, Sending, Signature};
 pub use script::{START_MS, Script};
