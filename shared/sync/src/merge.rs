@@ -33,6 +33,8 @@ pub struct Known {
 pub struct Merged {
     /// How the change ended.
     pub outcome: Outcome,
+    /// True when our own writes came back with it.
+    pub echo: bool,
     /// The source record, if it changed.
     pub source: Option<SourceRecord>,
     /// The golden record as it is now.
@@ -150,6 +152,7 @@ pub fn merge(hub: &Hub, vault: &Vault, change: &Change, known: &Known, received_
     let changed_links = links.into_iter().filter(|(place, link)| known.links.get(place) != Some(link)).collect();
     Ok(Merged {
         outcome,
+        echo: observer.tally.echo > 0,
         source: source_changed.then_some(source),
         golden_checked: source_changed,
         next_version: if golden_changed { highest + 1 } else { golden.version },
@@ -450,8 +453,8 @@ impl Observer<'_> {
         }
         match () {
             () if values_changed => Outcome::Applied,
+            () if t.echo > 0 && t.changed == 0 => Outcome::Echo,
             () if t.changed + t.same > 0 => Outcome::Unchanged,
-            () if t.echo > 0 => Outcome::Echo,
             () if t.older > 0 => Outcome::Superseded,
             () => Outcome::Unchanged,
         }

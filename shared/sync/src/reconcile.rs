@@ -381,7 +381,8 @@ impl<W: World> Reconcile<'_, W> {
         let mut after = None;
         loop {
             let page = self.world.scan(Table::Golden, SCAN_PAGE, after.as_ref()).await?;
-            for item in page.items.iter().filter(|i| i.key.sk == "golden" && i.s("redirect").is_none()) {
+            let alive = |i: &&Item| i.s("redirect").is_none() && i.attrs.get("deleted") != Some(&Attr::Bool(true));
+            for item in page.items.iter().filter(|i| i.key.sk == "golden").filter(alive) {
                 check_deadline(self.world, self.deadline_ms)?;
                 let Some((object, record)) = golden_parts(&item.key) else { continue };
                 let version = item.n("ver").and_then(|v| u64::try_from(v).ok()).unwrap_or(0);

@@ -227,7 +227,10 @@ impl Demo {
                 rows.iter().find(|row| fits(row)).and_then(|row| row["id"].as_str().map(str::to_owned))
             };
             if let Some(id) = id {
-                let _ = stand.lock().edit(object, &id, set, sandbox::server::now_ms());
+                let edited = stand.lock().edit(object, &id, set, sandbox::server::now_ms());
+                if let Err(refused) = edited {
+                    self.senders.complain(format!("{connection}: an edit of {object} was {refused}"));
+                }
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

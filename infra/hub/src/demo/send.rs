@@ -71,7 +71,8 @@ impl Senders {
         change(lock(&self.seen).entry(connection.to_owned()).or_default());
     }
 
-    fn complain(&self, text: String) {
+    /// Notes something that is not as it has to be.
+    pub fn complain(&self, text: String) {
         lock(&self.wrong).push(text);
     }
 

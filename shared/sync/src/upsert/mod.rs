@@ -236,12 +236,26 @@ impl<W: World> Upsert<'_, W> {
             let to_merge = !job.link.orphans.is_empty() && self.worker.can_merge();
             let unsettled = job.link.dirty || job.link.open || !job.link.strays.is_empty();
             if intent.is_empty() && !unsettled && !to_merge {
+                self.note_level(job, &golden).await?;
                 job.end(Ok(()));
                 return Ok(());
             }
             return self.lease(job, golden, intent).await;
         }
         Err(Failure::new(Code::Bug, "a chain of redirects is too long"))
+    }
+
+    /// Nothing of this version concerns the destination: it is noted, so that `reconcile` does not find the link behind.
+    async fn note_level(&self, job: &mut Job, golden: &GoldenRecord) -> Result<(), Failure> {
+        if job.link.remote.is_none() || job.link.pushed_version >= golden.version {
+            return Ok(());
+        }
+        job.link.pushed_version = golden.version;
+        match self.store(job.object(), &golden.id, &mut job.link).await {
+            // Whoever else has written the link knows better.
+            Err(failure) if failure.code == Code::LeaseBusy => Ok(()),
+            other => other,
+        }
     }
 
     async fn lease(&self, job: &mut Job, golden: GoldenRecord, intent: Intent) -> Result<(), Failure> {
@@ -307,13 +321,16 @@ impl<W: World> Upsert<'_, W> {
             return;
         }
         let found = {
+            let native = self.worker.native(object).unwrap_or_default();
             let wanted: Vec<calls::Wanted<'_>> = asking
                 .iter()
                 .filter_map(|job| {
                     let golden = job.golden.as_ref()?;
+                    let here = golden.members.iter().filter(|m| m.connection == self.worker.name && m.object == native);
                     Some(calls::Wanted {
                         hub_id: &golden.id,
                         remote: job.link.remote.as_deref(),
+                        members: here.map(|m| m.id.as_str()).collect(),
                         rendered: &job.intent.as_ref()?.rendered,
                         strays: job.link.strays.keys().map(String::as_str).collect(),
                     })
