@@ -370,8 +370,9 @@ impl<'a, W: World> Destination<'a, W> {
     ) -> Result<Vec<Result<Option<RemoteRecord>, Failure>>, Failure> {
         let native = self.native(object)?;
         let mut found: Vec<Result<Option<RemoteRecord>, Failure>> = wanted.iter().map(|_| Ok(None)).collect();
-        let known = |w: &Wanted<'_>| w.remote.map_or_else(|| w.members.clone(), |remote| vec![remote]);
-        let ids: Vec<String> = wanted.iter().flat_map(|w| known(w).into_iter().map(str::to_owned)).collect();
+        let members = |w: &Wanted<'_>| w.members.iter().map(|id| (*id).to_owned()).collect();
+        let known = |w: &Wanted<'_>| -> Vec<String> { w.remote.map_or_else(|| members(w), |id| vec![id.to_owned()]) };
+        let ids: Vec<String> = wanted.iter().flat_map(known).collect();
         if !ids.is_empty() {
             let records = self.read(object, &ids).await.map_err(|e| match e {
                 CallError::NotSent(failure) | CallError::Unknown(failure) => failure,
