@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::{BatchReport, Metric, check_deadline, settle};
 use crate::config::Config;
-use crate::control::{paused, take_tokens};
-use crate::failure::{Code, Failure};
+use crate::control::{pause_for_auth, paused, take_tokens};
+use crate::failure::{Class, Code, Failure};
 use crate::journal::{account, outcome_of};
 use crate::ports::{Attr, Blob, Clock, Condition, Delivery, Http, Item, Key, Outgoing, Queue, Secrets, Store, Table, Write};
 use crate::receive::{Instance, lane_queue};
@@ -172,7 +172,13 @@ impl<W: World> Reconcile<'_, W> {
             match read(&target, &response) {
                 Ok(value) => return Ok(value),
                 Err(failure) if failure.kind == FailureKind::Auth && !fresh => {}
-                Err(failure) => return Err(classify(name, &failure)),
+                Err(failure) => {
+                    let failure = classify(name, &failure);
+                    if failure.class == Class::Auth {
+                        pause_for_auth(self.world, name, &failure.detail).await?;
+                    }
+                    return Err(failure);
+                }
             }
         }
         Err(Failure::new(Code::ProviderAuth, format!("{name} does not accept the token")))

@@ -155,7 +155,7 @@ impl<W: World> Upsert<'_, W> {
         if let Some(pause) = self.pause(jobs).await {
             return tracing::warn!(destination = self.worker.name, reason = %pause.reason, "paused: messages are held");
         }
-        join(jobs.iter_mut().map(|job| async move {
+        join(jobs.iter_mut().filter(|job| job.result.is_none()).map(|job| async move {
             if let Err(failure) = self.prepare(job).await {
                 job.end(Err(failure));
             }
@@ -222,7 +222,8 @@ impl<W: World> Upsert<'_, W> {
             if golden.version < job.dispatch.version.max(job.link.pushed_version) {
                 return Err(Failure::new(Code::GoldenBehind, format!("{object} {record} is at version {}", golden.version)));
             }
-            if golden.deleted || job.link.gone || (job.link.rejected && job.link.pushed_version >= golden.version) {
+            // What was refused is tried again whenever somebody asks: a person may have redriven it, the refusal may be gone.
+            if golden.deleted || job.link.gone {
                 job.end(Ok(()));
                 return Ok(());
             }

@@ -46,7 +46,7 @@ pub fn plan_push(link: &Link, rendering: &Rendering, unheard: &BTreeSet<FieldNam
     }
     // Properties that no field stands for (constants, defaults) go along when the object is created.
     if link.remote.is_none() {
-        for (name, native) in &rendering.rendered.properties {
+        for (name, native) in rendering.rendered.properties.iter().filter(|(_, native)| !native.is_null()) {
             changed.entry(name.clone()).or_insert_with(|| native.clone());
         }
     }
@@ -61,6 +61,10 @@ fn differs(
     want: Option<&Value>,
     seen: Option<&Value>,
 ) -> bool {
+    // Nobody knows of a value, and none is known to be there: whatever somebody may be entering there now stays.
+    if want.is_none_or(Value::is_null) && seen.is_none_or(Value::is_null) {
+        return false;
+    }
     let there = seen.is_some() && seen == want;
     if link.pushed.get(name) != Some(native) {
         return !there;
