@@ -157,6 +157,12 @@ fn same_truth(sim: &Sim, state: &State) -> Result<(), Violation> {
                 return Err(Violation::new("I2", detail));
             }
         }
+        let consent = golden.fields.get("email_consent");
+        let have = consent.map(|r| r.value.to_string());
+        if person.consent.is_some() && have != person.consent {
+            let detail = format!("consent of {}: expected {:?}, the hub has {consent:?}", golden.id, person.consent);
+            return Err(Violation::new("I6", detail));
+        }
     }
     Ok(())
 }

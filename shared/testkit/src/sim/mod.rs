@@ -341,15 +341,24 @@ impl Sim {
         let mut crms = self.shared.crms.borrow_mut();
         let Some(crm) = crms.get_mut(edit.crm) else { return };
         let Some(id) = setup::find_by_email(crm.as_ref(), edit.object, &edit.email) else { return };
+        // Entering what is there already is no statement: the CRM neither notes it nor tells anybody.
+        let before = setup::records(crm.as_ref(), edit.object).into_iter().find(|r| r.id == id);
+        let known = |name: &String, value: &serde_json::Value| before.as_ref().is_some_and(|r| r.properties.get(name) == Some(value));
+        if edit.properties.iter().all(|(name, value)| known(name, value)) {
+            return;
+        }
         if crm.edit(edit.object, &id, &edit.properties, now).is_err() {
             return;
         }
         if let Some((field, value)) = edit.fact {
             let source = ("hubspot", "contacts", id);
-            let mut fields = BTreeMap::from([(field, value)]);
-            fields.insert("email", edit.email);
+            let consent = (field == "email_consent").then_some("withdrawn");
+            let mut fields = BTreeMap::from([("email", edit.email)]);
+            if consent.is_none() {
+                fields.insert(field, value);
+            }
             // The address only ties the record to its person: it is no statement of HubSpot's.
-            self.lived.push(Fact { source, stamp_ms: now, stated: false, fields, consent: None });
+            self.lived.push(Fact { source, stamp_ms: now, stated: false, fields, consent });
         }
     }
 

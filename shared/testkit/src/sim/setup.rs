@@ -154,6 +154,10 @@ fn config() -> Config {
             "keys": ["email", "phone"],
             "fields": fields,
         } },
+        "effects": [{
+            "from": "consent", "when": { "channel": ["email"] }, "to": "contact", "about": ["contact"],
+            "set": { "email_consent": { "field": "status" }, "explicit": { "field": "explicit" } },
+        }],
         "retry": { "schedule_s": [60, 300, 1800], "jitter_percent": 20, "speed": 1 },
     });
     let hub: Hub = serde_json::from_value(hub).unwrap_or_else(|e| panic!("the simulator's configuration: {e}"));
