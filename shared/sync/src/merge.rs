@@ -430,12 +430,11 @@ impl Observer<'_> {
             return Ok(true);
         }
         let own_stamp = field.stamp.is_some() || matches!(self.change.kind, ChangeKind::Partial);
-        // What we had last written when the snapshot was taken.
-        let written_by_then = |sent: &&Sent| sent.stamp.is_some_and(|written| written.at_ms <= stamp.at_ms + tolerance);
-        let last = ring.iter().rev().find(written_by_then).and_then(|sent| Some((&sent.value, sent.stamp?)));
-        if let (false, Some((last, written))) = (own_stamp, last)
-            && last == value
-        {
+        // What we had last written when the snapshot was taken; what we wrote about then may be in it or not.
+        let stamps = || ring.iter().rev().filter_map(|sent| Some((&sent.value, sent.stamp?)));
+        let about_then = stamps().filter(|(_, written)| (stamp.at_ms + 1..=stamp.at_ms + tolerance).contains(&written.at_ms));
+        let by_then = stamps().find(|(_, written)| written.at_ms <= stamp.at_ms);
+        if let (false, Some((_, written))) = (own_stamp, by_then.into_iter().chain(about_then).find(|(sent, _)| *sent == value)) {
             let since = own.and_then(Observation::current).is_some_and(|c| c.value != value && c.stamp > written);
             return Ok(!since);
         }

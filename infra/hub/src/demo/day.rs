@@ -177,12 +177,7 @@ fn vars(people: &BTreeMap<String, Vars>, step: &Step, number: usize, n: u32, beg
     vars
 }
 
-fn what(
-    folder: &Path,
-    templates: &mut BTreeMap<String, Value>,
-    step: &Step,
-    vars: &Vars,
-) -> Result<Option<What>, CommandError> {
+fn what(folder: &Path, templates: &mut BTreeMap<String, Value>, step: &Step, vars: &Vars) -> Result<Option<What>, CommandError> {
     let split = |place: &String| place.split_once('/').map(|(a, b)| (a.to_owned(), b.to_owned()));
     if let Some((connection, name)) = step.send.as_ref().and_then(split) {
         if !templates.contains_key(&name) {
@@ -244,7 +239,8 @@ mod tests {
     #[test]
     fn places_take_values_or_go() {
         let vars: Vars = [("n".to_owned(), json!(7)), ("first".to_owned(), json!("Ada"))].into();
-        let template = json!({"n": "{n}", "name": "{first} no. {n}", "none": "{last}", "mixed": "{first} {last}", "fixed": [1, "x"]});
+        let template =
+            json!({"n": "{n}", "name": "{first} no. {n}", "none": "{last}", "mixed": "{first} {last}", "fixed": [1, "x"]});
         assert_eq!(fill(&template, &vars), Some(json!({"n": 7, "name": "Ada no. 7", "fixed": [1, "x"]})));
     }
 

@@ -79,7 +79,10 @@ pub fn differences(expected: &Records, found: &Records) -> Vec<String> {
                 None => lines.push(format!("{place}: `{}` is missing", name(want))),
             }
         }
-        lines.extend(left.iter().map(|record| format!("{place}: `{}` should not be there: {}", name(record), Value::Object((*record).clone()))));
+        lines.extend(
+            left.iter()
+                .map(|record| format!("{place}: `{}` should not be there: {}", name(record), Value::Object((*record).clone()))),
+        );
     }
     lines
 }

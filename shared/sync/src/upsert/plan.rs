@@ -61,8 +61,9 @@ fn differs(
     want: Option<&Value>,
     seen: Option<&Value>,
 ) -> bool {
-    // Nobody knows of a value, and none is known to be there: whatever somebody may be entering there now stays.
-    if want.is_none_or(Value::is_null) && seen.is_none_or(Value::is_null) {
+    // There is nothing to say, and nothing is known to be there: whatever somebody may be entering there now stays. A box that
+    // is not ticked says as little as no value: an opt-out is not lifted before it is seen.
+    if says_nothing(want) && says_nothing(seen) {
         return false;
     }
     let there = seen.is_some() && seen == want;
@@ -75,6 +76,10 @@ fn differs(
         (Some(_), None) => !there,
         (None, _) => false,
     }
+}
+
+fn says_nothing(value: Option<&Value>) -> bool {
+    value.is_none_or(|v| v.is_null() || v.as_text() == Some("unknown"))
 }
 
 impl Intent {

@@ -216,8 +216,9 @@ fn destinations(sim: &Sim, state: &State, invariant: &'static str) -> Result<(),
     Ok(())
 }
 
+/// A consent that is unknown is none.
 fn shown(value: Option<&Value>) -> String {
-    value.filter(|v| !v.is_null()).map(Value::to_string).unwrap_or_default()
+    value.filter(|v| !v.is_null() && v.as_text() != Some("unknown")).map(Value::to_string).unwrap_or_default()
 }
 
 fn leads_to(state: &State, record: &GoldenRecord, target: &str) -> bool {

@@ -11,7 +11,7 @@ mod script;
 mod setup;
 mod world;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
@@ -26,8 +26,8 @@ use sync::reconcile::Job;
 use sync::seal::Vault;
 
 pub use check::Violation;
-pub use rng::Rng;
 pub use named::NAMED;
+pub use rng::Rng;
 use script::{Edit, Fact, Sending, Signature};
 pub use script::{START_MS, Script};
 use world::{Faults, Shared, World};
@@ -39,6 +39,8 @@ pub struct Options {
     pub mutant: Option<Mutant>,
     /// Nothing goes wrong but what the script says.
     pub calm: bool,
+    /// Print what happened, to standard output.
+    pub tell: bool,
 }
 
 /// What a run went through.
@@ -70,8 +72,13 @@ pub fn run_named(name: &str, seed: u64, options: Options) -> Option<Result<Stats
 /// Runs a script.
 pub fn run_script(seed: u64, script: Script, options: Options) -> Result<Stats, Violation> {
     sync::mutant::plant(options.mutant);
-    let result = Sim::new(seed, script, options).run();
+    let sim = Sim::new(seed, script, options);
+    let shared = Rc::clone(&sim.shared);
+    let result = sim.run();
     sync::mutant::plant(None);
+    for line in shared.story.iter().flat_map(RefCell::take) {
+        println!("{line}");
+    }
     result
 }
 
@@ -127,7 +134,7 @@ const PATIENCE_MS: i64 = 6 * 3_600_000;
 
 impl Sim {
     fn new(seed: u64, script: Script, options: Options) -> Sim {
-        let setup = setup::build(seed, &script);
+        let setup = setup::build(seed, &script, options.tell);
         let mut sim = Sim {
             shared: setup.shared,
             config: setup.config,
@@ -320,6 +327,14 @@ impl Sim {
     /// A provider sees an answer, or none, and sends again if it was no success.
     fn answered(&mut self, trip: Trip, status: Option<u16>) {
         let now = self.shared.now.get();
+        self.shared.tell(|| {
+            format!(
+                "{} {} answered {status:?}: {}",
+                trip.sending.connection,
+                trip.sending.id,
+                String::from_utf8_lossy(&trip.sending.body)
+            )
+        });
         let success = status.is_some_and(|s| (200..300).contains(&s));
         if success {
             self.answered += 1;
@@ -343,13 +358,15 @@ impl Sim {
         let Some(id) = setup::find_by_email(crm.as_ref(), edit.object, &edit.email) else { return };
         // Entering what is there already is no statement: the CRM neither notes it nor tells anybody.
         let before = setup::records(crm.as_ref(), edit.object).into_iter().find(|r| r.id == id);
-        let known = |name: &String, value: &serde_json::Value| before.as_ref().is_some_and(|r| r.properties.get(name) == Some(value));
+        let known =
+            |name: &String, value: &serde_json::Value| before.as_ref().is_some_and(|r| r.properties.get(name) == Some(value));
         if edit.properties.iter().all(|(name, value)| known(name, value)) {
             return;
         }
         if crm.edit(edit.object, &id, &edit.properties, now).is_err() {
             return;
         }
+        self.shared.tell(|| format!("a person edits {} {id}: {:?}", edit.object, edit.properties));
         if let Some((field, value)) = edit.fact {
             let source = ("hubspot", "contacts", id);
             let consent = (field == "email_consent").then_some("withdrawn");
@@ -368,6 +385,10 @@ impl Sim {
         let deadline = self.shared.now.get() + INVOCATION_MS;
         let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
         let handler_world = world.clone();
+        self.shared.tell(|| {
+            let bodies: Vec<String> = deliveries.iter().map(|d| format!("{} ({})", d.body, d.receive_count)).collect();
+            format!("{queue} begins: {}", bodies.join("; "))
+        });
         let work: Work = Box::pin(async move {
             let w = &handler_world;
             let report = match queue.strip_prefix("upsert-") {
@@ -385,6 +406,7 @@ impl Sim {
 
     /// The event source mapping deletes what the handler did not report.
     fn delete(&mut self, queue: &str, receipts: &[(String, String)], report: &BatchReport) {
+        self.shared.tell(|| format!("{queue} ends: {} of {} messages stay", report.failures.len(), receipts.len()));
         let lose = { self.shared.rng.borrow_mut().chance(self.shared.faults.get().lose) };
         if lose {
             return;
@@ -458,6 +480,7 @@ impl Sim {
     fn kill(&mut self, index: usize) {
         self.stats.kills += 1;
         let task = self.tasks.remove(index);
+        self.shared.tell(|| format!("{} is killed", task.queue.as_deref().unwrap_or("receive")));
         drop(task.work);
         if let Some(killed) = task.killed {
             killed(self);

@@ -50,7 +50,7 @@ fn secret_of(connection: &str) -> &'static str {
 }
 
 /// Builds the world of a run.
-pub fn build(seed: u64, script: &Script) -> Setup {
+pub fn build(seed: u64, script: &Script, tell: bool) -> Setup {
     let set = |value: &str| SecretSet { current: Some(value.to_owned()), pending: None, previous: None };
     let master = "c2ltdWxhdG9yIG1hc3RlciBzZWNyZXQgb2YgMzIgYnl0ZXMgb3IgbW9yZQ==";
     let mut secrets = BTreeMap::from([(MASTER_SECRET.to_owned(), set(master))]);
@@ -71,6 +71,7 @@ pub fn build(seed: u64, script: &Script) -> Setup {
         late: RefCell::new(Vec::new()),
         faults: Cell::new(Faults::NONE),
         steps: Cell::new(0),
+        story: tell.then(RefCell::default),
     });
     let world = World { shared: Rc::clone(&shared), wake: Rc::new(Cell::new(0)), skew: 0 };
     let instance = Rc::new(Instance::new(&world));

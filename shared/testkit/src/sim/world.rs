@@ -65,6 +65,8 @@ pub struct Shared {
     pub faults: Cell<Faults>,
     /// Await points passed.
     pub steps: Cell<u64>,
+    /// What happened, if somebody wants to know.
+    pub story: Option<RefCell<Vec<String>>>,
 }
 
 /// The world as one handler sees it.
@@ -222,13 +224,27 @@ impl Store for World {
         if matches!(fate, Fate::Fails) {
             return Err(PortError::unavailable("simulated failure").into());
         }
+        let places = self.shared.story.as_ref().map(|_| writes.iter().map(place).collect());
         let result = self.shared.tables.borrow_mut().write(writes, token, self.shared.now.get());
+        self.shared.tell(|| {
+            format!("write {}: {}", if result.is_ok() { "done" } else { "refused" }, places.unwrap_or_else(Vec::new).join(", "))
+        });
         self.after().await;
         if matches!(fate, Fate::LosesAnswer) {
             return Err(PortError::unavailable("simulated lost answer").into());
         }
         result
     }
+}
+
+/// What a write is about, for the story.
+fn place(write: &Write) -> String {
+    let (table, key, how) = match write {
+        Write::Put { table, item, .. } => (table, &item.key, "put"),
+        Write::Delete { table, key, .. } => (table, key, "delete"),
+        Write::Check { table, key, .. } => (table, key, "check"),
+    };
+    format!("{how} {} {}/{}", table.name(), key.pk, key.sk)
 }
 
 impl Blob for World {
@@ -279,10 +295,25 @@ impl Http for World {
 }
 
 impl Shared {
+    /// Adds to the story what happened now.
+    pub fn tell(&self, what: impl FnOnce() -> String) {
+        if let Some(story) = &self.story {
+            let line = format!("{:>9} ms  {}", self.now.get() - super::START_MS, what());
+            story.borrow_mut().push(line);
+        }
+    }
+
     /// Lets a request take effect at a CRM.
     pub fn apply(&self, host: &str, request: &Request) -> Option<sandbox::Response> {
         let now = self.now.get();
-        self.crms.borrow_mut().get_mut(host).map(|crm| crm.handle(request, now))
+        let answer = self.crms.borrow_mut().get_mut(host).map(|crm| crm.handle(request, now));
+        self.tell(|| {
+            let (asked, body) =
+                (String::from_utf8_lossy(&request.body), answer.as_ref().map(|a| String::from_utf8_lossy(&a.body)));
+            let status = answer.as_ref().map_or(0, |a| a.status);
+            format!("{host}: {} {} {asked} -> {status} {}", request.method, request.path, body.unwrap_or_default())
+        });
+        answer
     }
 
     /// Receives messages.
