@@ -243,13 +243,16 @@ impl Demo {
         let before = current_secret(&self.running, connection).await.ok().flatten();
         // Refused while another rotation is under way, which then is the one to wait for.
         let _ = self.running.stack.rotate(&format!("{}{name}", crate::stack::SECRET_PREFIX));
-        for _ in 0..100 {
+        for _ in 0..200 {
             tokio::time::sleep(Duration::from_millis(100)).await;
             if let Ok(Some(secret)) = current_secret(&self.running, connection).await
                 && Some(&secret) != before.as_ref()
             {
                 return self.senders.learn(connection, &secret);
             }
+        }
+        if self.kills == 0 {
+            self.senders.complain(format!("{connection}: the rotation of its signing secret did not come to an end"));
         }
     }
 

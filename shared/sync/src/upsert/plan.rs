@@ -44,10 +44,15 @@ pub fn plan_push(link: &Link, rendering: &Rendering, unheard: &BTreeSet<FieldNam
             }
         }
     }
-    // Properties that no field stands for (constants, defaults) go along when the object is created.
+    // All there is to say goes along when the object is created: also what no field stands for (constants, defaults).
     if link.remote.is_none() {
+        let silent = |(field, names): (&FieldName, &Vec<String>), name: &String| {
+            names.contains(name) && says_nothing(rendering.wanted.get(field))
+        };
         for (name, native) in rendering.rendered.properties.iter().filter(|(_, native)| !native.is_null()) {
-            changed.entry(name.clone()).or_insert_with(|| native.clone());
+            if !rendering.rendered.by_field.iter().any(|field| silent(field, name)) {
+                changed.entry(name.clone()).or_insert_with(|| native.clone());
+            }
         }
     }
     Intent { rendered: rendering.clone(), wanted: rendering.wanted.clone(), changed, mark: !link.marked }
