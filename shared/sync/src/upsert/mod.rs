@@ -450,6 +450,8 @@ impl<W: World> Upsert<'_, W> {
                 Some(Row { hub_id: golden.id.clone(), remote_id: job.link.remote.clone(), properties: intent.properties() })
             })
             .collect();
+        let fields: BTreeSet<&String> = rows.iter().flat_map(|row| row.properties.keys()).collect();
+        tracing::info!(destination = self.worker.name, %object, ?op, rows = rows.len(), ?fields, "writing");
         let results = self.worker.write(object, op, &rows).await;
         let mut written = match results {
             Ok(results) => results,
