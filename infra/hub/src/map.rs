@@ -69,6 +69,9 @@ fn shapes(event: &InboundEvent) -> Vec<Value> {
     match &event.body {
         EventBody::Changes(changes) => changes.iter().map(|change| shape(change, Some(event))).collect(),
         EventBody::Fetch(wanted) => wanted.iter().map(|source| json!({ "event": event.event_type, "fetch": source })).collect(),
+        EventBody::Reconcile { objects, reason } => {
+            vec![json!({ "event": event.event_type, "reconcile": objects, "because": reason })]
+        }
         EventBody::Ignored { .. } | EventBody::Malformed { .. } => Vec::new(),
     }
 }
@@ -110,6 +113,7 @@ fn tell(event: &InboundEvent) {
     match &event.body {
         EventBody::Ignored { reason } => eprintln!("event {} ({name}) is not supported: {reason}", event.index),
         EventBody::Malformed { reason } => eprintln!("event {} ({name}) is malformed: {reason}", event.index),
+        EventBody::Reconcile { reason, .. } => eprintln!("event {} ({name}) asks for a reconcile: {reason}", event.index),
         EventBody::Fetch(wanted) => {
             eprintln!("event {} ({name}) is thin: the hub reads {} from the API", event.index, counted(wanted.len(), "record"));
         }

@@ -259,6 +259,9 @@ catalogue! {
         website: Url, plain, "Website.";
     }
     Lead {
+        amount: Money, plain, "What the inquiry may be worth.";
+        answers: Set, personal, "What was answered in a form, as `question=answer`.";
+        company: Ref(ObjectType::Company), plain, "The person's company.";
         company_name: Name, plain, "Company, as the person wrote it.";
         contact: Ref(ObjectType::Contact), plain, "The person.";
         created_at: Instant, plain, "When the inquiry was made.";
@@ -281,6 +284,7 @@ catalogue! {
         contact: Ref(ObjectType::Contact), plain, "The buying person.";
         created_at: Instant, plain, "When the source created the record.";
         description: Text, plain, "Free description.";
+        lost_reason: Text, plain, "Why it was lost.";
         name: Text, plain, "Name.";
         owner: Id, plain, "Who looks after it.";
         pipeline: Id, plain, "Pipeline at the source.";
@@ -453,6 +457,8 @@ catalogue! {
         to: Text, personal, "To header.";
     }
     Touchpoint {
+        ad_group_id: Id, plain, "The advertising system's ad group or asset group.";
+        ad_id: Id, plain, "The advertising system's id of the advertisement.";
         campaign_id: Id, plain, "The advertising system's campaign id.";
         contact: Ref(ObjectType::Contact), plain, "The person.";
         fbclid: Verbatim, plain, "Meta click id.";

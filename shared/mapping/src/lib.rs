@@ -4,9 +4,11 @@
 //! This crate knows no provider's name, does no I/O, reads no clock, and never puts a value of a payload into an error.
 #![forbid(unsafe_code)]
 
+mod capture;
 #[cfg(feature = "compile")]
 pub mod compile;
 pub mod normal;
+mod pairs;
 mod path;
 mod plan;
 mod read;
@@ -15,9 +17,11 @@ mod run;
 mod transform;
 mod unmapped;
 
-pub use path::{Path, PathError, Segment};
+pub use capture::{Captured, decode, text_of};
+pub use pairs::Pairs;
+pub use path::{Condition, Path, PathError, Segment};
 pub use plan::{Deletion, Direction, External, FieldStamp, Guard, Input, Kind, Map, Plan, Rule, Speak, StampRule, Unit};
-pub use read::{Captured, Reader, Slots, Unreadable, text_of};
+pub use read::{Reader, Slots, Unreadable};
 pub use render::Output;
 pub use run::Context;
 pub use unmapped::unmapped;

@@ -13,10 +13,21 @@ pub enum Segment {
     Index(usize),
     /// Every element of a list.
     Each,
+    /// The elements of a list that fit.
+    Where(Condition),
 }
 
-/// Where a value is in a body: names joined by dots, list elements in brackets, `[*]` for all of them. A name with a dot or a
-/// bracket in it stands in single quotes: `custom.'utm.source'`.
+/// What tells elements of a list from the others: `type=email`, `field.ref=company`; all of several with commas between them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Condition {
+    /// True for every element that fits (`[*kind=refund]`), false for the first.
+    pub every: bool,
+    /// Names that lead to a member, and the member's value as text.
+    pub members: Vec<(Vec<String>, String)>,
+}
+
+/// Where a value is in a body: names joined by dots, list elements in brackets, `[*]` for all of them, `[type=email]` for the
+/// first whose member has that value, `[*type=email]` for each of them. A name with a dot or a bracket in it stands in single quotes: `custom.'utm.source'`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Path(Vec<Segment>);
@@ -30,8 +41,8 @@ pub enum PathError {
     /// A bracket or a quote that is not closed, or text after it.
     #[error("a bracket or a quote in a path is not closed, or something other than a dot or a bracket follows it")]
     Unclosed,
-    /// Neither a number nor `*` in brackets.
-    #[error("brackets in a path hold a number or `*`")]
+    /// Neither a number nor `*` nor a condition in brackets.
+    #[error("brackets in a path hold a number, `*`, or `name=value`")]
     Index,
 }
 
@@ -52,6 +63,32 @@ impl Path {
             Some(Segment::Key(key)) => Some(key),
             _ => None,
         }
+    }
+}
+
+impl Condition {
+    fn parse(text: &str) -> Result<Condition, PathError> {
+        let (every, text) = text.strip_prefix('*').map_or((false, text), |rest| (true, rest));
+        let mut members = Vec::new();
+        for part in text.split(',') {
+            let (member, equals) = part.split_once('=').ok_or(PathError::Index)?;
+            let member: Vec<String> = member.split('.').map(str::to_owned).collect();
+            if member.iter().any(String::is_empty) {
+                return Err(PathError::Empty);
+            }
+            members.push((member, equals.to_owned()));
+        }
+        Ok(Condition { every, members })
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.every { "*" } else { "" })?;
+        for (i, (member, equals)) in self.members.iter().enumerate() {
+            write!(f, "{}{}={equals}", if i == 0 { "" } else { "," }, member.join("."))?;
+        }
+        Ok(())
     }
 }
 
@@ -80,6 +117,7 @@ impl FromStr for Path {
                 let (inside, tail) = bracket.split_once(']').ok_or(PathError::Unclosed)?;
                 segments.push(match inside {
                     "*" => Segment::Each,
+                    condition if condition.contains('=') => Segment::Where(Condition::parse(condition)?),
                     digits => Segment::Index(digits.parse().map_err(|_| PathError::Index)?),
                 });
                 rest = tail;
@@ -90,6 +128,12 @@ impl FromStr for Path {
                 None => return Err(PathError::Unclosed),
             }
         }
+    }
+}
+
+impl FromIterator<Segment> for Path {
+    fn from_iter<I: IntoIterator<Item = Segment>>(segments: I) -> Path {
+        Path(segments.into_iter().collect())
     }
 }
 
@@ -118,6 +162,7 @@ impl fmt::Display for Path {
                 }
                 Segment::Index(index) => write!(f, "[{index}]")?,
                 Segment::Each => f.write_str("[*]")?,
+                Segment::Where(condition) => write!(f, "[{condition}]")?,
             }
         }
         Ok(())
@@ -130,7 +175,7 @@ mod tests {
 
     #[test]
     fn paths_print_as_they_are_written() {
-        for text in ["a", "a.b", "items.data[0].price", "a[*].b", "[0].x", "a.'b.c'.d", "a[1][2]"] {
+        for text in ["a", "a.b", "items.data[0].price", "a[*].b", "[0].x", "a.'b.c'.d", "a[1][2]", "a[b.c=d].e", "a[*b=c,d=e]"] {
             assert_eq!(text.parse::<Path>().unwrap().to_string(), text);
         }
     }
@@ -145,6 +190,7 @@ mod tests {
             ("a[0]b", PathError::Unclosed),
             ("'a", PathError::Unclosed),
             ("a[x]", PathError::Index),
+            ("a[=x]", PathError::Empty),
         ] {
             assert_eq!(text.parse::<Path>(), Err(error), "{text}");
         }

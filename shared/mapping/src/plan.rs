@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use canonical::ObjectType;
 use serde::{Deserialize, Serialize};
 
-use crate::path::Path;
+use crate::pairs::Pairs;
+use crate::path::{Path, Segment};
 
 /// A compiled mapping file: what it reads, once, and the plans that share it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,6 +101,8 @@ pub enum Unit {
     IsoOrMs,
     /// ISO 8601, or seconds since 1970 when it is a number.
     IsoOrS,
+    /// `/Date(1488391422280+0000)/`: milliseconds since 1970 as .NET writes them, or ISO 8601.
+    Dotnet,
     /// RFC 1123 / 2822: `Tue, 15 Nov 1994 12:45:26 GMT`.
     Rfc1123,
     /// Money only: minor units.
@@ -282,9 +285,21 @@ pub struct Rule {
     /// Makes a set of `name=value`: the names, one for each of `from`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collect: Vec<String>,
+    /// Takes this parameter out of the URL that `from` finds, percent-decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// Adds up every amount that `from` finds.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sum: bool,
+    /// Makes a set of `name=value` out of a list of objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<Pairs>,
     /// Country (phone): where it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub region: Vec<Input>,
+    /// Calling code (phone) that the payload keeps apart from the number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calling_code: Vec<Input>,
     /// Country (phone): when nothing else tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region_default: Option<String>,
@@ -309,7 +324,13 @@ pub struct Rule {
     /// The time zone of times without one, and of days taken from instants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
-    /// Native value → canonical value, in the order of the file.
+    /// Where the payload names the time zone, before `zone`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zone_from: Vec<Input>,
+    /// The day is the one after the last: the day before it is meant.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub exclusive: bool,
+    /// Native value → canonical value, in the order of the file. An empty canonical value: the native one means that there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<(String, String)>,
     /// Canonical value → native value, where it is not the reverse of `values`.
@@ -351,6 +372,18 @@ impl Map {
     /// Where a rule stands: `file:line:column`.
     pub fn position(&self, rule: &Rule) -> String {
         format!("{}:{}:{}", rule.file.as_ref().unwrap_or(&self.file), rule.line, rule.column)
+    }
+
+    /// Every path that some rule reads, also those inside the elements of a list.
+    pub fn read_paths(&self) -> Vec<Path> {
+        let each = Path::from_iter([Segment::Each]);
+        let pairs = self.plans.iter().flat_map(|p| &p.rules).filter_map(|rule| rule.pairs.as_ref());
+        let inside = pairs.filter_map(|pairs| match pairs.list {
+            Input::Slot(slot) => Some((self.paths.get(usize::from(slot))?.join(&each), pairs)),
+            Input::Var(_) => None,
+        });
+        let inside = inside.flat_map(|(list, pairs)| pairs.name.iter().chain(&pairs.value).map(move |path| list.join(path)));
+        self.paths.iter().cloned().chain(inside).collect()
     }
 }
 

@@ -1,60 +1,11 @@
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::path::{Path, Segment};
-
-/// What a body holds at a path.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub enum Captured<'a> {
-    /// Nothing.
-    #[default]
-    Absent,
-    /// `null`.
-    Null,
-    /// True or false.
-    Bool(bool),
-    /// A number, digit by digit as the body writes it.
-    Number(&'a str),
-    /// A text.
-    Text(Cow<'a, str>),
-    /// An object; the raw JSON.
-    Object(&'a str),
-    /// A list; the raw JSON.
-    List(&'a str),
-    /// What a path with `[*]` found.
-    Many(Vec<Captured<'a>>),
-}
-
-impl Captured<'_> {
-    /// The class of the value, for messages that must not show it.
-    pub fn class(&self) -> &'static str {
-        match self {
-            Captured::Absent => "nothing",
-            Captured::Null => "null",
-            Captured::Bool(_) => "a boolean",
-            Captured::Number(_) => "a number",
-            Captured::Text(text) if text.is_empty() => "an empty text",
-            Captured::Text(_) => "a text",
-            Captured::Object(_) => "an object",
-            Captured::List(_) | Captured::Many(_) => "a list",
-        }
-    }
-}
-
-/// The text of a scalar; numbers and booleans as they are written.
-pub fn text_of<'c>(captured: &'c Captured<'_>) -> Option<&'c str> {
-    match captured {
-        Captured::Text(text) => Some(text),
-        Captured::Number(digits) => Some(digits),
-        Captured::Bool(true) => Some("true"),
-        Captured::Bool(false) => Some("false"),
-        _ => None,
-    }
-}
+use crate::capture::{Captured, capture, decode, fits};
+use crate::path::{Condition, Path, Segment};
 
 /// What a reader found, by slot.
 pub type Slots<'a> = Vec<Captured<'a>>;
@@ -75,11 +26,30 @@ struct Node {
     keys: Vec<(Box<str>, u32)>,
     index: Vec<(usize, u32)>,
     each: Option<u32>,
+    picked: Vec<(Condition, u32)>,
 }
 
 impl Node {
     fn is_leaf(&self) -> bool {
-        self.keys.is_empty() && self.index.is_empty() && self.each.is_none()
+        self.keys.is_empty() && self.index.is_empty() && self.each.is_none() && self.picked.is_empty()
+    }
+
+    /// The nodes that an element goes to, and whether it is one of many. A condition is used up by the first that fits.
+    fn children(&self, index: usize, raw: &str, open: &mut [bool]) -> Vec<(u32, bool)> {
+        let mut children: Vec<(u32, bool)> = self.element(index).map(|node| (node, false)).into_iter().collect();
+        children.extend(self.each.map(|node| (node, true)));
+        for ((condition, node), open) in self.picked.iter().zip(open) {
+            if *open && fits(condition, raw) {
+                *open = condition.every;
+                children.push((*node, condition.every));
+            }
+        }
+        children
+    }
+
+    fn below(&self) -> impl Iterator<Item = u32> + '_ {
+        let named = self.keys.iter().map(|(_, node)| *node).chain(self.index.iter().map(|(_, node)| *node));
+        named.chain(self.picked.iter().map(|(_, node)| *node)).chain(self.each)
     }
 
     fn key(&self, key: &str) -> Option<u32> {
@@ -133,6 +103,13 @@ impl Reader {
                 new
             }),
             Segment::Each => *node.each.get_or_insert(new),
+            Segment::Where(condition) => match node.picked.iter().find(|(c, _)| c == condition) {
+                Some((_, node)) => *node,
+                None => {
+                    node.picked.push((condition.clone(), new));
+                    new
+                }
+            },
         };
         if found == new {
             self.nodes.push(Node::default());
@@ -192,14 +169,42 @@ impl Reader {
         Seed { reader: self, node, slots, many: false }
     }
 
+    /// What a list has no element for.
+    fn unmatched(&self, node: &Node, count: usize, open: &[bool], slots: &mut Slots<'_>, many: bool) {
+        let beyond = node.index.iter().filter(|(index, _)| *index >= count).map(|(_, child)| (*child, false));
+        let picked = node.picked.iter().zip(open).filter(|(_, open)| **open);
+        let picked = picked.map(|((condition, child), _)| (*child, condition.every));
+        let each = node.each.filter(|_| count == 0).map(|child| (child, true));
+        for (child, every) in beyond.chain(picked).chain(each) {
+            if every { self.none(child, slots) } else { self.fill(child, slots, many, &Captured::Unmatched) }
+        }
+    }
+
+    /// An empty list in every place below that nothing was found for.
+    fn none(&self, node: u32, slots: &mut Slots<'_>) {
+        let node = &self.nodes[node as usize];
+        if let Some(place) = node.slot.map(|slot| &mut slots[usize::from(slot)])
+            && *place == Captured::Absent
+        {
+            *place = Captured::Many(Vec::new());
+        }
+        for child in node.below() {
+            self.none(child, slots);
+        }
+    }
+
     /// Everything below an absent object stays absent; below `null` it is null as well.
     fn nullify(&self, node: u32, slots: &mut Slots<'_>, many: bool) {
+        self.fill(node, slots, many, &Captured::Null);
+    }
+
+    fn fill<'a>(&self, node: u32, slots: &mut Slots<'a>, many: bool, with: &Captured<'a>) {
         let node = &self.nodes[node as usize];
         if let Some(slot) = node.slot {
-            store(slots, slot, Captured::Null, many);
+            store(slots, slot, with.clone(), many);
         }
-        for child in node.keys.iter().map(|(_, n)| *n).chain(node.index.iter().map(|(_, n)| *n)) {
-            self.nullify(child, slots, many);
+        for child in node.below().filter(|child| Some(*child) != node.each) {
+            self.fill(child, slots, many, with);
         }
     }
 }
@@ -272,17 +277,19 @@ impl<'a> Visitor<'a> for Seed<'_, '_, 'a> {
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
         let node = &self.reader.nodes[self.node as usize];
         let Seed { reader, slots, many, .. } = self;
+        let plain = node.picked.is_empty();
+        let mut open = vec![true; node.picked.len()];
         for index in 0.. {
             let more = match (node.element(index), node.each) {
-                (Some(child), None) => seq.next_element_seed(Seed { reader, node: child, slots, many })?,
-                (None, Some(child)) => seq.next_element_seed(Seed { reader, node: child, slots, many: true })?,
-                (None, None) => seq.next_element::<IgnoredAny>()?.map(|_| ()),
-                // Two paths lead into this element: it is read once for each.
-                (Some(one), Some(each)) => match seq.next_element::<&'a RawValue>()? {
+                (Some(child), None) if plain => seq.next_element_seed(Seed { reader, node: child, slots, many })?,
+                (None, Some(child)) if plain => seq.next_element_seed(Seed { reader, node: child, slots, many: true })?,
+                (None, None) if plain => seq.next_element::<IgnoredAny>()?.map(|_| ()),
+                // Several paths may lead into this element: it is read once for each.
+                _ => match seq.next_element::<&'a RawValue>()? {
                     Some(raw) => {
-                        for (node, many) in [(one, many), (each, true)] {
+                        for (node, each) in node.children(index, raw.get(), &mut open) {
                             let mut parser = serde_json::Deserializer::from_str(raw.get());
-                            let seed = Seed { reader, node, slots, many };
+                            let seed = Seed { reader, node, slots, many: many || each };
                             seed.deserialize(&mut parser).map_err(|_| A::Error::custom("nested too deeply"))?;
                         }
                         Some(())
@@ -291,6 +298,7 @@ impl<'a> Visitor<'a> for Seed<'_, '_, 'a> {
                 },
             };
             if more.is_none() {
+                reader.unmatched(node, index, &open, slots, many);
                 break;
             }
         }
@@ -345,32 +353,6 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 }
 
-/// One JSON value, of which the parser has only said where it ends.
-fn capture(raw: &str) -> Result<Captured<'_>, serde_json::Error> {
-    Ok(match raw.as_bytes().first() {
-        Some(b'"') => {
-            let inside = raw.get(1..raw.len() - 1).unwrap_or_default();
-            if inside.as_bytes().contains(&b'\\') {
-                Captured::Text(Cow::Owned(serde_json::from_str(raw)?))
-            } else {
-                Captured::Text(Cow::Borrowed(inside))
-            }
-        }
-        Some(b'{') => Captured::Object(raw),
-        Some(b'[') => Captured::List(raw),
-        Some(b't') => Captured::Bool(true),
-        Some(b'f') => Captured::Bool(false),
-        Some(b'n') | None => Captured::Null,
-        Some(_) => Captured::Number(raw),
-    })
-}
-
-/// The elements of a captured list.
-pub(crate) fn elements(raw: &str) -> Vec<Captured<'_>> {
-    let list: Vec<&RawValue> = serde_json::from_str(raw).unwrap_or_default();
-    list.into_iter().filter_map(|element| capture(element.get()).ok()).collect()
-}
-
 /// serde_json's own words, reduced to what cannot hold a part of the body.
 fn reason_of(error: &serde_json::Error) -> &'static str {
     if error.is_eof() {
@@ -385,32 +367,6 @@ fn reason_of(error: &serde_json::Error) -> &'static str {
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     before + column.saturating_sub(1)
-}
-
-/// Percent and plus decoding.
-fn decode(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains(['%', '+']) {
-        return Some(Cow::Borrowed(text));
-    }
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        let escape = || u8::from_str_radix(text.get(i + 1..i + 3)?, 16).ok();
-        match bytes[i] {
-            b'+' => out.push(b' '),
-            b'%' => match escape() {
-                Some(byte) => {
-                    out.push(byte);
-                    i += 2;
-                }
-                None => out.push(b'%'),
-            },
-            byte => out.push(byte),
-        }
-        i += 1;
-    }
-    String::from_utf8(out).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]
@@ -451,6 +407,26 @@ mod tests {
         assert_eq!(slots[0], Captured::Number("2"));
         assert_eq!(slots[1], Captured::Many(vec![Captured::Number("1"), Captured::Number("3"), Captured::Number("4")]));
         assert_eq!(slots[2], Captured::Many(vec![Captured::Text("x".into()), Captured::Text("y".into())]));
+    }
+
+    #[test]
+    fn the_first_element_that_fits() {
+        let paths = &["a[k=x].v", "a[o.k=1].v", "a[k=z].v", "a[*].v", "a[0].v", "a[*k=x].v"];
+        let slots = read(paths, r#"{"a":[{"k":"y","v":0},{"k":"x","v":1},{"k":"x","v":2,"o":{"k":1}},7]}"#);
+        assert_eq!(slots[0], Captured::Number("1"));
+        assert_eq!(slots[1], Captured::Number("2"));
+        assert_eq!(slots[2], Captured::Unmatched);
+        let all = ["0", "1", "2"].map(Captured::Number);
+        assert_eq!((&slots[3], &slots[4]), (&Captured::Many(all.to_vec()), &Captured::Number("0")));
+        assert_eq!(slots[5], Captured::Many(all[1..].to_vec()));
+        assert_eq!(read(paths, r#"{"a":null}"#)[0], Captured::Null);
+    }
+
+    #[test]
+    fn a_list_that_is_there_says_what_it_has_not() {
+        let slots = read(&["a[0].v", "a[k=x].v", "a[*].v", "b[*].v", "c[1]"], r#"{"a":[],"c":["only"]}"#);
+        assert_eq!(slots[..2], [Captured::Unmatched, Captured::Unmatched]);
+        assert_eq!(slots[2..], [Captured::Many(vec![]), Captured::Absent, Captured::Unmatched]);
     }
 
     #[test]

@@ -3,10 +3,11 @@ use std::collections::btree_map::Entry;
 use canonical::{Change, ChangeKind, FieldValue, Fields, Problem, RemoteId, Stamp, Value};
 use serde_json::Map as JsonMap;
 
+use crate::capture::{Captured, text_of};
 use crate::normal;
 use crate::path::{Path, Segment};
 use crate::plan::{Input, Map, Plan, Rule, Speak, Unit};
-use crate::read::{Captured, Reader, Unreadable, text_of};
+use crate::read::{Reader, Unreadable};
 use crate::transform::{Found, Scope};
 
 /// What the caller knows besides the body: the connection, the event's stamp and variables (`$id`, `$header.webhook-id`).

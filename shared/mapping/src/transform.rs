@@ -2,9 +2,9 @@ use std::borrow::Cow;
 
 use canonical::{FieldKind, Value, find_field};
 
+use crate::capture::{Captured, decode, elements, text_of};
 use crate::normal::{self, Fault};
-use crate::plan::{Guard, Input, Kind, Plan, Rule, Unit};
-use crate::read::{Captured, elements, text_of};
+use crate::plan::{Guard, Input, Kind, Plan, Rule, Speak, Unit};
 use crate::run::Context;
 
 /// What a rule found.
@@ -50,6 +50,7 @@ impl<'p, 'a> Scope<'p, 'a> {
                 (Some(text), ..) if !text.is_empty() => return Picked::Scalar(text),
                 (Some(_), _, Picked::Absent | Picked::Null) => found = Picked::Empty,
                 (None, Captured::Null, Picked::Absent) => found = Picked::Null,
+                (None, Captured::Unmatched, Picked::Absent) if self.plan.kind == Speak::Snapshot => found = Picked::Null,
                 (None, Captured::Object(_) | Captured::List(_) | Captured::Many(_), Picked::Absent) => {
                     found = Picked::Container(captured);
                 }
@@ -70,7 +71,7 @@ impl<'p, 'a> Scope<'p, 'a> {
     pub fn holds(&self, guards: &[Guard]) -> bool {
         guards.iter().all(|guard| {
             let captured = self.look(&guard.input);
-            let present = !matches!(captured, Captured::Absent | Captured::Null);
+            let present = !matches!(captured, Captured::Absent | Captured::Null | Captured::Unmatched);
             guard.any.iter().any(|want| match want.as_str() {
                 "*" => present,
                 "null" if *captured == Captured::Null => true,
@@ -82,7 +83,8 @@ impl<'p, 'a> Scope<'p, 'a> {
 
     /// The class of what a rule found, for messages.
     pub fn class(&self, rule: &Rule) -> &'static str {
-        let met = || rule.from.iter().map(|input| self.look(input)).filter(|c| **c != Captured::Absent);
+        let met =
+            || rule.from.iter().map(|input| self.look(input)).filter(|c| !matches!(c, Captured::Absent | Captured::Unmatched));
         met().find(|c| **c != Captured::Null).or_else(|| met().next()).map_or("nothing", Captured::class)
     }
 
@@ -96,11 +98,22 @@ impl<'p, 'a> Scope<'p, 'a> {
         if !rule.collect.is_empty() {
             return Ok(self.collected(rule));
         }
+        if let Some(pairs) = &rule.pairs {
+            return Ok(pairs.set(self.look(&pairs.list)).map_or(Found::Absent, |set| Found::Value(set, false)));
+        }
         if let Some(separator) = &rule.join {
             let parts: Vec<&str> = rule.from.iter().filter_map(|input| self.first(std::slice::from_ref(input))).collect();
             return if parts.is_empty() { self.nothing(rule) } else { self.scalar(rule, &parts.join(separator)) };
         }
+        if rule.sum {
+            return self.sum(rule);
+        }
+        if let Some(name) = &rule.query {
+            let value = self.first(&rule.from).and_then(|url| parameter(url, name));
+            return value.map_or(Ok(Found::Absent), |value| self.scalar(rule, &value));
+        }
         match self.pick(&rule.from) {
+            Picked::Scalar(text) if means_none(rule, text) => Ok(Found::Value(Value::Null, false)),
             Picked::Scalar(text) if rule.placeholder.as_deref() == Some(text) => Ok(Found::Absent),
             Picked::Scalar(text) => self.scalar(rule, text),
             Picked::Container(captured) if rule.kind == Kind::Set => Ok(Found::Value(list(captured), false)),
@@ -140,13 +153,16 @@ impl<'p, 'a> Scope<'p, 'a> {
             Kind::Bool => boolean(text)?,
             Kind::Ref => Value::Text(format!("{}:{text}", rule.remote.as_deref().unwrap_or_default())),
             Kind::Phone => {
-                let phone = normal::phone(text, self.region(rule))?;
+                let apart = self.first(&rule.calling_code).filter(|_| !text.trim_start().starts_with('+'));
+                let text = apart
+                    .map_or(Cow::Borrowed(text), |code| Cow::Owned(format!("+{} {text}", code.trim().trim_start_matches('+'))));
+                let phone = normal::phone(&text, self.region(rule))?;
                 flagged = phone.extension;
                 Value::Text(phone.e164)
             }
             Kind::Money => return self.money(rule, text),
-            Kind::Instant => Value::Text(normal::instant(text, rule.unit.unwrap_or_default(), zone(rule)?.as_ref())?),
-            Kind::Date => Value::Text(day(rule, text)?),
+            Kind::Instant => Value::Text(normal::instant(text, rule.unit.unwrap_or_default(), self.zone(rule)?.as_ref())?),
+            Kind::Date => Value::Text(self.day(rule, text)?),
             Kind::Enum => {
                 let (name, known) = self.member(rule, text);
                 flagged = !known;
@@ -155,6 +171,21 @@ impl<'p, 'a> Scope<'p, 'a> {
             Kind::Set => split(text, rule.separator.as_deref()),
         };
         Ok(Found::Value(value, flagged))
+    }
+
+    /// The zone that the payload names, else the rule's.
+    fn zone(&self, rule: &Rule) -> Result<Option<normal::Zone>, Fault> {
+        self.first(&rule.zone_from).or(rule.zone.as_deref()).map(normal::zone).transpose()
+    }
+
+    /// A day; an instant becomes one only where the zone is known.
+    fn day(&self, rule: &Rule, text: &str) -> Result<String, Fault> {
+        let zone = self.zone(rule)?;
+        let day = match (normal::date(text), zone) {
+            (Err(_), Some(zone)) => normal::day_of(&normal::instant(text, rule.unit.unwrap_or_default(), Some(&zone))?, &zone)?,
+            (day, _) => day?,
+        };
+        if rule.exclusive { normal::day_before(&day) } else { Ok(day) }
     }
 
     fn region<'r>(&self, rule: &'r Rule) -> Option<&'r str> {
@@ -184,6 +215,21 @@ impl<'p, 'a> Scope<'p, 'a> {
         Ok(Found::Value(Value::Money(normal::minor(amount, scale, code, times)?), false))
     }
 
+    /// All amounts that `from` finds, in one currency.
+    fn sum(&self, rule: &Rule) -> Result<Found, Fault> {
+        let mut total: Option<canonical::Money> = None;
+        let all = rule.from.iter().flat_map(|input| match self.look(input) {
+            Captured::Many(list) => list.as_slice(),
+            one => std::slice::from_ref(one),
+        });
+        for amount in all.filter_map(text_of) {
+            let Found::Value(Value::Money(money), _) = self.money(rule, amount)? else { return Ok(Found::Absent) };
+            let sum = total.as_ref().map_or(Some(money.minor), |t| t.minor.checked_add(money.minor));
+            total = Some(canonical::Money { minor: sum.ok_or(Fault("an amount beyond 64 bits"))?, ..money });
+        }
+        Ok(total.map_or(Found::Absent, |total| Found::Value(Value::Money(total), false)))
+    }
+
     /// The canonical name of a member, and whether it is known.
     fn member<'v>(&self, rule: &'v Rule, text: &'v str) -> (&'v str, bool) {
         let listed = rule.values.iter().find(|(native, _)| native == text);
@@ -207,17 +253,17 @@ impl<'p, 'a> Scope<'p, 'a> {
     }
 }
 
-pub(crate) fn zone(rule: &Rule) -> Result<Option<normal::Zone>, Fault> {
-    rule.zone.as_deref().map(normal::zone).transpose()
+/// The first parameter of that name in the query of a URL.
+fn parameter<'u>(url: &'u str, name: &str) -> Option<Cow<'u, str>> {
+    let query = url.split_once('?')?.1.split('#').next()?;
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let (_, value) = pairs.into_iter().find(|(given, _)| decode(given).is_some_and(|given| given == name))?;
+    decode(value)
 }
 
-/// A day; an instant becomes one only where the rule names the zone.
-fn day(rule: &Rule, text: &str) -> Result<String, Fault> {
-    let zone = zone(rule)?;
-    match (normal::date(text), zone) {
-        (Err(_), Some(zone)) => normal::day_of(&normal::instant(text, rule.unit.unwrap_or_default(), Some(&zone))?, &zone),
-        (day, _) => day,
-    }
+/// The native value says that there is no value.
+fn means_none(rule: &Rule, text: &str) -> bool {
+    rule.values.iter().any(|(native, canonical)| canonical.is_empty() && native == text)
 }
 
 fn empty(kind: Kind) -> Value {

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use crate::path::{Path, Segment};
+use crate::path::{Condition, Path, Segment};
 
 /// The paths of a body that hold something and that none of `read` covers, each once, list elements as `[*]`.
 pub fn unmapped(read: &[Path], body: &Json) -> Vec<String> {
@@ -34,7 +34,11 @@ fn walk(open: &[&[Segment]], value: &Json, path: String, left: &mut BTreeSet<Str
                 return;
             }
             for (index, element) in elements.iter().enumerate() {
-                let fits = |s: &Segment| matches!(s, Segment::Each) || *s == Segment::Index(index);
+                let fits = |s: &Segment| match s {
+                    Segment::Where(condition) if condition.every => holds(condition, element),
+                    Segment::Where(condition) => elements.iter().position(|e| holds(condition, e)) == Some(index),
+                    s => matches!(s, Segment::Each) || *s == Segment::Index(index),
+                };
                 let below: Vec<_> = open.iter().filter_map(|rest| step(rest, fits)).collect();
                 walk(&below, element, format!("{path}[*]"), left);
             }
@@ -44,6 +48,15 @@ fn walk(open: &[&[Segment]], value: &Json, path: String, left: &mut BTreeSet<Str
             left.insert(path);
         }
     }
+}
+
+fn holds(condition: &Condition, element: &Json) -> bool {
+    condition.members.iter().all(|(member, equals)| match member.iter().try_fold(element, |at, name| at.get(name)) {
+        Some(Json::String(text)) => text == equals,
+        Some(Json::Null | Json::Object(_) | Json::Array(_)) | None => false,
+        Some(Json::Bool(b)) => equals == if *b { "true" } else { "false" },
+        Some(Json::Number(number)) => number.to_string().as_str() == equals,
+    })
 }
 
 fn step<'p>(rest: &&'p [Segment], fits: impl Fn(&Segment) -> bool) -> Option<&'p [Segment]> {

@@ -2,10 +2,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use canonical::{Change, ChangeKind, RemoteId, Stamp};
+use canonical::{Change, ChangeKind, ObjectType, RemoteId, Stamp};
 use mapping::normal;
 use mapping::{Captured, Context, Path, PathError, Reader, Slots, text_of};
 
+use crate::decode::Part;
 use crate::manifest::{Action, Events, On, OneOrMore};
 use crate::model::{EventBody, Inbound, InboundEvent};
 use crate::provider::Provider;
@@ -14,6 +15,7 @@ use crate::provider::Provider;
 #[derive(Debug)]
 enum Place {
     Slot(usize),
+    Outer(usize),
     Var(String),
 }
 
@@ -22,8 +24,10 @@ enum Place {
 pub(crate) struct EventReader {
     reader: Reader,
     pub(crate) paths: Vec<Path>,
+    outer: Reader,
+    pub(crate) outer_paths: Vec<Path>,
     event_type: Vec<Place>,
-    untyped: Option<Place>,
+    untyped: Vec<Place>,
     key: Vec<Vec<Place>>,
     stamp: Vec<Place>,
     sequence: Option<Place>,
@@ -35,6 +39,7 @@ pub(crate) struct EventReader {
 
 #[derive(Debug)]
 struct OnPlaces {
+    key: Vec<Vec<Place>>,
     when: Vec<(Place, String)>,
     id: Option<Place>,
     also: Option<Place>,
@@ -43,18 +48,17 @@ struct OnPlaces {
 
 impl EventReader {
     pub(crate) fn new(events: &Events) -> Result<EventReader, PathError> {
-        let mut paths = Vec::new();
+        let (mut paths, mut outer_paths) = (Vec::new(), Vec::new());
         let mut place = |text: &String| -> Result<Place, PathError> {
-            if let Some(var) = text.strip_prefix('$') {
-                return Ok(Place::Var(var.to_owned()));
+            if let Some(path) = text.strip_prefix("$outer.") {
+                return Ok(Place::Outer(slot(&mut outer_paths, path.parse()?)));
             }
-            let path: Path = text.parse()?;
-            let at = paths.iter().position(|p| *p == path).unwrap_or_else(|| {
-                paths.push(path);
-                paths.len() - 1
-            });
-            Ok(Place::Slot(at))
+            Ok(match text.strip_prefix('$') {
+                Some(var) => Place::Var(var.to_owned()),
+                None => Place::Slot(slot(&mut paths, text.parse()?)),
+            })
         };
+        events.at.iter().chain(&events.json_in).try_for_each(|path| path.parse::<Path>().map(|_| ()))?;
         let mut places = |texts: Option<&OneOrMore>| -> Result<Vec<Place>, PathError> {
             texts.map_or(&[][..], OneOrMore::as_slice).iter().map(&mut place).collect()
         };
@@ -62,8 +66,13 @@ impl EventReader {
         let key = events.key.iter().map(|part| places(Some(part))).collect::<Result<_, _>>()?;
         let stamp = places(events.stamp.as_ref().map(|s| &s.from))?;
         let object = places(events.object.as_ref())?;
+        let untyped = places(events.untyped.as_ref().map(|u| &u.when))?;
+        let mut keys = Vec::new();
+        for on in &events.on {
+            keys.push(on.key.iter().map(|part| places(Some(part))).collect::<Result<Vec<_>, _>>()?);
+        }
+        let mut keys = keys.into_iter();
         let mut survivors = events.on.iter().map(|on| places(on.survivor.as_ref())).collect::<Result<Vec<_>, _>>()?.into_iter();
-        let untyped = events.untyped.as_ref().map(|u| place(&u.when)).transpose()?;
         let sequence = events.stamp.as_ref().and_then(|s| s.sequence.as_ref()).map(&mut place).transpose()?;
         let record = events.record.as_ref().map(&mut place).transpose()?;
         let mut guards = |when: &BTreeMap<String, String>| -> Result<Vec<(Place, String)>, PathError> {
@@ -75,11 +84,19 @@ impl EventReader {
         for rule in &events.on {
             let id = rule.id.as_ref().map(&mut place).transpose()?;
             let also = rule.also.as_ref().map(&mut place).transpose()?;
-            on.push(OnPlaces { when: when.next().unwrap_or_default(), id, also, survivor: survivors.next().unwrap_or_default() });
+            on.push(OnPlaces {
+                key: keys.next().unwrap_or_default(),
+                when: when.next().unwrap_or_default(),
+                id,
+                also,
+                survivor: survivors.next().unwrap_or_default(),
+            });
         }
         Ok(EventReader {
             reader: Reader::new(&paths),
             paths,
+            outer: Reader::new(&outer_paths),
+            outer_paths,
             event_type,
             untyped,
             key,
@@ -93,9 +110,18 @@ impl EventReader {
     }
 }
 
+fn slot(paths: &mut Vec<Path>, path: Path) -> usize {
+    paths.iter().position(|p| *p == path).unwrap_or_else(|| {
+        paths.push(path);
+        paths.len() - 1
+    })
+}
+
 /// One event while it is looked at.
 struct Seen<'a> {
     slots: Slots<'a>,
+    outer: Slots<'a>,
+    sequence: String,
     event_type: String,
     headers: &'a BTreeMap<String, String>,
 }
@@ -104,9 +130,11 @@ impl<'a> Seen<'a> {
     fn text<'s>(&'s self, place: &'s Place) -> Option<&'s str> {
         let text = match place {
             Place::Slot(slot) => text_of(self.slots.get(*slot)?)?,
+            Place::Outer(slot) => text_of(self.outer.get(*slot)?)?,
             Place::Var(name) => match name.strip_prefix("header.") {
                 Some(header) => self.headers.get(header)?,
                 None if name == "type" => &self.event_type,
+                None if name == "sequence" => &self.sequence,
                 None if name == "prefix" => self.event_type.split('.').next()?,
                 None => return None,
             },
@@ -135,7 +163,9 @@ fn malformed(reason: impl Into<String>) -> EventBody {
 }
 
 impl Provider {
-    pub(crate) fn event(&self, index: u32, raw: &str, inbound: &Inbound<'_>) -> InboundEvent {
+    /// Reads one event; `first` is the number of the body's first event, where the provider gives one.
+    pub(crate) fn event(&self, index: u32, part: Part<'_>, first: Option<u64>, inbound: &Inbound<'_>) -> InboundEvent {
+        let raw = part.event;
         let mut event = InboundEvent {
             index,
             event_type: String::new(),
@@ -158,7 +188,10 @@ impl Provider {
             event.body = malformed("an event is an object");
             return event;
         }
-        let mut seen = Seen { slots, event_type: String::new(), headers: inbound.headers };
+        let outer = if reader.outer_paths.is_empty() { Ok(Slots::new()) } else { reader.outer.json(part.outer.as_bytes()) };
+        let sequence = first.map(|first| first.saturating_add(u64::from(index)).to_string()).unwrap_or_default();
+        let mut seen =
+            Seen { slots, outer: outer.unwrap_or_default(), sequence, event_type: String::new(), headers: inbound.headers };
         match event_type(events, reader, &seen) {
             Some(name) => seen.event_type = name,
             None => {
@@ -166,7 +199,7 @@ impl Provider {
                 return event;
             }
         }
-        event.key = key(reader, &seen);
+        event.key = key(key_parts(events, reader, &seen), &seen);
         event.stamp = stamp(events, reader, &seen);
         event.body = self.event_body(events, reader, &seen, raw, inbound, event.stamp);
         if let EventBody::Changes(changes) = &mut event.body
@@ -209,58 +242,40 @@ impl Provider {
                 on.why.clone().unwrap_or_else(|| format!("`{}` says nothing that the hub keeps", word(&seen.event_type))),
             );
         }
-        let object = match object_of(events, reader, seen) {
+        if on.action == Action::Reconcile {
+            let object = on.object.as_deref().or_else(|| object_of(events, reader, seen));
+            let objects = object.map(str::to_owned).into_iter().collect();
+            let reason = on.why.clone().unwrap_or_else(|| format!("`{}` says that events were lost", word(&seen.event_type)));
+            return EventBody::Reconcile { objects, reason };
+        }
+        let object = match on.object.as_deref().or_else(|| object_of(events, reader, seen)) {
             Some(object) => object,
             None if on.map.is_some() => "",
             None => return ignored(format!("nothing is mapped for the object of `{}`", word(&seen.event_type))),
         };
         if on.action == Action::Map {
-            return self.map_event(on.map.as_deref().unwrap_or(object), reader, seen, raw, inbound, stamp);
+            let named = places.id.as_ref().and_then(|place| seen.text(place));
+            return self.map_event((on.map.as_deref().unwrap_or(object), named), reader, seen, raw, inbound, stamp);
         }
-        let Some(canonical) = self.object_of(object) else {
+        let canonical = self.object_of(object);
+        // What is read may be a list of other objects: a rule that names its object knows.
+        if canonical.is_none() && !(on.action == Action::Fetch && on.object.is_some()) {
             return ignored(format!("nothing is mapped for the object `{}`", word(object)));
-        };
+        }
         let Some(id) = places.id.as_ref().and_then(|place| seen.text(place)) else {
             return malformed("the event does not name its object's id");
         };
-        let remote =
-            |id: &str| RemoteId { connection: inbound.connection.to_owned(), object: object.to_owned(), id: id.to_owned() };
-        let change = |id: &str, kind: ChangeKind| Change {
-            object: canonical,
-            source: remote(id),
-            kind,
-            stamp,
-            fields: BTreeMap::new(),
-            external_ids: Vec::new(),
-            problems: Vec::new(),
-            test: false,
-        };
-        match on.action {
-            Action::Fetch => EventBody::Fetch(vec![remote(id)]),
-            Action::Delete => EventBody::Changes(vec![change(id, ChangeKind::Delete { privacy: false })]),
-            Action::PrivacyDelete => EventBody::Changes(vec![change(id, ChangeKind::Delete { privacy: true })]),
-            // What the object holds now is not in the event.
-            Action::Restore => EventBody::Changes(vec![change(id, ChangeKind::Restored)]),
-            _ => {
-                let Some(survivor) = seen.first(&places.survivor) else {
-                    return malformed("the event does not name the object that is left");
-                };
-                let mut gone = vec![id.to_owned()];
-                if let Some(Place::Slot(slot)) = &places.also {
-                    gone.extend(list(&seen.slots[*slot]));
-                }
-                gone.retain(|id| id != survivor);
-                gone.sort();
-                gone.dedup();
-                let merged = |id: &String| change(id, ChangeKind::MergedInto { id: survivor.to_owned() });
-                EventBody::Changes(gone.iter().map(merged).collect())
-            }
+        let source = RemoteId { connection: inbound.connection.to_owned(), object: object.to_owned(), id: id.to_owned() };
+        match canonical {
+            Some(canonical) if on.action != Action::Fetch => ended(on.action, places, seen, canonical, source, stamp),
+            _ => EventBody::Fetch(vec![source]),
         }
     }
 
+    /// Maps by the file of that name; the event's own word about the object's id is `$object_id` there.
     fn map_event(
         &self,
-        name: &str,
+        (name, object_id): (&str, Option<&str>),
         reader: &EventReader,
         seen: &Seen<'_>,
         raw: &str,
@@ -276,10 +291,12 @@ impl Provider {
                 Captured::Object(record) => record,
                 _ => return malformed("the event holds no record"),
             },
-            Some(Place::Var(_)) => return malformed("the event holds no record"),
+            Some(Place::Var(_) | Place::Outer(_)) => return malformed("the event holds no record"),
         };
-        let id = reader.key.iter().find_map(|part| seen.first(part).filter(|text| *text != seen.event_type));
+        let parts = self.manifest().events.as_ref().map_or(&reader.key[..], |events| key_parts(events, reader, seen));
+        let id = parts.iter().find_map(|part| seen.first(part).filter(|text| *text != seen.event_type));
         let mut context = seen.context(inbound.connection, stamp, id);
+        context.vars.extend(object_id.map(|id| ("object_id", Captured::Text(Cow::Borrowed(id)))));
         for (name, value) in inbound.headers {
             if let Some(var) = compiled.header_vars.iter().find(|var| var.strip_prefix("header.") == Some(name)) {
                 context.vars.push((var, Captured::Text(Cow::Borrowed(value))));
@@ -296,15 +313,57 @@ impl Provider {
     pub(crate) fn map_of_event(&self, raw: &str) -> Option<(String, Option<Path>)> {
         let (events, reader) = (self.manifest().events.as_ref()?, self.event_reader()?);
         let headers = BTreeMap::new();
-        let mut seen = Seen { slots: reader.reader.json(raw.as_bytes()).ok()?, event_type: String::new(), headers: &headers };
+        let slots = reader.reader.json(raw.as_bytes()).ok()?;
+        let mut seen = Seen { slots, outer: Slots::new(), sequence: String::new(), event_type: String::new(), headers: &headers };
         seen.event_type = event_type(events, reader, &seen)?;
         let (on, _) = rule_for(events, reader, &seen)?;
         let name = match (&on.map, on.action) {
             (Some(map), _) => map.clone(),
-            (None, Action::Map) => object_of(events, reader, &seen)?.to_owned(),
+            (None, Action::Map) => on.object.as_deref().or_else(|| object_of(events, reader, &seen))?.to_owned(),
             _ => return None,
         };
         Some((name, events.record.as_ref().and_then(|record| record.parse().ok())))
+    }
+}
+
+/// What an event that holds no record says about the one that it names.
+fn ended(
+    action: Action,
+    places: &OnPlaces,
+    seen: &Seen<'_>,
+    object: ObjectType,
+    source: RemoteId,
+    stamp: Option<Stamp>,
+) -> EventBody {
+    let change = |source: RemoteId, kind: ChangeKind| Change {
+        object,
+        source,
+        kind,
+        stamp,
+        fields: BTreeMap::new(),
+        external_ids: Vec::new(),
+        problems: Vec::new(),
+        test: false,
+    };
+    match action {
+        Action::Delete => EventBody::Changes(vec![change(source, ChangeKind::Delete { privacy: false })]),
+        Action::PrivacyDelete => EventBody::Changes(vec![change(source, ChangeKind::Delete { privacy: true })]),
+        // What the object holds now is not in the event.
+        Action::Restore => EventBody::Changes(vec![change(source, ChangeKind::Restored)]),
+        _ => {
+            let Some(survivor) = seen.first(&places.survivor) else {
+                return malformed("the event does not name the object that is left");
+            };
+            let mut gone = vec![source.id.clone()];
+            if let Some(Place::Slot(slot)) = &places.also {
+                gone.extend(list(&seen.slots[*slot]));
+            }
+            gone.retain(|id| id != survivor);
+            gone.sort();
+            gone.dedup();
+            let merged = |id| change(RemoteId { id, ..source.clone() }, ChangeKind::MergedInto { id: survivor.to_owned() });
+            EventBody::Changes(gone.into_iter().map(merged).collect())
+        }
     }
 }
 
@@ -318,7 +377,7 @@ fn rule_for<'e>(events: &'e Events, reader: &'e EventReader, seen: &Seen<'_>) ->
 fn event_type(events: &Events, reader: &EventReader, seen: &Seen<'_>) -> Option<String> {
     let untyped = || {
         let untyped = events.untyped.as_ref()?;
-        seen.text(reader.untyped.as_ref()?).map(|_| untyped.event_type.clone())
+        seen.first(&reader.untyped).map(|_| untyped.event_type.clone())
     };
     seen.first(&reader.event_type).map(str::to_owned).or_else(untyped)
 }
@@ -329,13 +388,25 @@ fn object_of<'e>(events: &'e Events, reader: &'e EventReader, seen: &'e Seen<'_>
         .object
         .iter()
         .filter_map(|place| seen.text(place))
-        .find_map(|name| if events.objects.is_empty() { Some(name) } else { events.objects.get(name).map(String::as_str) })
+        .find_map(|name| if events.objects.is_empty() { Some(name) } else { named(&events.objects, name) })
+}
+
+/// The object of a name: the exact name before patterns, the longest pattern first.
+fn named<'e>(objects: &'e BTreeMap<String, String>, name: &str) -> Option<&'e str> {
+    let patterns = || objects.iter().filter(|(pattern, _)| pattern.contains('*') && matches(pattern, name));
+    let pattern = || patterns().max_by_key(|(pattern, _)| pattern.len()).map(|(_, object)| object);
+    objects.get(name).or_else(pattern).map(String::as_str)
+}
+
+/// The parts of the key that the event's rule asks for, else those of all events.
+fn key_parts<'e>(events: &'e Events, reader: &'e EventReader, seen: &Seen<'_>) -> &'e [Vec<Place>] {
+    rule_for(events, reader, seen).map(|(_, places)| &places.key[..]).filter(|parts| !parts.is_empty()).unwrap_or(&reader.key)
 }
 
 /// The parts with their lengths in front; `-` for a part without a value.
-fn key(reader: &EventReader, seen: &Seen<'_>) -> String {
+fn key(parts: &[Vec<Place>], seen: &Seen<'_>) -> String {
     let mut key = String::new();
-    for part in &reader.key {
+    for part in parts {
         let _ = match seen.first(part) {
             Some(text) => write!(key, "{}:{text}", text.len()),
             None => write!(key, "-"),

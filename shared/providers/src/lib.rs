@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod decode;
 mod events;
 #[cfg(feature = "compile")]
 mod folders;
@@ -15,7 +16,7 @@ mod provider;
 
 pub use manifest::{
     About, AcceptedAnswer, Action, ApiInfo, Destination, EventStamp, Events, Manifest, On, OneOrMore, Rate, ReadWay, Records,
-    Untyped,
+    SequencePlaces, Untyped,
 };
-pub use model::{EventBody, Inbound, InboundEvent, Malformed, Rendered};
+pub use model::{EventBody, Inbound, InboundEvent, Malformed, Rendered, Sequence};
 pub use provider::{LoadError, Override, Overrides, Provider};

@@ -95,13 +95,29 @@ impl OneOrMore {
 }
 
 /// How a body becomes events. Values are paths in an event, or variables: `$type`, `$prefix` (the type up to its first dot),
-/// `$header.<name>`.
+/// `$header.<name>`, `$outer.<path>` (around the event), `$sequence` (the event's number, with `sequence`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Events {
     /// True when the body is a list of events.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub list: bool,
+    /// Where in a body that is an object the events are: `value[*]`. What is around an event (the nearest list element that holds
+    /// its list, else the body) is `$outer.<path>`. A body without the path is one event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// True when a body may be form parameters; brackets in their names make objects.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub form: bool,
+    /// Members that may hold the event as JSON text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub json_in: Vec<String>,
+    /// True when an empty body is an event: its headers tell everything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bodyless: bool,
+    /// Numbers by which a body says which events it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<SequencePlaces>,
     /// The most events in one body, by the provider's documentation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<u32>,
@@ -122,7 +138,7 @@ pub struct Events {
     /// Where the provider's name of the object is; the first that `objects` knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<OneOrMore>,
-    /// Names in events → names of objects. Without it, they are the same.
+    /// Names in events → names of objects; in a name, `*` stands for any text. Without it, they are the same.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub objects: BTreeMap<String, String>,
     /// Where the record is; absent: the event is the record.
@@ -135,12 +151,23 @@ pub struct Events {
     pub on: Vec<On>,
 }
 
+/// Where a body says which numbers its events have. They rise by one from event to event, so that a gap between two bodies tells
+/// of lost events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SequencePlaces {
+    /// The path of the first event's number.
+    pub first: String,
+    /// The path of the last event's number.
+    pub last: String,
+}
+
 /// The type of a body that names none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Untyped {
-    /// The path that must have a value.
-    pub when: String,
+    /// The paths of which one must have a value.
+    pub when: OneOrMore,
     /// The type.
     #[serde(rename = "type")]
     pub event_type: String,
@@ -171,10 +198,16 @@ pub struct On {
     /// What to do.
     #[serde(rename = "do")]
     pub action: Action,
+    /// The parts of the idempotency key, where these events need others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<OneOrMore>,
+    /// The provider's name of the object, where the event's own does not tell enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
     /// The mapping file; without it, the object's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map: Option<String>,
-    /// Where the object's id is (all but `map`).
+    /// Where the object's id is; for `map`, what its file calls `$object_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Further ids that went into the surviving object (`merge`): a list.
@@ -183,7 +216,7 @@ pub struct On {
     /// The surviving object's id (`merge`): the first that has a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub survivor: Option<OneOrMore>,
-    /// Why (`ignore`).
+    /// Why (`ignore`, `reconcile`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
@@ -204,6 +237,8 @@ pub enum Action {
     Merge,
     /// A deleted record is back.
     Restore,
+    /// Events were lost, or cannot be told one by one: compare everything. Its `why` is the reason.
+    Reconcile,
     /// Nothing.
     Ignore,
 }
@@ -215,6 +250,10 @@ pub struct Records {
     /// Where a record names its own object, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
+    /// Where an answer of the API holds the record, or a list of them: the first path that has an object or a list; `{}` is the
+    /// object's name. When there is none, the answer is the record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<String>,
 }
 
 /// A provider's API.

@@ -18,6 +18,23 @@ pub struct Inbound<'a> {
     pub body: &'a [u8],
 }
 
+/// The numbers of a body's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequence {
+    /// The first event's.
+    pub first: u64,
+    /// The last event's.
+    pub last: u64,
+}
+
+impl Sequence {
+    /// How many events are missing between the last number that was seen and this body. A body that was seen before, or that comes
+    /// late, misses nothing.
+    pub fn missing_after(self, last_seen: u64) -> u64 {
+        self.first.saturating_sub(last_seen).saturating_sub(1)
+    }
+}
+
 /// One event of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboundEvent {
@@ -40,6 +57,13 @@ pub enum EventBody {
     Changes(Vec<Change>),
     /// A thin event: read these records.
     Fetch(Vec<RemoteId>),
+    /// Events were lost, or cannot be told one by one: compare these objects with the provider.
+    Reconcile {
+        /// The provider's names of the objects; empty for all of them.
+        objects: Vec<String>,
+        /// Why.
+        reason: String,
+    },
     /// Nothing is mapped for it.
     Ignored {
         /// Why.

@@ -1,15 +1,16 @@
 use std::sync::OnceLock;
 
 use canonical::{Change, Fields, ObjectType};
-use mapping::{Context, Input, Map, Path, Reader, Segment};
+use mapping::{Captured, Context, Input, Map, Path, Reader, Segment};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map as JsonMap, Value};
 use thiserror::Error;
 
+use crate::decode::{self, Part};
 use crate::events::EventReader;
 use crate::manifest::{Destination, Manifest};
-use crate::model::{Inbound, InboundEvent, Malformed, Rendered};
+use crate::model::{Inbound, InboundEvent, Malformed, Rendered, Sequence};
 
 /// A user's own choices on top of a provider's folder.
 #[derive(Debug, Clone, Default)]
@@ -130,8 +131,23 @@ impl Provider {
     /// # Errors
     /// The body as a whole is malformed.
     pub fn events(&self, inbound: &Inbound<'_>) -> Result<Vec<InboundEvent>, Malformed> {
-        let events = split(inbound.body, self.manifest.events.as_ref().is_some_and(|e| e.list))?;
-        Ok((0..).zip(&events).map(|(index, raw)| self.event(index, raw, inbound)).collect())
+        let events = self.manifest.events.as_ref();
+        let text = decode::json_text(inbound.body, events)?;
+        let first = self.sequence_in(&text).map(|sequence| sequence.first);
+        Ok((0..).zip(decode::parts(&text, events)?).map(|(index, part)| self.event(index, part, first, inbound)).collect())
+    }
+
+    /// The numbers of a body's events, where the provider gives them: a gap between two bodies tells of lost events.
+    pub fn sequence(&self, body: &[u8]) -> Option<Sequence> {
+        self.sequence_in(&decode::json_text(body, self.manifest.events.as_ref()).ok()?)
+    }
+
+    fn sequence_in(&self, text: &str) -> Option<Sequence> {
+        let places = self.manifest.events.as_ref()?.sequence.as_ref()?;
+        let paths = [places.first.parse().ok()?, places.last.parse().ok()?];
+        let slots = Reader::new(&paths).json(text.as_bytes()).ok()?;
+        let number = |slot: &Captured<'_>| mapping::text_of(slot)?.parse().ok();
+        Some(Sequence { first: number(&slots[0])?, last: number(&slots[1])? })
     }
 
     /// Maps a record read from the provider's API (`object` = the provider's name of its type). An object that nothing is
@@ -142,7 +158,34 @@ impl Provider {
     pub fn record(&self, connection: &str, object: &str, body: &[u8]) -> Result<Vec<Change>, Malformed> {
         let Some(compiled) = self.map(object) else { return Ok(Vec::new()) };
         let context = Context { connection, ..Context::default() };
-        compiled.map.run(&compiled.reader, body, &context).map_err(|e| Malformed { reason: e.reason.to_owned(), at: e.at })
+        let malformed = |e: mapping::Unreadable| Malformed { reason: e.reason.to_owned(), at: e.at };
+        let mut changes = Vec::new();
+        match self.within(object, body).map_err(malformed)? {
+            None => changes = compiled.map.run(&compiled.reader, body, &context).map_err(malformed)?,
+            Some(records) => {
+                for raw in records {
+                    changes.extend(compiled.map.run(&compiled.reader, raw.as_bytes(), &context).map_err(malformed)?);
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    /// The records that an answer of the API holds, where the manifest says that it wraps them.
+    fn within<'b>(&self, object: &str, body: &'b [u8]) -> Result<Option<Vec<&'b str>>, mapping::Unreadable> {
+        let places = &self.manifest.records.within;
+        let paths: Vec<Path> = places.iter().filter_map(|place| place.replace("{}", object).parse().ok()).collect();
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        Ok(Reader::new(&paths).json(body)?.into_iter().find_map(|found| match found {
+            Captured::Object(record) => Some(vec![record]),
+            Captured::List(list) => {
+                let records: Vec<&RawValue> = serde_json::from_str(list).ok()?;
+                Some(records.into_iter().map(RawValue::get).collect())
+            }
+            _ => None,
+        }))
     }
 
     /// The provider's name of the object that a record belongs to, where records say so.
@@ -205,7 +248,15 @@ impl Provider {
     /// The body is malformed.
     pub fn unmapped(&self, body: &[u8]) -> Result<Vec<String>, Malformed> {
         let mut left = Vec::new();
-        for raw in split(body, self.manifest.events.as_ref().is_some_and(|e| e.list))? {
+        let events = self.manifest.events.as_ref();
+        let text = decode::json_text(body, events)?;
+        let parts = decode::parts(&text, events)?;
+        if let Some(at) = events.and_then(|e| e.at.as_ref()).and_then(|at| at.parse::<Path>().ok())
+            && parts.iter().all(|part| part.event != part.outer)
+        {
+            left.extend(self.unread_around(&text, at));
+        }
+        for Part { event: raw, .. } in parts {
             let mut read: Vec<Path> = self.event_reader().map(|r| r.paths.clone()).unwrap_or_default();
             let object = self.object_in(raw.as_bytes());
             let (name, root) = match self.map_of_event(raw) {
@@ -215,7 +266,9 @@ impl Provider {
             if let Some(compiled) = self.map(&name) {
                 // The record itself is not read as a whole.
                 read.retain(|path| root.as_ref() != Some(path));
-                read.extend(compiled.map.paths.iter().map(|path| root.as_ref().map_or(path.clone(), |root| root.join(path))));
+                read.extend(
+                    compiled.map.read_paths().iter().map(|path| root.as_ref().map_or(path.clone(), |root| root.join(path))),
+                );
             }
             let value: Value =
                 serde_json::from_str(raw).map_err(|e| Malformed { reason: "not JSON".into(), at: Some(e.column()) })?;
@@ -225,28 +278,15 @@ impl Provider {
         left.dedup();
         Ok(left)
     }
-}
 
-/// The events of a body, as raw JSON.
-fn split(body: &[u8], list: bool) -> Result<Vec<&str>, Malformed> {
-    let text =
-        std::str::from_utf8(body).map_err(|e| Malformed { reason: "the body is not UTF-8".into(), at: Some(e.valid_up_to()) })?;
-    let text = text.trim_start_matches('\u{feff}');
-    if text.trim().is_empty() {
-        return Err(Malformed { reason: "the body is empty".into(), at: None });
+    /// What of a body that holds a list of events nothing reads, the events aside.
+    fn unread_around(&self, text: &str, at: Path) -> Vec<String> {
+        let Ok(value) = serde_json::from_str::<Value>(text) else { return Vec::new() };
+        let outer = decode::outer_path(&at);
+        let around = self.event_reader().map_or(&[][..], |reader| &reader.outer_paths).iter().map(|path| outer.join(path));
+        let numbers = self.manifest.events.iter().filter_map(|e| e.sequence.as_ref()).flat_map(|s| [&s.first, &s.last]);
+        let numbers = numbers.filter_map(|path| path.parse().ok());
+        let read: Vec<Path> = around.chain(numbers).chain([at]).collect();
+        mapping::unmapped(&read, &value)
     }
-    let wrong = |e: serde_json::Error| {
-        let reason = if e.is_eof() { "the JSON ends too early" } else { "the body is not JSON" };
-        let before: usize = text.split_inclusive('\n').take(e.line().saturating_sub(1)).map(str::len).sum();
-        Malformed { reason: reason.into(), at: Some(before + e.column().saturating_sub(1)) }
-    };
-    if list && text.trim_start().starts_with('[') {
-        let events: Vec<&RawValue> = serde_json::from_str(text).map_err(wrong)?;
-        return Ok(events.into_iter().map(RawValue::get).collect());
-    }
-    let event: &RawValue = serde_json::from_str(text).map_err(wrong)?;
-    if !event.get().starts_with('{') {
-        return Err(Malformed { reason: "the body is no JSON object".into(), at: Some(0) });
-    }
-    Ok(vec![event.get()])
 }

@@ -184,6 +184,8 @@ impl<W: World> Transform<'_, W> {
                 // A repeated event that nothing is mapped for is ignored each time it comes: it has no entry to repeat.
                 Ok(Ended::because(Outcome::Ignored, reason.clone()))
             }
+            // The sweep on its schedule compares what was lost.
+            EventBody::Reconcile { reason, .. } => Ok(Ended::because(Outcome::Ignored, reason.clone())),
             EventBody::Malformed { reason } => Err(Failure::new(Code::MalformedEvent, reason.clone())),
             EventBody::Fetch(sources) => self.thin(envelope, event, place, sources).await,
             EventBody::Changes(changes) => {

@@ -3,6 +3,7 @@ use canonical::{FieldDef, FieldKind, fields_of, find_field};
 use super::node::{Item, Name, Table, Trouble, suggestion};
 use super::{Builder, PlanScope};
 use crate::normal;
+use crate::pairs::Pairs;
 use crate::path::{Path, Segment};
 use crate::plan::{Direction, FieldStamp, Kind, Rule, Unit};
 
@@ -18,7 +19,11 @@ const RULE_KEYS: &[&str] = &[
     "default",
     "join",
     "collect",
+    "pairs",
+    "query",
+    "sum",
     "region",
+    "calling_code",
     "region_default",
     "currency",
     "currency_default",
@@ -27,6 +32,8 @@ const RULE_KEYS: &[&str] = &[
     "times",
     "unit",
     "zone",
+    "zone_from",
+    "exclusive",
     "values",
     "out",
     "out_only_listed",
@@ -46,6 +53,7 @@ const UNITS: &[(&str, Unit)] = &[
     ("iso", Unit::Iso),
     ("iso_or_ms", Unit::IsoOrMs),
     ("iso_or_s", Unit::IsoOrS),
+    ("dotnet", Unit::Dotnet),
     ("rfc1123", Unit::Rfc1123),
     ("minor", Unit::Minor),
     ("major", Unit::Major),
@@ -164,7 +172,11 @@ impl Builder {
             default: table.get("default").and_then(|i| i.scalar(trouble)),
             join: table.text("join", trouble),
             collect,
+            query: table.text("query", trouble),
+            sum: flag("sum", trouble),
+            pairs: table.get("pairs").and_then(|i| self.pairs(&i, trouble)),
             region: self.inputs(table.get("region"), trouble),
+            calling_code: self.inputs(table.get("calling_code"), trouble),
             region_default: table
                 .get("region_default")
                 .and_then(|i| checked(&i, |t| normal::country(t).map(str::to_owned), trouble)),
@@ -177,6 +189,8 @@ impl Builder {
             times: self.inputs(table.get("times"), trouble),
             unit: table.get("unit").and_then(|i| unit(&i, trouble)),
             zone: table.get("zone").and_then(|i| checked(&i, |t| normal::zone(t).map(|_| t.to_owned()), trouble)),
+            zone_from: self.inputs(table.get("zone_from"), trouble),
+            exclusive: flag("exclusive", trouble),
             values: pairs(table.get("values"), trouble),
             out: pairs(table.get("out"), trouble),
             out_only_listed: flag("out_only_listed", trouble),
@@ -225,6 +239,20 @@ impl Builder {
         to
     }
 
+    fn pairs(&mut self, item: &Item<'_>, trouble: &mut Trouble) -> Option<Pairs> {
+        let table = item.table(trouble)?;
+        table.only(&["list", "name", "value"], trouble);
+        let paths = |key: &str, trouble: &mut Trouble| -> Vec<Path> {
+            table.get(key).map(|i| i.each()).unwrap_or_default().iter().filter_map(|i| i.path(trouble)).collect()
+        };
+        let (name, value) = (paths("name", trouble), paths("value", trouble));
+        let list = table.get("list").and_then(|i| self.input(&i, trouble));
+        if list.is_none() || name.is_empty() || value.is_empty() {
+            trouble.tell(item.span(), "`pairs` says where `list`, `name` and `value` are", None);
+        }
+        Some(Pairs { list: list?, name, value })
+    }
+
     fn field_stamp(&mut self, path: &Path, scope: &PlanScope) -> Option<FieldStamp> {
         let (template, unit) = scope.field_stamp.as_ref()?;
         let [Segment::Key(key)] = below(path, scope.properties.as_ref())? else { return None };
@@ -265,7 +293,8 @@ fn fallback(table: &Table<'_>, scope: &PlanScope, trouble: &mut Trouble) -> Vec<
 
 fn check(rule: &Rule, def: &FieldDef, item: &Item<'_>, table: &Table<'_>, trouble: &mut Trouble) {
     let mut tell = |message: &str, help: &str| trouble.tell(item.span(), message, Some(help.to_owned()));
-    if rule.direction.reads() && rule.from.is_empty() && rule.constant.is_none() && rule.default.is_none() {
+    if rule.direction.reads() && rule.from.is_empty() && rule.constant.is_none() && rule.default.is_none() && rule.pairs.is_none()
+    {
         tell("nothing says where the value comes from", "add `from` or `const`");
     }
     let has_currency = !rule.currency.is_empty() || rule.currency_default.is_some();
@@ -279,13 +308,22 @@ fn check(rule: &Rule, def: &FieldDef, item: &Item<'_>, table: &Table<'_>, troubl
     if rule.unit.is_some() && amount != (rule.kind == Kind::Money) {
         tell("this unit does not go with this kind", "`minor` and `major` are for money, the others for times");
     }
+    if rule.exclusive && rule.kind != Kind::Date {
+        tell("only a day can be the one after the last", "remove `exclusive`");
+    }
+    if rule.sum && rule.kind != Kind::Money {
+        tell("only amounts are summed", "remove `sum`");
+    }
+    if rule.pairs.is_some() && rule.kind != Kind::Set {
+        tell("only a set is made of `pairs`", "use it for a field of kind set");
+    }
     if rule.unit.is_some() && !matches!(rule.kind, Kind::Money | Kind::Instant | Kind::Date) {
         tell("only money and times have a unit", "remove `unit`");
     }
     if let (FieldKind::Enum(members), Kind::Enum) = (def.kind, rule.kind) {
         let values = table.get("values").and_then(|i| i.table(trouble));
         for (_, item) in values.iter().flat_map(Table::entries) {
-            if let Some(text) = item.scalar(trouble).filter(|t| !members.contains(&t.as_str())) {
+            if let Some(text) = item.scalar(trouble).filter(|t| !t.is_empty() && !members.contains(&t.as_str())) {
                 let help =
                     suggestion(&text, members.iter().copied()).or_else(|| Some(format!("known are {}", members.join(", "))));
                 trouble.tell(item.span(), format!("`{text}` is no member of `{}`", def.name), help);

@@ -16,7 +16,7 @@ pub use email::email;
 pub use money::{currency, exponent, major, minor};
 pub use phone::{Phone, phone};
 pub use text::{decimal, domain, industry, name, tidy, url};
-pub use time::{Zone, date, day_of, instant, instant_ms, zone};
+pub use time::{Zone, date, day_before, day_of, instant, instant_ms, zone};
 
 /// Why a value has no canonical form. Never holds the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -43,6 +43,15 @@ pub fn day_of(instant: &str, zone: &Zone) -> Result<String, Fault> {
     Ok(at.to_zoned(zone.clone()).date().to_string())
 }
 
+/// The day before a canonical day.
+///
+/// # Errors
+/// There is none in the calendar.
+pub fn day_before(day: &str) -> Result<String, Fault> {
+    let day: Date = day.parse().map_err(|_| Fault("not a calendar day"))?;
+    day.yesterday().map(|day| day.to_string()).map_err(|_| Fault("not a calendar day"))
+}
+
 /// A point in time in UTC, with the precision that the source gave it. A time without an offset needs a zone.
 ///
 /// # Errors
@@ -54,6 +63,7 @@ pub fn instant(text: &str, unit: Unit, zone: Option<&Zone>) -> Result<String, Fa
         Unit::Ms => milliseconds(text),
         Unit::IsoOrMs if digits(text) => milliseconds(text),
         Unit::IsoOrS if digits(text) => seconds(text),
+        Unit::Dotnet if text.starts_with("/Date(") => dotnet(text),
         Unit::Rfc1123 => {
             let at = jiff::fmt::rfc2822::parse(text).map_err(|_| INSTANT)?.timestamp();
             print(at, 0)
@@ -89,6 +99,13 @@ fn seconds(text: &str) -> Result<String, Fault> {
 fn milliseconds(text: &str) -> Result<String, Fault> {
     let ms: i64 = Some(text).filter(|t| digits(t)).and_then(|t| t.parse().ok()).ok_or(INSTANT)?;
     print(Timestamp::from_millisecond(ms).map_err(|_| INSTANT)?, 3)
+}
+
+/// The offset behind the milliseconds says how the source shows the time; it does not move it.
+fn dotnet(text: &str) -> Result<String, Fault> {
+    let inside = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")).ok_or(INSTANT)?;
+    let end = inside.char_indices().skip(1).find(|(_, c)| matches!(c, '+' | '-')).map_or(inside.len(), |(at, _)| at);
+    milliseconds(&inside[..end])
 }
 
 fn iso(text: &str, zone: Option<&Zone>) -> Result<String, Fault> {
@@ -162,6 +179,9 @@ mod tests {
             ("2024-09-03T09:56:05.000+0000", Unit::Iso, "2024-09-03T09:56:05.000Z"),
             ("1462216307945", Unit::IsoOrMs, "2016-05-02T19:11:47.945Z"),
             ("Tue, 15 Nov 1994 12:45:26 +0000", Unit::Rfc1123, "1994-11-15T12:45:26Z"),
+            ("/Date(1488391422280+0000)/", Unit::Dotnet, "2017-03-01T18:03:42.280Z"),
+            ("/Date(-62)/", Unit::Dotnet, "1969-12-31T23:59:59.938Z"),
+            ("2017-03-01T18:03:42.28Z", Unit::Dotnet, "2017-03-01T18:03:42.28Z"),
             ("-1", Unit::S, "1969-12-31T23:59:59Z"),
         ] {
             assert_eq!(instant(text, unit, None).as_deref(), Ok(canonical), "{text}");
@@ -186,9 +206,15 @@ mod tests {
 
     #[test]
     fn what_is_no_time() {
-        for (text, unit) in
-            [("", Unit::S), ("x", Unit::S), ("1e3", Unit::S), ("9999999999999999", Unit::Ms), ("12-34", Unit::IsoOrMs)]
-        {
+        for (text, unit) in [
+            ("", Unit::S),
+            ("x", Unit::S),
+            ("/Date()/", Unit::Dotnet),
+            ("/Date(1", Unit::Dotnet),
+            ("1e3", Unit::S),
+            ("9999999999999999", Unit::Ms),
+            ("12-34", Unit::IsoOrMs),
+        ] {
             assert!(instant(text, unit, None).is_err(), "{text}");
         }
     }

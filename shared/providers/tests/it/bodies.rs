@@ -155,8 +155,11 @@ proptest! {
                 let record = spoiled(fixture["record"].clone(), at, with.clone());
                 provider.record("here", object, record.to_string().as_bytes()).unwrap_or_default()
             } else {
-                let body = spoiled(fixture["body"].clone(), at, with.clone());
-                let found = events(provider, body.to_string().as_bytes()).unwrap_or_default();
+                let body = match fixture["text"].as_str() {
+                    Some(text) => text.chars().take(at * 7).chain(with.to_string().chars()).collect(),
+                    None => spoiled(fixture["body"].clone(), at, with.clone()).to_string(),
+                };
+                let found = events(provider, body.as_bytes()).unwrap_or_default();
                 found.into_iter().flat_map(|e| match e.body { EventBody::Changes(c) => c, _ => Vec::new() }).collect()
             };
             for change in changes {

@@ -3,4 +3,5 @@
 mod bodies;
 mod folders;
 mod golden;
+mod parts;
 mod render;

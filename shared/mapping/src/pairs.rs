@@ -1,0 +1,70 @@
+use canonical::Value;
+use serde::{Deserialize, Serialize};
+
+use crate::capture::{Captured, elements, text_of};
+use crate::path::Path;
+use crate::plan::Input;
+use crate::read::Reader;
+
+/// A list of objects that each hold a name and a value: answers of a form, custom fields, attributes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pairs {
+    /// Where the list is.
+    pub list: Input,
+    /// Where an element has its name: the first that has a value.
+    pub name: Vec<Path>,
+    /// Where an element has its value: the first that has one. A list gives a pair for each of its elements.
+    pub value: Vec<Path>,
+}
+
+impl Pairs {
+    /// The sorted set of `name=value`, values byte for byte; `None` when there is not one pair.
+    pub(crate) fn set(&self, captured: &Captured<'_>) -> Option<Value> {
+        let Captured::List(raw) = captured else { return None };
+        let paths: Vec<Path> = self.name.iter().chain(&self.value).cloned().collect();
+        let reader = Reader::new(&paths);
+        let mut set = Vec::new();
+        for element in elements(raw) {
+            let Captured::Object(raw) = element else { continue };
+            let Ok(slots) = reader.json(raw.as_bytes()) else { continue };
+            let (names, values) = slots.split_at(self.name.len());
+            let Some(name) = names.iter().find_map(|c| text_of(c).filter(|text| !text.is_empty())) else { continue };
+            let texts = values.iter().map(texts).find(|texts| !texts.is_empty()).unwrap_or_default();
+            set.extend(texts.into_iter().map(|text| Value::Text(format!("{name}={text}"))));
+        }
+        set.sort();
+        set.dedup();
+        (!set.is_empty()).then_some(Value::List(set))
+    }
+}
+
+/// The texts that are not empty.
+fn texts(captured: &Captured<'_>) -> Vec<String> {
+    let all = match captured {
+        Captured::Many(list) => list.iter().filter_map(|c| text_of(c).map(str::to_owned)).collect(),
+        Captured::List(raw) => elements(raw).iter().filter_map(|c| text_of(c).map(str::to_owned)).collect(),
+        scalar => text_of(scalar).map(str::to_owned).into_iter().collect::<Vec<_>>(),
+    };
+    all.into_iter().filter(|text| !text.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_of_any_shape() {
+        let path = |text: &str| text.parse::<Path>().unwrap();
+        let pairs = Pairs {
+            list: Input::Slot(0),
+            name: vec![path("field.ref"), path("field.id")],
+            value: vec![path("text"), path("n"), path("many")],
+        };
+        let raw = r#"[{"field":{"ref":"b","id":"1"},"text":" x "},{"field":{"id":"a"},"n":true},{"field":{"id":"c"},"many":["p","q"]},
+            {"field":{"id":"d"}},{"text":"nameless"},3]"#;
+        let set = pairs.set(&Captured::List(raw)).unwrap();
+        assert_eq!(set, Value::List(["a=true", "b= x ", "c=p", "c=q"].map(Value::text).to_vec()));
+        assert_eq!(pairs.set(&Captured::List("[]")), None);
+        assert_eq!(pairs.set(&Captured::Null), None);
+    }
+}
