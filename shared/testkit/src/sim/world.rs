@@ -201,11 +201,7 @@ impl Store for World {
     }
 
     async fn get_many(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Item>>, PortError> {
-        self.call(|shared| {
-            let tables = shared.tables.borrow();
-            Ok(keys.iter().map(|key| tables.get(table, key)).collect())
-        })
-        .await
+        self.call(|shared| shared.tables.borrow().get_many(table, keys)).await
     }
 
     async fn query(&self, table: Table, pk: &str, prefix: &str, limit: u32, after: Option<&Key>) -> Result<Page, PortError> {
@@ -224,10 +220,10 @@ impl Store for World {
         if matches!(fate, Fate::Fails) {
             return Err(PortError::unavailable("simulated failure").into());
         }
-        let places = self.shared.story.as_ref().map(|_| writes.iter().map(place).collect());
+        let places = self.shared.story.as_ref().map(|_| writes.iter().map(place).collect::<Vec<String>>());
         let result = self.shared.tables.borrow_mut().write(writes, token, self.shared.now.get());
         self.shared.tell(|| {
-            format!("write {}: {}", if result.is_ok() { "done" } else { "refused" }, places.unwrap_or_else(Vec::new).join(", "))
+            format!("write {}: {}", if result.is_ok() { "done" } else { "refused" }, places.unwrap_or_default().join(", "))
         });
         self.after().await;
         if matches!(fate, Fate::LosesAnswer) {
