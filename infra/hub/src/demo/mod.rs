@@ -140,7 +140,10 @@ impl Demo {
             jobs.push((job, self.reconcile(job).await?));
             self.quiet(&mut progress, "reconciling", total).await?;
         }
+        let before = self.rows_written();
         let last = self.reconcile("daily").await?;
+        self.quiet(&mut progress, "reconciling", total).await?;
+        let needless = self.rows_written() - before;
         progress.clear();
         let report = Report {
             accounts: self.accounts().await?,
@@ -154,6 +157,7 @@ impl Demo {
             seconds: played.as_secs_f64(),
             jobs,
             last,
+            needless,
             kills: killed,
             restarts: self.running.stack.stats().into_iter().map(|(name, stats)| (name, stats.errors)).collect(),
         };
@@ -309,6 +313,14 @@ impl Demo {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(())
+    }
+
+    /// Rows that the hub has written to the CRMs so far.
+    fn rows_written(&self) -> u64 {
+        let rows = |stats: BTreeMap<String, u64>| {
+            stats.iter().filter(|(name, _)| name.starts_with("rows.")).map(|(_, n)| n).sum::<u64>()
+        };
+        self.running.stands.shared.values().map(|stand| rows(stand.lock().stats())).sum()
     }
 
     async fn reconcile(&self, job: &str) -> Result<Value, CommandError> {

@@ -74,6 +74,8 @@ pub struct Report {
     pub jobs: Vec<(&'static str, Value)>,
     /// What the last one said, after which nothing should be left to do.
     pub last: Value,
+    /// Rows that it led to, although nothing had changed.
+    pub needless: u64,
     /// Killed processes by function.
     pub kills: BTreeMap<String, usize>,
     /// Failed invocations by function.
@@ -108,6 +110,9 @@ impl Report {
         }
         let other = self.parked.iter().filter(|(code, _)| *code != "malformed-body");
         faults.extend(other.map(|(code, count)| format!("{count} messages are parked as {code}")));
+        if self.needless > 0 {
+            faults.push(format!("the last reconciliation wrote {} rows although nothing had changed", self.needless));
+        }
         for what in ["missing", "dispatched"] {
             if self.last[what] != 0 {
                 faults.push(format!("the last reconciliation still found {} {what}", self.last[what]));
