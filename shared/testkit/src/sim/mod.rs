@@ -120,8 +120,14 @@ pub(crate) struct Sim {
     answered: u64,
     forged_accepted: u64,
     stats: Stats,
+    /// How long a process goes on after its time is over.
+    overstay_ms: i64,
 }
 
+/// How many of ten thousand calls to a CRM hang where processes hang.
+const HANGING_CALLS: u32 = 2_000;
+/// How long a hanging process goes on after its time is over.
+const OVERSTAY_MS: i64 = 300_000;
 /// An invocation may take this long, in milliseconds.
 const INVOCATION_MS: i64 = 30_000;
 /// Handlers per queue at a time.
@@ -140,7 +146,12 @@ impl Sim {
             config: setup.config,
             vault: setup.vault,
             instance: setup.instance,
-            faults: if options.calm { Faults::NONE } else { Faults::USUAL },
+            faults: match (options.calm, script.hanging) {
+                (true, _) => Faults::NONE,
+                (_, true) => Faults { hang: HANGING_CALLS, ..Faults::USUAL },
+                _ => Faults::USUAL,
+            },
+            overstay_ms: if script.hanging { OVERSTAY_MS } else { 0 },
             tasks: Vec::new(),
             trips: Vec::new(),
             edits: script.edits,
@@ -306,7 +317,7 @@ impl Sim {
 
     fn spawn(&mut self, world: &World, queue: Option<&str>, work: Work, killed: Option<Finish>) {
         self.stats.handlers += 1;
-        let deadline = self.shared.now.get() + INVOCATION_MS;
+        let deadline = self.shared.now.get() + INVOCATION_MS + self.overstay_ms;
         self.tasks.push(Task { work, wake: Rc::clone(&world.wake), deadline, killed, queue: queue.map(str::to_owned) });
     }
 

@@ -94,6 +94,8 @@ pub struct Script {
     pub seeded: Vec<Map<String, Value>>,
     /// When the last thing happens.
     pub end_ms: i64,
+    /// Processes that hang: they go on after their time is over, so that others hold their leases meanwhile.
+    pub hanging: bool,
 }
 
 /// Digits of a telephone number of person `n`, variant `v`, in E.164.

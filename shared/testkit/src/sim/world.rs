@@ -34,13 +34,15 @@ pub struct Faults {
     pub stall: u32,
     /// A request to a provider takes effect after the client gave up.
     pub late: u32,
+    /// The process hangs in a call to a provider, and then goes on as if nothing had been.
+    pub hang: u32,
 }
 
 impl Faults {
     /// Nothing goes wrong.
-    pub const NONE: Faults = Faults { kill: 0, fail: 0, lose: 0, conflict: 0, stall: 0, late: 0 };
+    pub const NONE: Faults = Faults { kill: 0, fail: 0, lose: 0, conflict: 0, stall: 0, late: 0, hang: 0 };
     /// A bad day.
-    pub const USUAL: Faults = Faults { kill: 40, fail: 60, lose: 60, conflict: 150, stall: 15, late: 120 };
+    pub const USUAL: Faults = Faults { kill: 40, fail: 60, lose: 60, conflict: 150, stall: 15, late: 120, hang: 0 };
 }
 
 /// What all handlers share.
@@ -266,6 +268,10 @@ impl Secrets for World {
 
 impl Http for World {
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        if self.dice(|rng, faults| faults.hang > 0 && rng.chance(faults.hang)) {
+            let hangs = self.dice(|rng, _| rng.range(60_000, 240_000));
+            self.step(hangs).await;
+        }
         let fate = self.before().await;
         let rest = request.url.split_once("://").map_or(request.url.as_str(), |(_, rest)| rest);
         let host = rest.split('/').next().unwrap_or_default().to_owned();
