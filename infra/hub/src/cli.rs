@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::operate::command;
 use crate::operate::open::{Opened, open};
 use crate::out::{CommandError, block_on};
-use crate::{check, demo, map, sim, template, up, verify};
+use crate::{check, demo, map, sandbox, sim, template, up, verify};
 
 /// Verified webhooks in, one true record per person, company and deal out.
 #[derive(Debug, Parser)]
@@ -34,6 +34,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Start the local stack and the sandboxes, and leave them running
     Up(UpArgs),
+    /// Serve the stand-ins of the CRMs on fixed loopback ports, without a hub
+    Sandbox(SandboxArgs),
     /// Show what came in and how it ended, per connection
     Status(StatusArgs),
     /// Explain how a record came to be what it is
@@ -71,6 +73,20 @@ pub struct UpArgs {
     /// Build the functions optimised
     #[arg(long)]
     pub release: bool,
+}
+
+/// Arguments of `hub sandbox`.
+#[derive(Debug, Args)]
+pub struct SandboxArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Serve HubSpot's on this port; 0 takes a free one
+    #[arg(long, value_name = "PORT")]
+    pub hubspot: Option<u16>,
+    /// Serve Salesforce's on this port; 0 takes a free one
+    #[arg(long, value_name = "PORT")]
+    pub salesforce: Option<u16>,
 }
 
 /// Arguments of `hub status`.
@@ -178,9 +194,6 @@ pub struct ConfigArgs {
 /// Arguments of `hub demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Forget what an earlier run left
-    #[arg(long)]
-    pub fresh: bool,
     /// The seed of the day
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -193,6 +206,9 @@ pub struct DemoArgs {
     /// Leave the stack running when done
     #[arg(long)]
     pub keep: bool,
+    /// Build the functions optimised
+    #[arg(long)]
+    pub release: bool,
 }
 
 /// Arguments of `hub check`.
@@ -317,6 +333,7 @@ impl Cli {
             Command::Verify(args) => verify::run(&args),
             Command::Sim(args) => sim::run(&args),
             Command::Up(args) => up::run(&args),
+            Command::Sandbox(args) => sandbox::run(&args),
             Command::Status(args) => {
                 let Opened { world, hub } = open(&args.hub)?;
                 block_on(command::status(&world, &hub, &args))

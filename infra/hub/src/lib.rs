@@ -21,6 +21,8 @@ pub mod operate;
 #[cfg(feature = "cli")]
 pub mod out;
 #[cfg(feature = "cli")]
+pub mod sandbox;
+#[cfg(feature = "cli")]
 pub mod sim;
 #[cfg(feature = "cli")]
 pub mod stack;

@@ -19,7 +19,8 @@ pub fn run(args: &SimArgs) -> Result<ExitCode, CommandError> {
         Mutant::ALL.iter().for_each(|(name, _)| println!("  {name}"));
         return Ok(ExitCode::SUCCESS);
     }
-    let options = Options { mutant: args.mutant.as_deref().map(find_mutant).transpose()?, calm: false };
+    let options =
+        Options { mutant: args.mutant.as_deref().map(find_mutant).transpose()?, calm: false, tell: args.seed.is_some() };
     let scenario = args.named.as_deref().map(find_named).transpose()?;
     let seeds = match args.seed {
         Some(seed) => seed..seed + 1,

@@ -7,7 +7,8 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use local::{Options, Stack};
+use adapters::{Access, Aws};
+use local::{Observer, Options, Schedules, Stack};
 use providers::Provider;
 use sandbox::{hubspot, salesforce};
 use sync::config::Hub;
@@ -18,8 +19,8 @@ use crate::check::load;
 use crate::cli::ConfigArgs;
 use crate::config::{Changes, Loaded};
 use crate::crm::{Route, Stands, courier, start as start_stands};
-use crate::operate::open::{LOCAL_ENV, queue_variable, queues, table_variable};
-use crate::out::{CommandError, root, write};
+use crate::operate::open::{parse, places, queue_variable, queues, table_variable};
+use crate::out::{CommandError, root, shown, write};
 
 /// The functions, as their packages are called.
 pub const FUNCTIONS: &[&str] = &["receive", "transform", "upsert", "reconcile", "rotate"];
@@ -29,7 +30,7 @@ pub const SECRET_PREFIX: &str = "crm-hub/local/";
 const PORT: u16 = 8480;
 
 /// How the hub is started.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Setup {
     /// The configuration file.
     pub config: ConfigArgs,
@@ -39,8 +40,10 @@ pub struct Setup {
     pub fresh: bool,
     /// Divides every wait that the hub chooses.
     pub speed: u32,
-    /// Build and run optimised functions.
-    pub release: bool,
+    /// Whether schedules run by themselves.
+    pub schedules: Schedules,
+    /// Told of what the functions print.
+    pub observer: Option<Observer>,
     /// The stand-in of HubSpot.
     pub hubspot: hubspot::Options,
     /// The stand-in of Salesforce.
@@ -63,7 +66,8 @@ impl Setup {
             folder: root().join(".hub"),
             fresh: false,
             speed: 1,
-            release: false,
+            schedules: Schedules::Real,
+            observer: None,
             hubspot: hubspot::Options {
                 webhooks: Some(webhooks),
                 ..hubspot::Options::with_hub_id(&hub_id("hubspot", "contacts"))
@@ -128,7 +132,9 @@ pub async fn start(setup: Setup, loaded: &Loaded, binaries: &Path) -> Result<Run
     write(&pack, &loaded.pack(&Changes { base_urls: stands.urls.clone(), speed: Some(setup.speed) })?)?;
     let port = free_port().map_err(|e| failed("no port is free", e))?;
     let url = format!("http://127.0.0.1:{port}");
-    let stack = Stack::start(options(&setup.folder, setup.fresh, binaries, &pack, port, &secrets)).await;
+    let mut options = options(&setup.folder, setup.fresh, binaries, &pack, port, &secrets);
+    (options.schedules, options.observer) = (setup.schedules, setup.observer);
+    let stack = Stack::start(options).await;
     let stack = stack.map_err(|e| failed("the local stack does not start", chain(&e)))?;
     let schemes: BTreeMap<String, Scheme> =
         loaded.providers.iter().map(|(name, p): (_, &Provider)| (name.clone(), p.manifest().webhook.scheme.clone())).collect();
@@ -142,6 +148,12 @@ pub async fn start(setup: Setup, loaded: &Loaded, binaries: &Path) -> Result<Run
 }
 
 impl Running {
+    /// The hub's stores, queues and secrets, as operators see them. Nothing is remembered from an earlier call.
+    pub fn world(&self) -> Result<Aws, CommandError> {
+        let text = std::fs::read_to_string(&self.env).map_err(|e| CommandError::Read(shown(&self.env), e))?;
+        Ok(Aws::with(Access::local(self.stack.endpoint()), places(&parse(&text), &self.hub)))
+    }
+
     /// Where webhooks of a connection go, and how they are signed.
     pub fn route(&self, connection: &str) -> Option<Route> {
         let secret = self.hub.connections.get(connection)?.signing_secret.as_ref()?;
@@ -182,6 +194,13 @@ impl Running {
             lines.extend(self.stack.queue_url(&queue).ok().map(|url| format!("{}={url}", queue_variable(&queue))));
         }
         lines.join("\n") + "\n"
+    }
+
+    /// Stops what several parts of a program held; what they still hold is dropped later.
+    pub async fn end(self: std::sync::Arc<Self>) {
+        if let Ok(running) = std::sync::Arc::try_unwrap(self) {
+            running.stop().await;
+        }
     }
 
     /// Stops in order, and no longer tells commands of this hub.
@@ -240,7 +259,7 @@ fn free_port() -> std::io::Result<u16> {
 /// The connections' secrets: made once, kept beside the state.
 fn secrets(path: &Path, hub: &Hub, fresh: bool) -> Result<BTreeMap<String, String>, CommandError> {
     let kept = if fresh { String::new() } else { std::fs::read_to_string(path).unwrap_or_default() };
-    let mut secrets = crate::operate::open::parse(&kept);
+    let mut secrets = parse(&kept);
     let wanted = hub.connections.values().flat_map(|c| c.signing_secret.iter().chain(&c.api_secret));
     for name in wanted.map(String::as_str).chain(["hubspot/api", "salesforce/api"]) {
         if !secrets.contains_key(name) {
@@ -263,9 +282,4 @@ fn random() -> std::io::Result<String> {
     let mut bytes = [0; 24];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Where commands look for the local stack, as a path to show.
-pub fn env_path() -> PathBuf {
-    root().join(LOCAL_ENV)
 }

@@ -22,7 +22,7 @@ pub fn run(args: &UpArgs) -> Result<ExitCode, CommandError> {
     let loaded = configuration(&args.config)?;
     eprintln!("building the functions …");
     let binaries = build(args.release)?;
-    let setup = Setup { fresh: args.fresh, speed: args.speed, release: args.release, ..Setup::new(&loaded) };
+    let setup = Setup { fresh: args.fresh, speed: args.speed, ..Setup::new(&loaded) };
     let folder = setup.folder.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| CommandError::Backend(format!("no runtime: {e}")))?;

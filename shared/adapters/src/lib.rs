@@ -51,6 +51,44 @@ pub struct Places {
     pub hosts: Vec<String>,
 }
 
+/// Who calls, and where.
+#[derive(Clone)]
+pub struct Access {
+    /// The region.
+    pub region: String,
+    /// Anything that speaks the protocols of AWS; AWS itself, if not given.
+    pub endpoint: Option<String>,
+    /// What proves who calls.
+    pub credentials: Credentials,
+}
+
+impl Access {
+    /// What the environment says: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION`,
+    /// `AWS_ENDPOINT_URL`.
+    ///
+    /// # Errors
+    /// One of them is missing; token and endpoint may be.
+    pub fn environment() -> Result<Access, MissingEnvironment> {
+        let var = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty());
+        let need = |name: &'static str| var(name).ok_or(MissingEnvironment(name));
+        let (key, secret) = (need("AWS_ACCESS_KEY_ID")?, need("AWS_SECRET_ACCESS_KEY")?);
+        Ok(Access {
+            region: var("AWS_REGION").or(var("AWS_DEFAULT_REGION")).ok_or(MissingEnvironment("AWS_REGION"))?,
+            endpoint: var("AWS_ENDPOINT_URL"),
+            credentials: Credentials::new(key, secret, var("AWS_SESSION_TOKEN"), None, "environment"),
+        })
+    }
+
+    /// The local stack at this endpoint, which asks nobody who he is.
+    pub fn local(endpoint: &str) -> Access {
+        Access {
+            region: "us-east-1".to_owned(),
+            endpoint: Some(endpoint.to_owned()),
+            credentials: Credentials::new("local", "local", None, None, "local stack"),
+        }
+    }
+}
+
 /// Why the ports cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingEnvironment(pub &'static str);
@@ -75,20 +113,17 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Opens the ports with the credentials, region and endpoint of the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
-    /// `AWS_SESSION_TOKEN`, `AWS_REGION`, `AWS_ENDPOINT_URL`). Connects when first used.
+    /// Opens the ports with what the environment says, see [`Access::environment`]. Connects when first used.
+    ///
+    /// # Errors
+    /// The environment does not say enough.
     pub fn open(places: Places) -> Result<Aws, MissingEnvironment> {
-        let var = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty());
-        let need = |name: &'static str| var(name).ok_or(MissingEnvironment(name));
-        let credentials = Credentials::new(
-            need("AWS_ACCESS_KEY_ID")?,
-            need("AWS_SECRET_ACCESS_KEY")?,
-            var("AWS_SESSION_TOKEN"),
-            None,
-            "environment",
-        );
-        let region = var("AWS_REGION").or(var("AWS_DEFAULT_REGION")).ok_or(MissingEnvironment("AWS_REGION"))?;
-        let endpoint = var("AWS_ENDPOINT_URL");
+        Ok(Aws::with(Access::environment()?, places))
+    }
+
+    /// Opens the ports with this access. Connects when first used.
+    pub fn with(access: Access, places: Places) -> Aws {
+        let Access { region, endpoint, credentials } = access;
         let client = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
@@ -108,7 +143,7 @@ impl Aws {
         config.set_endpoint_url(endpoint.clone());
         let config = config.build();
         let http = http::Outbound::new(&places.hosts);
-        Ok(Aws {
+        Aws {
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
             secrets_manager: aws_sdk_secretsmanager::Client::new(&config),
@@ -116,7 +151,7 @@ impl Aws {
             blob: blob::Bucket::new(places.bucket.clone(), region, endpoint, credentials),
             http,
             places,
-        })
+        }
     }
 
     fn table(&self, table: Table) -> Result<&str, PortError> {

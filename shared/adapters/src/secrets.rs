@@ -5,13 +5,14 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use sync::ports::{PortError, SecretSet, SecretVersions, Secrets};
+use sync::rotate::REFRESH_MS;
 
 use crate::{Aws, port_error};
 
 /// How long a secret is served from the cache.
 const FRESH: Duration = Duration::from_secs(300);
 /// How often, at most, a mismatch makes us read a secret again: a forger must not cause load or cost.
-const REFRESH_AT_MOST: Duration = Duration::from_secs(10);
+const REFRESH_AT_MOST: Duration = Duration::from_millis(REFRESH_MS);
 
 /// What was read, and when.
 #[derive(Default)]

@@ -516,7 +516,7 @@ catalogue! {
         phone: Phone, personal, "The number it is about.";
         purpose: Text, plain, "For what.";
         reason: Text, plain, "Why it changed.";
-        status: Enum(CONSENT_STATUS), plain, "Granted, unknown, pending, suppressed or withdrawn, from the loosest to the strictest.";
+        status: Enum(CONSENT_STATUS), plain, "Granted, pending, suppressed or withdrawn, from the loosest to the strictest; unknown where nobody has said anything.";
     }
 }
 

@@ -349,7 +349,7 @@ pub struct Rule {
     /// Canonical value → native value, where it is not the reverse of `values`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub out: Vec<(String, String)>,
-    /// Canonical values without a native one are not written, silently.
+    /// Only what `out` names is written.
     #[serde(default, skip_serializing_if = "is_false")]
     pub out_only_listed: bool,
     /// The provider's name of the object that is referred to.

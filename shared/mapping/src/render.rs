@@ -146,11 +146,13 @@ fn member<'r>(rule: &'r Rule, canonical: &'r str) -> Result<Option<&'r str>, Fau
         return Ok(Some(""));
     }
     let listed = rule.out.iter().find(|(name, _)| name == canonical).map(|(_, native)| native);
+    if rule.out_only_listed {
+        return Ok(listed.map(String::as_str));
+    }
     let listed = listed.or_else(|| rule.values.iter().find(|(_, name)| name == canonical).map(|(native, _)| native));
     match listed {
         Some(native) => Ok(Some(native)),
         None if rule.values.is_empty() && rule.out.is_empty() => Ok(Some(canonical)),
-        None if rule.out_only_listed => Ok(None),
         None => Err(Fault("the destination has no name for this member of the list")),
     }
 }

@@ -162,6 +162,9 @@ pub struct Connection {
     /// When the scheduled sweep reads it: canonical objects' native names.
     #[serde(default)]
     pub sweep: Vec<String>,
+    /// True when events about test records (a billing system's test mode, a trial submission of a form) count as well.
+    #[serde(default)]
+    pub test_records: bool,
 }
 
 fn default_burst() -> u32 {

@@ -33,6 +33,8 @@ pub struct Known {
 pub struct Merged {
     /// How the change ended.
     pub outcome: Outcome,
+    /// True when our own writes came back with it.
+    pub echo: bool,
     /// The source record, if it changed.
     pub source: Option<SourceRecord>,
     /// The golden record as it is now.
@@ -150,6 +152,7 @@ pub fn merge(hub: &Hub, vault: &Vault, change: &Change, known: &Known, received_
     let changed_links = links.into_iter().filter(|(place, link)| known.links.get(place) != Some(link)).collect();
     Ok(Merged {
         outcome,
+        echo: observer.tally.echo > 0,
         source: source_changed.then_some(source),
         golden_checked: source_changed,
         next_version: if golden_changed { highest + 1 } else { golden.version },
@@ -334,9 +337,15 @@ impl Observer<'_> {
             let (stamp, clamped) = self.bounded(field.stamp.or(self.change.stamp).unwrap_or(Stamp::at(self.received_ms)));
             let value = self.absolute(name, &field.value);
             if let Some(link) = link.as_deref_mut() {
-                self.compare_with_golden(link, name, &value, known, golden);
-                let echo = self.echo(link, name, field, &value, stamp, source.fields.get(name))?;
-                link.see(name, &value, stamp);
+                // A link speaks the destination's own language: references as they stand there.
+                let there = &field.value;
+                self.compare_with_golden(link, name, there, &value, known, golden);
+                let since = |written: Stamp| {
+                    let own = source.fields.get(name).and_then(Observation::current);
+                    own.is_some_and(|c| *c.value != value && c.stamp > written)
+                };
+                let echo = self.echo(link, name, field, stamp, since)?;
+                link.see(name, there, stamp);
                 if echo && !mutant(Mutant::EchoAsObservation) {
                     self.tally.echo += 1;
                     continue;
@@ -389,11 +398,22 @@ impl Observer<'_> {
         }
     }
 
-    fn compare_with_golden(&mut self, link: &Link, name: &FieldName, value: &Value, known: &Known, golden: &GoldenRecord) {
+    fn compare_with_golden(
+        &mut self,
+        link: &Link,
+        name: &FieldName,
+        there: &Value,
+        value: &Value,
+        known: &Known,
+        golden: &GoldenRecord,
+    ) {
         let stored = known.clusters.iter().find(|c| c.id == golden.id);
         let ours = stored.and_then(|c| c.fields.get(name)).map(|r| &r.value);
-        let settled = link.back.get(name).or(ours);
-        if link.sent.contains_key(name) && settled.is_some_and(|v| v != value) {
+        let differs = match link.back.get(name) {
+            Some(back) => back != there,
+            None => ours.is_some_and(|ours| ours != value),
+        };
+        if link.sent.contains_key(name) && differs {
             self.seen_differs = true;
         }
     }
@@ -409,10 +429,10 @@ impl Observer<'_> {
         link: &Link,
         name: &FieldName,
         field: &FieldValue,
-        value: &Value,
         stamp: Stamp,
-        own: Option<&Observation>,
+        said_since: impl Fn(Stamp) -> bool,
     ) -> Result<bool, Failure> {
+        let value = &field.value;
         let Some(ring) = link.sent.get(name) else { return Ok(false) };
         let tolerance = self.hub.limits.echo_ms;
         let ours = |sent: &Sent| match sent.stamp {
@@ -427,14 +447,12 @@ impl Observer<'_> {
             return Ok(true);
         }
         let own_stamp = field.stamp.is_some() || matches!(self.change.kind, ChangeKind::Partial);
-        // What we had last written when the snapshot was taken.
-        let written_by_then = |sent: &&Sent| sent.stamp.is_some_and(|written| written.at_ms <= stamp.at_ms + tolerance);
-        let last = ring.iter().rev().find(written_by_then).and_then(|sent| Some((&sent.value, sent.stamp?)));
-        if let (false, Some((last, written))) = (own_stamp, last)
-            && last == value
-        {
-            let since = own.and_then(Observation::current).is_some_and(|c| c.value != value && c.stamp > written);
-            return Ok(!since);
+        // What we had last written when the snapshot was taken; what we wrote about then may be in it or not.
+        let stamps = || ring.iter().rev().filter_map(|sent| Some((&sent.value, sent.stamp?)));
+        let about_then = stamps().filter(|(_, written)| (stamp.at_ms + 1..=stamp.at_ms + tolerance).contains(&written.at_ms));
+        let by_then = stamps().find(|(_, written)| written.at_ms <= stamp.at_ms);
+        if let (false, Some((_, written))) = (own_stamp, by_then.into_iter().chain(about_then).find(|(sent, _)| *sent == value)) {
+            return Ok(!said_since(written));
         }
         let known_older = link.seen.get(name).is_some_and(|seen| stamp < seen.stamp);
         if link.open && ring.last().is_some_and(|sent| sent.stamp.is_none()) && !known_older {
@@ -450,8 +468,8 @@ impl Observer<'_> {
         }
         match () {
             () if values_changed => Outcome::Applied,
+            () if t.echo > 0 && t.changed == 0 => Outcome::Echo,
             () if t.changed + t.same > 0 => Outcome::Unchanged,
-            () if t.echo > 0 => Outcome::Echo,
             () if t.older > 0 => Outcome::Superseded,
             () => Outcome::Unchanged,
         }

@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 pub const MAX_POINTS: usize = 8;
 
 /// The consent levels from the loosest to the strictest; see [`strictness`].
-const LEVELS: &[&str] = &["granted", "unknown", "pending", "suppressed", "withdrawn"];
+const LEVELS: &[&str] = &["granted", UNKNOWN, "pending", "suppressed", "withdrawn"];
+/// Nobody has said anything.
+const UNKNOWN: &str = "unknown";
 
 /// One moment at which the source held a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,7 +152,8 @@ pub fn strictness(level: &str) -> usize {
 }
 
 /// The consent that holds, given the levels that all sources ever stated: the strictest one that is not older than the
-/// person's own newest grant; `granted` where nothing stricter remains.
+/// person's own newest grant; `granted` where nothing stricter remains. `unknown` says nothing, so it only holds where nobody
+/// has said anything.
 pub fn effective_level<'a>(levels: impl Iterator<Item = &'a BTreeMap<String, Stamp>>) -> Option<(String, Stamp)> {
     let mut newest: BTreeMap<&str, Stamp> = BTreeMap::new();
     for source in levels {
@@ -160,6 +163,9 @@ pub fn effective_level<'a>(levels: impl Iterator<Item = &'a BTreeMap<String, Sta
         }
     }
     let grant = newest.remove(OWN_GRANT);
+    if grant.is_some() || newest.len() > 1 {
+        newest.remove(UNKNOWN);
+    }
     let strictest = newest
         .into_iter()
         .filter(|(_, stamp)| grant.is_none_or(|g| *stamp >= g))
@@ -227,6 +233,9 @@ mod tests {
         assert_eq!(level(&[("granted", 9, true), ("withdrawn", 10, false)]).as_deref(), Some("withdrawn"));
         assert_eq!(level(&[("granted", 3, false)]).as_deref(), Some("granted"));
         assert_eq!(level(&[("granted", 3, true), ("granted", 9, false)]).as_deref(), Some("granted"));
+        assert_eq!(level(&[("granted", 3, true), ("unknown", 9, false)]).as_deref(), Some("granted"));
+        assert_eq!(level(&[("withdrawn", 3, false), ("unknown", 9, false)]).as_deref(), Some("withdrawn"));
+        assert_eq!(level(&[("unknown", 9, false)]).as_deref(), Some("unknown"));
         assert_eq!(level(&[]), None);
     }
 }

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::{BatchReport, Metric, check_deadline, settle};
 use crate::config::Config;
-use crate::control::{paused, take_tokens};
-use crate::failure::{Code, Failure};
+use crate::control::{pause_for_auth, paused, take_tokens};
+use crate::failure::{Class, Code, Failure};
 use crate::journal::{account, outcome_of};
 use crate::ports::{Attr, Blob, Clock, Condition, Delivery, Http, Item, Key, Outgoing, Queue, Secrets, Store, Table, Write};
 use crate::receive::{Instance, lane_queue};
@@ -172,7 +172,13 @@ impl<W: World> Reconcile<'_, W> {
             match read(&target, &response) {
                 Ok(value) => return Ok(value),
                 Err(failure) if failure.kind == FailureKind::Auth && !fresh => {}
-                Err(failure) => return Err(classify(name, &failure)),
+                Err(failure) => {
+                    let failure = classify(name, &failure);
+                    if failure.class == Class::Auth {
+                        pause_for_auth(self.world, name, &failure.detail).await?;
+                    }
+                    return Err(failure);
+                }
             }
         }
         Err(Failure::new(Code::ProviderAuth, format!("{name} does not accept the token")))
@@ -381,7 +387,8 @@ impl<W: World> Reconcile<'_, W> {
         let mut after = None;
         loop {
             let page = self.world.scan(Table::Golden, SCAN_PAGE, after.as_ref()).await?;
-            for item in page.items.iter().filter(|i| i.key.sk == "golden" && i.s("redirect").is_none()) {
+            let alive = |i: &&Item| i.s("redirect").is_none() && i.attrs.get("deleted") != Some(&Attr::Bool(true));
+            for item in page.items.iter().filter(|i| i.key.sk == "golden").filter(alive) {
                 check_deadline(self.world, self.deadline_ms)?;
                 let Some((object, record)) = golden_parts(&item.key) else { continue };
                 let version = item.n("ver").and_then(|v| u64::try_from(v).ok()).unwrap_or(0);

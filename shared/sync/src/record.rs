@@ -370,7 +370,8 @@ impl Stored for GoldenRecord {
         let item = item
             .with("object", Attr::S(self.object.name().into()))
             .with("record", Attr::S(self.id.clone()))
-            .with("gen", Attr::N(as_number(self.generation)));
+            .with("gen", Attr::N(as_number(self.generation)))
+            .with("deleted", Attr::Bool(self.deleted));
         match &self.redirect {
             Some(target) => item.with("redirect", Attr::S(target.clone())),
             None => item,

@@ -1,6 +1,10 @@
 //! `rotate`: new signing secrets, by the four steps of a Secrets Manager rotation. While a rotation is under way `receive`
 //! accepts the current, the pending and the previous value, so no valid webhook is refused; nothing else is ever accepted.
 //!
+//! A receiver reads a secret again when a signature does not fit, but not more often than every [`REFRESH_MS`]: forgers must not
+//! cause load. So a new value is current only when every receiver that looked lately has seen it pending; from then on senders
+//! may use it.
+//!
 //! Every step may run twice.
 
 use base64::Engine as _;
@@ -13,6 +17,11 @@ use crate::ports::{Clock, SecretVersions};
 /// Bytes of a new secret (Standard Webhooks asks for 24 to 64).
 const SECRET_BYTES: usize = 32;
 
+/// How often, at most, a receiver reads a secret again after a signature that does not fit, in milliseconds.
+pub const REFRESH_MS: u64 = 5_000;
+/// How long a new value is pending at least, in milliseconds: longer than any receiver may go without looking.
+const PENDING_MS: u64 = REFRESH_MS + 3_000;
+
 /// The step, as Secrets Manager names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
@@ -22,7 +31,7 @@ pub enum Step {
     /// Tell the other side. A sender that the hub issues secrets to reads the pending value itself.
     #[serde(rename = "setSecret")]
     Set,
-    /// See that it works.
+    /// See that it works, and give receivers the time to learn of it.
     #[serde(rename = "testSecret")]
     Test,
     /// Make it the current one.
@@ -62,7 +71,10 @@ pub async fn step<W: SecretVersions + Clock>(world: &W, rotation: &Rotation) -> 
             let value = world.version_value(secret, Some(version), "AWSPENDING").await?;
             let key = value.as_deref().and_then(|v| v.strip_prefix("whsec_")).and_then(|v| STANDARD.decode(v).ok());
             match key {
-                Some(key) if key.len() >= 24 => Ok(()),
+                Some(key) if key.len() >= 24 => {
+                    world.sleep(PENDING_MS).await;
+                    Ok(())
+                }
                 _ => Err(Failure::new(Code::Bug, "the pending value is no Standard Webhooks secret")),
             }
         }

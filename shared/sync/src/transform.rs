@@ -189,11 +189,20 @@ impl<W: World> Transform<'_, W> {
             EventBody::Malformed { reason } => Err(Failure::new(Code::MalformedEvent, reason.clone())),
             EventBody::Fetch(sources) => self.thin(envelope, event, place, sources).await,
             EventBody::Changes(changes) => {
+                if !self.wants(&envelope.connection, changes) {
+                    return Ok(Ended::because(Outcome::Ignored, "a test record; `test_records` of its connection lets it in"));
+                }
                 let mut all = changes.clone();
                 all.extend(changes.iter().flat_map(|change| expand(self.config.hub(), change)));
                 self.changes(envelope, &event.key, place, &all).await
             }
         }
+    }
+
+    /// Test records count only where the connection says so: they would end in the CRM beside real customers.
+    fn wants(&self, connection: &str, changes: &[Change]) -> bool {
+        let test_records = self.config.hub().connections.get(connection).is_some_and(|c| c.test_records);
+        test_records || !changes.iter().any(|change| change.test)
     }
 
     async fn changes(&self, envelope: &Envelope, key: &str, place: &EventRef, changes: &[Change]) -> Result<Ended, Failure> {
@@ -244,8 +253,14 @@ impl<W: World> Transform<'_, W> {
             } else {
                 writes.push(put);
             }
-            for cause in causes {
-                if let Some(write) = self.settle_cause(cause, plan.outcome).await? {
+            for (n, cause) in causes.iter().enumerate() {
+                // One read answers all of them; what it changed is counted once.
+                let outcome = match plan.outcome {
+                    Outcome::Applied if n > 0 && plan.echo => Outcome::Echo,
+                    Outcome::Applied if n > 0 => Outcome::Unchanged,
+                    outcome => outcome,
+                };
+                if let Some(write) = self.settle_cause(cause, outcome).await? {
                     writes.push(write);
                 }
             }
@@ -370,6 +385,7 @@ impl<W: World> Transform<'_, W> {
                 .map_err(|m| Failure::new(Code::MalformedBody, m.to_string()))?
         };
         let place = event_ref(envelope, 0);
+        let changes = if self.wants(&source.connection, &changes) { changes } else { Vec::new() };
         let mut all = changes.clone();
         all.extend(changes.iter().flat_map(|change| expand(self.config.hub(), change)));
         let unique: Vec<EventRef> = fetched.causes.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();

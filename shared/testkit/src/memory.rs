@@ -9,8 +9,18 @@ use sync::ports::{Attr, Condition, Delivery, Item, Key, Outgoing, Page, PortErro
 const TOKEN_MS: i64 = 600_000;
 /// Most writes in a transaction.
 const MOST_WRITES: usize = 100;
-/// Largest item in bytes.
-const MOST_ITEM_BYTES: usize = 400_000;
+/// Most keys of a batch read.
+const MOST_KEYS: usize = 100;
+/// Largest item in bytes: 400 KiB.
+const MOST_ITEM_BYTES: usize = 409_600;
+/// Largest transaction in bytes.
+const MOST_TRANSACTION_BYTES: usize = 4_194_304;
+/// A page ends with the item that goes beyond this many bytes.
+const PAGE_BYTES: usize = 1_048_576;
+/// Largest message in bytes, with its attributes.
+const MOST_MESSAGE_BYTES: usize = 1_048_576;
+/// Most attributes of a message.
+const MOST_ATTRIBUTES: usize = 10;
 
 /// Tables with conditional writes and transactions.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -24,14 +34,19 @@ fn holds(condition: &Condition, item: Option<&Item>) -> bool {
         (Condition::Always, _) | (Condition::Absent | Condition::AbsentOrLess(..), None) => true,
         (Condition::Absent, Some(_)) | (Condition::Equals(..), None) => false,
         (Condition::Equals(name, value), Some(item)) => item.attrs.get(*name) == Some(value),
-        (Condition::AbsentOrLess(name, bound), Some(item)) => item.n(name).is_none_or(|n| n < *bound),
+        (Condition::AbsentOrLess(name, bound), Some(item)) => match item.attrs.get(*name) {
+            None => true,
+            Some(Attr::N(n)) => n < bound,
+            Some(_) => false,
+        },
     }
 }
 
 fn size(item: &Item) -> usize {
     let attr = |value: &Attr| match value {
         Attr::S(text) => text.len(),
-        Attr::N(_) => 21,
+        // One byte for two digits, and one more.
+        Attr::N(number) => number.unsigned_abs().checked_ilog10().unwrap_or_default() as usize / 2 + 2,
         Attr::B(bytes) => bytes.len(),
         Attr::Bool(_) => 1,
     };
@@ -55,6 +70,17 @@ impl Tables {
         self.items.get(&table)?.get(key).cloned()
     }
 
+    /// Several items, at most 100, in the order of the keys.
+    ///
+    /// # Errors
+    /// More keys than that.
+    pub fn get_many(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Item>>, PortError> {
+        if keys.len() > MOST_KEYS {
+            return Err(PortError::rejected(format!("a batch read of {} keys", keys.len())));
+        }
+        Ok(keys.iter().map(|key| self.get(table, key)).collect())
+    }
+
     /// Every item of a table, in key order.
     pub fn all(&self, table: Table) -> impl Iterator<Item = &Item> {
         self.items.get(&table).into_iter().flat_map(BTreeMap::values)
@@ -76,6 +102,7 @@ impl Tables {
         if writes.is_empty() || writes.len() > MOST_WRITES {
             return Err(PortError::rejected(format!("a transaction of {} writes", writes.len())).into());
         }
+        let mut bytes = 0;
         for (i, write) in writes.iter().enumerate() {
             let (table, key, _) = parts(write);
             if !valid(key) {
@@ -84,11 +111,15 @@ impl Tables {
             if writes[..i].iter().map(parts).any(|(t, k, _)| t == table && k == key) {
                 return Err(PortError::rejected(format!("two writes of one item: {} {}", table.name(), key.pk)).into());
             }
-            if let Write::Put { item, .. } = write
-                && size(item) > MOST_ITEM_BYTES
-            {
-                return Err(PortError::rejected("an item of more than 400 kB").into());
+            if let Write::Put { item, .. } = write {
+                bytes += size(item);
+                if size(item) > MOST_ITEM_BYTES {
+                    return Err(PortError::rejected("an item of more than 400 KiB").into());
+                }
             }
+        }
+        if bytes > MOST_TRANSACTION_BYTES {
+            return Err(PortError::rejected("a transaction of more than 4 MiB").into());
         }
         self.tokens.retain(|_, (at, _)| *at + TOKEN_MS > now_ms);
         if let Some((_, before)) = token.and_then(|t| self.tokens.get(t)) {
@@ -134,9 +165,16 @@ impl Tables {
 
 fn page<'a>(items: impl Iterator<Item = &'a Item>, limit: u32, after: Option<&Key>) -> Page {
     let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
-    let mut items = items.filter(|i| after.is_none_or(|a| i.key > *a)).cloned();
-    let page: Vec<Item> = items.by_ref().take(limit).collect();
-    let next = if items.next().is_some() { page.last().map(|i| i.key.clone()) } else { None };
+    let mut items = items.filter(|i| after.is_none_or(|a| i.key > *a)).peekable();
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    while page.len() < limit
+        && bytes <= PAGE_BYTES
+        && let Some(item) = items.next()
+    {
+        bytes += size(item);
+        page.push(item.clone());
+    }
+    let next = items.peek().and(page.last()).map(|i| i.key.clone());
     Page { items: page, next }
 }
 
@@ -180,6 +218,30 @@ struct OneQueue {
     messages: VecDeque<Message>,
 }
 
+/// Whether SQS carries a character.
+fn carried(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+fn sendable(message: &Outgoing) -> Result<(), PortError> {
+    let attributes = &message.attributes;
+    // The name of an attribute's type counts, too.
+    let bytes =
+        message.body.len() + attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len()).sum::<usize>();
+    let refused = if message.body.is_empty() || attributes.values().any(String::is_empty) {
+        "an empty body or attribute"
+    } else if !message.body.chars().chain(attributes.values().flat_map(|value| value.chars())).all(carried) {
+        "a character that SQS does not carry"
+    } else if attributes.len() > MOST_ATTRIBUTES {
+        "more than ten attributes"
+    } else if bytes > MOST_MESSAGE_BYTES {
+        "a message of more than 1 MiB"
+    } else {
+        return Ok(());
+    };
+    Err(PortError::rejected(refused))
+}
+
 /// Queues by name.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Queues {
@@ -204,10 +266,14 @@ impl Queues {
     }
 
     /// Stores a message.
+    ///
+    /// # Errors
+    /// There is no such queue, or SQS would not take the message.
     pub fn send(&mut self, name: &str, message: Outgoing, now_ms: i64) -> Result<(), PortError> {
+        let queue = self.queues.get_mut(name).ok_or_else(|| PortError::rejected(format!("no queue `{name}`")))?;
+        sendable(&message)?;
         self.next += 1;
         let id = format!("m{:08}", self.next);
-        let queue = self.queues.get_mut(name).ok_or_else(|| PortError::rejected(format!("no queue `{name}`")))?;
         queue.messages.push_back(Message {
             id,
             body: message.body,

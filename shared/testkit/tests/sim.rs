@@ -33,7 +33,7 @@ fn a_seed_replays_exactly() {
 #[test]
 fn every_planted_bug_is_found() {
     for (name, mutant) in Mutant::ALL {
-        let options = Options { mutant: Some(*mutant), calm: false };
+        let options = Options { mutant: Some(*mutant), ..Options::default() };
         let found = (0..500).any(|seed| {
             let scenario = NAMED[usize::try_from(seed).unwrap_or(0) % NAMED.len()].0;
             run(seed, options).is_err() || run_named(scenario, seed, options).is_some_and(|r| r.is_err())

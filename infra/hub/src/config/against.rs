@@ -81,7 +81,7 @@ pub fn written(provider: &Provider, object: ObjectType, native: &str) -> Vec<&'s
 /// A value that comes back as another one.
 struct Trip {
     what: String,
-    /// True when writing the value that came back changes nothing.
+    /// True when writing the value that came back changes nothing, or when nothing is written for it.
     stable: bool,
 }
 
@@ -95,7 +95,9 @@ fn round_trips(provider: &Provider, object: ObjectType, native: &str) -> Vec<Tri
             let back = provider.canonical(native, &rendered.properties);
             let Some(other) = back.get(field.name).filter(|other| **other != value) else { continue };
             let again = provider.render(native, &single(field, other));
-            let stable = properties.iter().all(|name| again.properties.get(name) == rendered.properties.get(name));
+            let same =
+                |name: &String| again.properties.get(name).is_none_or(|value| Some(value) == rendered.properties.get(name));
+            let stable = properties.iter().all(same);
             let what = format!("`{object}.{}` by `{}`: {value} comes back as {other}", field.name, properties.join(", "));
             trips.push(Trip { what, stable });
         }

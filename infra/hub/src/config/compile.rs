@@ -221,6 +221,7 @@ fn connection(context: &Context<'_>, name: &str, table: Table<'_>, places: &mut 
     }
     let lane = lane(findings, &table);
     let api_version = table.text("api_version").map(|t| t.value).unwrap_or_default();
+    let test_records = table.flag("test_records");
     table.finish();
     places.sweeps.extend(sweep.iter().map(|object| (name.to_owned(), object.clone())));
     Some(Connection {
@@ -236,6 +237,7 @@ fn connection(context: &Context<'_>, name: &str, table: Table<'_>, places: &mut 
         per_second,
         owner,
         sweep: sweep.into_iter().map(|object| object.value).collect(),
+        test_records,
     })
 }
 

@@ -250,6 +250,9 @@ fn line(content: &serde_json::Value, only: Option<&str>) -> String {
             }
         }
     }
+    for (name, value) in content.get("properties").and_then(serde_json::Value::as_object).into_iter().flatten() {
+        parts.push(format!("{name} = {value}"));
+    }
     if parts.is_empty() {
         return content.as_str().map_or_else(|| content.to_string(), str::to_owned);
     }

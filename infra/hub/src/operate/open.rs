@@ -103,7 +103,8 @@ pub fn queues(hub: &Hub) -> Vec<String> {
     live.chain(dead.iter().cloned()).collect()
 }
 
-fn places(vars: &BTreeMap<String, String>, hub: &Hub) -> Places {
+/// Where the variables say that things are.
+pub fn places(vars: &BTreeMap<String, String>, hub: &Hub) -> Places {
     let tables = Table::ALL.iter().filter_map(|table| Some((*table, vars.get(&table_variable(*table))?.clone())));
     let queues = queues(hub).into_iter().filter_map(|queue| Some((queue.clone(), vars.get(&queue_variable(&queue))?.clone())));
     Places {

@@ -1,5 +1,7 @@
 //! `hub status`: what came in and how it ended, per connection, from the journal.
 
+use std::collections::BTreeMap;
+
 use canonical::Outcome;
 use sync::config::Hub;
 use sync::control::{held_partition, paused};
@@ -62,12 +64,19 @@ async fn held<W: Store>(world: &W, connection: &str) -> Result<u64, Failure> {
 
 /// The accounts as a table.
 pub fn render(accounts: &[Account]) -> String {
+    render_with(accounts, None)
+}
+
+/// The same with one more column: its heading, and its values by connection.
+pub fn render_with(accounts: &[Account], more: Option<(&str, &BTreeMap<String, u64>)>) -> String {
     let mut heading = vec!["connection".to_owned(), "received".to_owned()];
     heading.extend(Outcome::ALL.iter().map(|o| o.name().replace('_', " ")));
+    heading.extend(more.map(|(name, _)| name.to_owned()));
     let mut rows = vec![heading];
     for account in accounts {
         let mut row = vec![account.connection.clone(), account.received().to_string()];
         row.extend(account.outcomes.iter().map(|(_, count)| count.to_string()));
+        row.extend(more.map(|(_, values)| values.get(&account.connection).copied().unwrap_or(0).to_string()));
         rows.push(row);
     }
     let mut text = table(&rows);

@@ -81,7 +81,13 @@ impl Secrets {
     }
 
     /// Notes which function rotates a secret, without rotating it.
-    pub(crate) fn set_rotation(&self, id: &str, lambda: &str, rules: Value) -> Result<(), SecretsError> {
+    pub(crate) fn set_rotation(&self, id: &str, lambda: &str, mut rules: Value) -> Result<(), SecretsError> {
+        // A parameter of the template is text; CloudFormation makes a number of it here.
+        if let Some(days) = rules.get_mut("AutomaticallyAfterDays")
+            && let Some(number) = days.as_str().and_then(|text| text.parse::<u32>().ok())
+        {
+            *days = Value::from(number);
+        }
         self.with(true, |engine| {
             engine.live_mut(id)?.rotation = Some(engine::Rotation { lambda: lambda.into(), rules, enabled: true });
             Ok(())

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::error::SqsError;
-use super::queue::{Counts, MAX_BYTES, MAX_VISIBILITY, Message, NewMessage, Queue};
+use super::queue::{Counts, MAX_ATTRIBUTES, MAX_BYTES, MAX_VISIBILITY, Message, NewMessage, Queue};
 
 /// How long a FIFO queue remembers a deduplication id.
 const DEDUPLICATION_MS: i64 = 5 * 60 * 1000;
@@ -354,6 +354,15 @@ fn check_message(queue: &Queue, new: &NewMessage) -> Result<(), SqsError> {
     }
     if !new.body.chars().all(carried) {
         return Err(SqsError::InvalidMessageContents);
+    }
+    if let Some((name, _)) = new.attributes.iter().find(|(_, a)| a.string_value.as_ref().is_some_and(String::is_empty)) {
+        return invalid(format!("Message (user) attribute '{name}' must contain a non-empty value of type 'String'."));
+    }
+    if new.attributes.len() > MAX_ATTRIBUTES {
+        return invalid(format!(
+            "Number of message attributes [{}] exceeds the allowed maximum [{MAX_ATTRIBUTES}].",
+            new.attributes.len()
+        ));
     }
     if let Some(seconds) = new.delay
         && (!(0..=900).contains(&seconds) || (queue.fifo() && seconds > 0))

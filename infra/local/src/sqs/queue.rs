@@ -9,6 +9,8 @@ use super::error::SqsError;
 
 /// The longest body, in bytes, as of the limit that AWS raised in August 2025.
 pub(super) const MAX_BYTES: usize = 1_048_576;
+/// Most attributes of a message.
+pub(super) const MAX_ATTRIBUTES: usize = 10;
 /// The longest visibility timeout, in seconds.
 pub(super) const MAX_VISIBILITY: i64 = 43_200;
 

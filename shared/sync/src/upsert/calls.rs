@@ -34,6 +34,8 @@ pub struct Wanted<'a> {
     pub hub_id: &'a str,
     /// The linked object's id.
     pub remote: Option<&'a str>,
+    /// Objects of this destination that the golden record was made from.
+    pub members: Vec<&'a str>,
     /// The rendering, for natural keys.
     pub rendered: &'a Rendering,
     /// Records merged into this one that may have objects of their own.
@@ -346,8 +348,8 @@ impl<'a, W: World> Destination<'a, W> {
         Ok(records)
     }
 
-    /// For each record that is wanted: the object at the destination, by its id, by our id, or by its natural key; and the
-    /// objects of records that were merged into it.
+    /// For each record that is wanted: the object at the destination, by its id, because the record was made from it, by our id,
+    /// or by its natural key; and the objects of records that were merged into it.
     pub async fn look_up(&self, object: ObjectType, wanted: &[Wanted<'_>]) -> Result<Vec<Result<Found, Failure>>, Failure> {
         let objects = self.look_up_objects(object, wanted).await?;
         let native = self.native(object)?;
@@ -368,13 +370,18 @@ impl<'a, W: World> Destination<'a, W> {
     ) -> Result<Vec<Result<Option<RemoteRecord>, Failure>>, Failure> {
         let native = self.native(object)?;
         let mut found: Vec<Result<Option<RemoteRecord>, Failure>> = wanted.iter().map(|_| Ok(None)).collect();
-        let ids: Vec<String> = wanted.iter().filter_map(|w| w.remote.map(str::to_owned)).collect();
+        let members = |w: &Wanted<'_>| w.members.iter().map(|id| (*id).to_owned()).collect();
+        let known = |w: &Wanted<'_>| -> Vec<String> { w.remote.map_or_else(|| members(w), |id| vec![id.to_owned()]) };
+        let ids: Vec<String> = wanted.iter().flat_map(known).collect();
         if !ids.is_empty() {
             let records = self.read(object, &ids).await.map_err(|e| match e {
                 CallError::NotSent(failure) | CallError::Unknown(failure) => failure,
             })?;
             for (want, slot) in wanted.iter().zip(&mut found) {
-                let Some(remote) = want.remote else { continue };
+                let Some(remote) = want.remote else {
+                    *slot = Ok(made_from(&records, want));
+                    continue;
+                };
                 let by_id = |r: &&RemoteRecord| r.id == remote || r.hub_id.as_deref() == Some(want.hub_id);
                 *slot = Ok(records.iter().find(by_id).filter(|r| !r.archived).cloned());
             }
@@ -452,6 +459,16 @@ impl<'a, W: World> Destination<'a, W> {
         }
         Ok(unheard)
     }
+}
+
+/// The object that a record without a link was made from: the one that carries our id, or the only one. Several are told apart by
+/// their natural key.
+fn made_from(records: &[RemoteRecord], want: &Wanted<'_>) -> Option<RemoteRecord> {
+    let mut live = records.iter().filter(|r| !r.archived && want.members.contains(&r.id.as_str()));
+    if let Some(ours) = live.clone().find(|r| r.hub_id.as_deref() == Some(want.hub_id)) {
+        return Some(ours.clone());
+    }
+    live.next().filter(|_| live.next().is_none()).cloned()
 }
 
 /// The one live object with this value; several are an ambiguity that a person must resolve.

@@ -155,7 +155,7 @@ impl<W: World> Upsert<'_, W> {
         if let Some(pause) = self.pause(jobs).await {
             return tracing::warn!(destination = self.worker.name, reason = %pause.reason, "paused: messages are held");
         }
-        join(jobs.iter_mut().map(|job| async move {
+        join(jobs.iter_mut().filter(|job| job.result.is_none()).map(|job| async move {
             if let Err(failure) = self.prepare(job).await {
                 job.end(Err(failure));
             }
@@ -222,7 +222,8 @@ impl<W: World> Upsert<'_, W> {
             if golden.version < job.dispatch.version.max(job.link.pushed_version) {
                 return Err(Failure::new(Code::GoldenBehind, format!("{object} {record} is at version {}", golden.version)));
             }
-            if golden.deleted || job.link.gone || (job.link.rejected && job.link.pushed_version >= golden.version) {
+            // What was refused is tried again whenever somebody asks: a person may have redriven it, the refusal may be gone.
+            if golden.deleted || job.link.gone {
                 job.end(Ok(()));
                 return Ok(());
             }
@@ -236,12 +237,26 @@ impl<W: World> Upsert<'_, W> {
             let to_merge = !job.link.orphans.is_empty() && self.worker.can_merge();
             let unsettled = job.link.dirty || job.link.open || !job.link.strays.is_empty();
             if intent.is_empty() && !unsettled && !to_merge {
+                self.note_level(job, &golden).await?;
                 job.end(Ok(()));
                 return Ok(());
             }
             return self.lease(job, golden, intent).await;
         }
         Err(Failure::new(Code::Bug, "a chain of redirects is too long"))
+    }
+
+    /// Nothing of this version concerns the destination: it is noted, so that `reconcile` does not find the link behind.
+    async fn note_level(&self, job: &mut Job, golden: &GoldenRecord) -> Result<(), Failure> {
+        if job.link.remote.is_none() || job.link.pushed_version >= golden.version {
+            return Ok(());
+        }
+        job.link.pushed_version = golden.version;
+        match self.store(job.object(), &golden.id, &mut job.link).await {
+            // Whoever else has written the link knows better.
+            Err(failure) if failure.code == Code::LeaseBusy => Ok(()),
+            other => other,
+        }
     }
 
     async fn lease(&self, job: &mut Job, golden: GoldenRecord, intent: Intent) -> Result<(), Failure> {
@@ -307,13 +322,16 @@ impl<W: World> Upsert<'_, W> {
             return;
         }
         let found = {
+            let native = self.worker.native(object).unwrap_or_default();
             let wanted: Vec<calls::Wanted<'_>> = asking
                 .iter()
                 .filter_map(|job| {
                     let golden = job.golden.as_ref()?;
+                    let here = golden.members.iter().filter(|m| m.connection == self.worker.name && m.object == native);
                     Some(calls::Wanted {
                         hub_id: &golden.id,
                         remote: job.link.remote.as_deref(),
+                        members: here.map(|m| m.id.as_str()).collect(),
                         rendered: &job.intent.as_ref()?.rendered,
                         strays: job.link.strays.keys().map(String::as_str).collect(),
                     })
@@ -432,6 +450,8 @@ impl<W: World> Upsert<'_, W> {
                 Some(Row { hub_id: golden.id.clone(), remote_id: job.link.remote.clone(), properties: intent.properties() })
             })
             .collect();
+        let fields: BTreeSet<&String> = rows.iter().flat_map(|row| row.properties.keys()).collect();
+        tracing::info!(destination = self.worker.name, %object, ?op, rows = rows.len(), ?fields, "writing");
         let results = self.worker.write(object, op, &rows).await;
         let mut written = match results {
             Ok(results) => results,

@@ -44,10 +44,15 @@ pub fn plan_push(link: &Link, rendering: &Rendering, unheard: &BTreeSet<FieldNam
             }
         }
     }
-    // Properties that no field stands for (constants, defaults) go along when the object is created.
+    // All there is to say goes along when the object is created: also what no field stands for (constants, defaults).
     if link.remote.is_none() {
-        for (name, native) in &rendering.rendered.properties {
-            changed.entry(name.clone()).or_insert_with(|| native.clone());
+        let silent = |(field, names): (&FieldName, &Vec<String>), name: &String| {
+            names.contains(name) && says_nothing(rendering.wanted.get(field))
+        };
+        for (name, native) in rendering.rendered.properties.iter().filter(|(_, native)| !native.is_null()) {
+            if !rendering.rendered.by_field.iter().any(|field| silent(field, name)) {
+                changed.entry(name.clone()).or_insert_with(|| native.clone());
+            }
         }
     }
     Intent { rendered: rendering.clone(), wanted: rendering.wanted.clone(), changed, mark: !link.marked }
@@ -61,6 +66,11 @@ fn differs(
     want: Option<&Value>,
     seen: Option<&Value>,
 ) -> bool {
+    // There is nothing to say, and nothing is known to be there: whatever somebody may be entering there now stays. A box that
+    // is not ticked says as little as no value: an opt-out is not lifted before it is seen.
+    if says_nothing(want) && says_nothing(seen) {
+        return false;
+    }
     let there = seen.is_some() && seen == want;
     if link.pushed.get(name) != Some(native) {
         return !there;
@@ -71,6 +81,10 @@ fn differs(
         (Some(_), None) => !there,
         (None, _) => false,
     }
+}
+
+fn says_nothing(value: Option<&Value>) -> bool {
+    value.is_none_or(|v| v.is_null() || v.as_text() == Some("unknown"))
 }
 
 impl Intent {

@@ -157,6 +157,12 @@ fn same_truth(sim: &Sim, state: &State) -> Result<(), Violation> {
                 return Err(Violation::new("I2", detail));
             }
         }
+        let consent = golden.fields.get("email_consent");
+        let have = consent.map(|r| r.value.to_string());
+        if person.consent.is_some() && have != person.consent {
+            let detail = format!("consent of {}: expected {:?}, the hub has {consent:?}", golden.id, person.consent);
+            return Err(Violation::new("I6", detail));
+        }
     }
     Ok(())
 }
@@ -210,8 +216,9 @@ fn destinations(sim: &Sim, state: &State, invariant: &'static str) -> Result<(),
     Ok(())
 }
 
+/// A consent that is unknown is none.
 fn shown(value: Option<&Value>) -> String {
-    value.filter(|v| !v.is_null()).map(Value::to_string).unwrap_or_default()
+    value.filter(|v| !v.is_null() && v.as_text() != Some("unknown")).map(Value::to_string).unwrap_or_default()
 }
 
 fn leads_to(state: &State, record: &GoldenRecord, target: &str) -> bool {

@@ -11,7 +11,7 @@ mod script;
 mod setup;
 mod world;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
@@ -27,6 +27,7 @@ use sync::seal::Vault;
 
 pub use check::Violation;
 pub use named::NAMED;
+pub use rng::Rng;
 use script::{Edit, Fact, Sending, Signature};
 pub use script::{START_MS, Script};
 use world::{Faults, Shared, World};
@@ -38,6 +39,8 @@ pub struct Options {
     pub mutant: Option<Mutant>,
     /// Nothing goes wrong but what the script says.
     pub calm: bool,
+    /// Print what happened, to standard output.
+    pub tell: bool,
 }
 
 /// What a run went through.
@@ -69,8 +72,13 @@ pub fn run_named(name: &str, seed: u64, options: Options) -> Option<Result<Stats
 /// Runs a script.
 pub fn run_script(seed: u64, script: Script, options: Options) -> Result<Stats, Violation> {
     sync::mutant::plant(options.mutant);
-    let result = Sim::new(seed, script, options).run();
+    let sim = Sim::new(seed, script, options);
+    let shared = Rc::clone(&sim.shared);
+    let result = sim.run();
     sync::mutant::plant(None);
+    for line in shared.story.iter().flat_map(RefCell::take) {
+        println!("{line}");
+    }
     result
 }
 
@@ -112,8 +120,14 @@ pub(crate) struct Sim {
     answered: u64,
     forged_accepted: u64,
     stats: Stats,
+    /// How long a process goes on after its time is over.
+    overstay_ms: i64,
 }
 
+/// How many of ten thousand calls to a CRM hang where processes hang.
+const HANGING_CALLS: u32 = 2_000;
+/// How long a hanging process goes on after its time is over.
+const OVERSTAY_MS: i64 = 300_000;
 /// An invocation may take this long, in milliseconds.
 const INVOCATION_MS: i64 = 30_000;
 /// Handlers per queue at a time.
@@ -126,13 +140,18 @@ const PATIENCE_MS: i64 = 6 * 3_600_000;
 
 impl Sim {
     fn new(seed: u64, script: Script, options: Options) -> Sim {
-        let setup = setup::build(seed, &script);
+        let setup = setup::build(seed, &script, options.tell);
         let mut sim = Sim {
             shared: setup.shared,
             config: setup.config,
             vault: setup.vault,
             instance: setup.instance,
-            faults: if options.calm { Faults::NONE } else { Faults::USUAL },
+            faults: match (options.calm, script.hanging) {
+                (true, _) => Faults::NONE,
+                (_, true) => Faults { hang: HANGING_CALLS, ..Faults::USUAL },
+                _ => Faults::USUAL,
+            },
+            overstay_ms: if script.hanging { OVERSTAY_MS } else { 0 },
             tasks: Vec::new(),
             trips: Vec::new(),
             edits: script.edits,
@@ -298,7 +317,7 @@ impl Sim {
 
     fn spawn(&mut self, world: &World, queue: Option<&str>, work: Work, killed: Option<Finish>) {
         self.stats.handlers += 1;
-        let deadline = self.shared.now.get() + INVOCATION_MS;
+        let deadline = self.shared.now.get() + INVOCATION_MS + self.overstay_ms;
         self.tasks.push(Task { work, wake: Rc::clone(&world.wake), deadline, killed, queue: queue.map(str::to_owned) });
     }
 
@@ -319,6 +338,14 @@ impl Sim {
     /// A provider sees an answer, or none, and sends again if it was no success.
     fn answered(&mut self, trip: Trip, status: Option<u16>) {
         let now = self.shared.now.get();
+        self.shared.tell(|| {
+            format!(
+                "{} {} answered {status:?}: {}",
+                trip.sending.connection,
+                trip.sending.id,
+                String::from_utf8_lossy(&trip.sending.body)
+            )
+        });
         let success = status.is_some_and(|s| (200..300).contains(&s));
         if success {
             self.answered += 1;
@@ -340,15 +367,26 @@ impl Sim {
         let mut crms = self.shared.crms.borrow_mut();
         let Some(crm) = crms.get_mut(edit.crm) else { return };
         let Some(id) = setup::find_by_email(crm.as_ref(), edit.object, &edit.email) else { return };
+        // Entering what is there already is no statement: the CRM neither notes it nor tells anybody.
+        let before = setup::records(crm.as_ref(), edit.object).into_iter().find(|r| r.id == id);
+        let known =
+            |name: &String, value: &serde_json::Value| before.as_ref().is_some_and(|r| r.properties.get(name) == Some(value));
+        if edit.properties.iter().all(|(name, value)| known(name, value)) {
+            return;
+        }
         if crm.edit(edit.object, &id, &edit.properties, now).is_err() {
             return;
         }
+        self.shared.tell(|| format!("a person edits {} {id}: {:?}", edit.object, edit.properties));
         if let Some((field, value)) = edit.fact {
             let source = ("hubspot", "contacts", id);
-            let mut fields = BTreeMap::from([(field, value)]);
-            fields.insert("email", edit.email);
+            let consent = (field == "email_consent").then_some("withdrawn");
+            let mut fields = BTreeMap::from([("email", edit.email)]);
+            if consent.is_none() {
+                fields.insert(field, value);
+            }
             // The address only ties the record to its person: it is no statement of HubSpot's.
-            self.lived.push(Fact { source, stamp_ms: now, stated: false, fields, consent: None });
+            self.lived.push(Fact { source, stamp_ms: now, stated: false, fields, consent });
         }
     }
 
@@ -358,6 +396,10 @@ impl Sim {
         let deadline = self.shared.now.get() + INVOCATION_MS;
         let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
         let handler_world = world.clone();
+        self.shared.tell(|| {
+            let bodies: Vec<String> = deliveries.iter().map(|d| format!("{} ({})", d.body, d.receive_count)).collect();
+            format!("{queue} begins: {}", bodies.join("; "))
+        });
         let work: Work = Box::pin(async move {
             let w = &handler_world;
             let report = match queue.strip_prefix("upsert-") {
@@ -375,6 +417,7 @@ impl Sim {
 
     /// The event source mapping deletes what the handler did not report.
     fn delete(&mut self, queue: &str, receipts: &[(String, String)], report: &BatchReport) {
+        self.shared.tell(|| format!("{queue} ends: {} of {} messages stay", report.failures.len(), receipts.len()));
         let lose = { self.shared.rng.borrow_mut().chance(self.shared.faults.get().lose) };
         if lose {
             return;
@@ -448,6 +491,7 @@ impl Sim {
     fn kill(&mut self, index: usize) {
         self.stats.kills += 1;
         let task = self.tasks.remove(index);
+        self.shared.tell(|| format!("{} is killed", task.queue.as_deref().unwrap_or("receive")));
         drop(task.work);
         if let Some(killed) = task.killed {
             killed(self);

@@ -61,13 +61,14 @@ fn edit_of_owned_field(seed: u64) -> Script {
     done(author)
 }
 
-/// Updates that follow each other closely, while the dice stall calls beyond the end of their lease.
+/// Updates that follow each other closely, while calls stall beyond the end of their lease, in processes that nobody ends.
 fn lease_expiry_with_stalled_write(seed: u64) -> Script {
     let mut author = Author::new(seed);
-    for n in 0..8 {
+    for n in 0..4 {
         let stamp = START_MS + n * 15_000;
         author.form(&form(None, Some(["Ada", "Adah"][usize::try_from(n % 2).unwrap_or(0)])), stamp, stamp + 100);
     }
+    author.script.hanging = true;
     done(author)
 }
 

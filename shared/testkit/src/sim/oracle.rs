@@ -112,7 +112,7 @@ fn resolve(name: &str, facts: &[&Fact]) -> Option<String> {
 
 /// Withdrawn unless the person's own grant is newer than every withdrawal.
 fn consent(facts: &[&Fact]) -> Option<String> {
-    let spoken: Vec<(i64, &str)> = facts.iter().filter_map(|f| Some((f.stamp_ms, f.consent?.0))).collect();
+    let spoken: Vec<(i64, &str)> = facts.iter().filter_map(|f| Some((f.stamp_ms, f.consent?))).collect();
     let newest = |level: &str| spoken.iter().filter(|(_, l)| *l == level).map(|(at, _)| *at).max();
     match (newest("withdrawn"), newest("granted")) {
         (None, None) => None,

@@ -21,8 +21,8 @@ pub struct Fact {
     pub stated: bool,
     /// Canonical values; an empty text stands for a cleared field.
     pub fields: BTreeMap<&'static str, String>,
-    /// For consent: the level and whether the person herself acted.
-    pub consent: Option<(&'static str, bool)>,
+    /// Marketing consent, if it is about that.
+    pub consent: Option<&'static str>,
 }
 
 /// A webhook and when it is sent.
@@ -94,6 +94,8 @@ pub struct Script {
     pub seeded: Vec<Map<String, Value>>,
     /// When the last thing happens.
     pub end_ms: i64,
+    /// Processes that hang: they go on after their time is over, so that others hold their leases meanwhile.
+    pub hanging: bool,
 }
 
 /// Digits of a telephone number of person `n`, variant `v`, in E.164.
@@ -177,7 +179,8 @@ impl Author {
         if let Some(consent) = form.consent {
             fields["consent_marketing"] = json!(consent);
         }
-        let consent = form.consent.map(|granted| (if granted { "granted" } else { "withdrawn" }, true));
+        // A box that was left empty takes nothing back.
+        let consent = form.consent.filter(|granted| *granted).map(|_| "granted");
         let body = json!({
             "form_id": "contact-us", "submission_id": id, "submitted_at": iso(stamp_ms), "fields": fields,
             "utm": { "utm_source": "sim", "utm_campaign": format!("c{serial}") },
@@ -301,13 +304,16 @@ fn late(rng: &mut Rng) -> i64 {
     if rng.chance(2_500) { rng.range(1_000, 300_000) } else { rng.range(50, 2_000) }
 }
 
-/// A person edits a contact in HubSpot: a field that HubSpot owns, or one that another source owns and that must be repaired.
+/// A person edits a contact in HubSpot: a field that HubSpot owns, an opt-out, or a field that another source owns and that must
+/// be repaired.
 fn edit(author: &mut Author, email: &str, span: i64) {
     let at_ms = START_MS + author.rng.range(10_000, span + 60_000);
     let serial = author.serial();
-    let (native, fact) =
-        if author.rng.chance(5_000) { ("jobtitle", Some(("job_title", format!("Title {serial}")))) } else { ("company", None) };
-    let value = fact.as_ref().map_or_else(|| format!("Wrong {serial}"), |(_, value)| value.clone());
+    let (native, value, fact) = match author.rng.below(10) {
+        0..4 => ("jobtitle", format!("Title {serial}"), Some(("job_title", format!("Title {serial}")))),
+        4..6 => ("hs_email_optout", "true".to_owned(), Some(("email_consent", "withdrawn".to_owned()))),
+        _ => ("company", format!("Wrong {serial}"), None),
+    };
     let properties = Map::from_iter([(native.to_owned(), json!(value))]);
     let email = email.to_owned();
     author.script.edits.push(Edit { at_ms, crm: "hubspot.test", object: "contacts", email, properties, fact });

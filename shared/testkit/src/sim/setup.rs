@@ -50,7 +50,7 @@ fn secret_of(connection: &str) -> &'static str {
 }
 
 /// Builds the world of a run.
-pub fn build(seed: u64, script: &Script) -> Setup {
+pub fn build(seed: u64, script: &Script, tell: bool) -> Setup {
     let set = |value: &str| SecretSet { current: Some(value.to_owned()), pending: None, previous: None };
     let master = "c2ltdWxhdG9yIG1hc3RlciBzZWNyZXQgb2YgMzIgYnl0ZXMgb3IgbW9yZQ==";
     let mut secrets = BTreeMap::from([(MASTER_SECRET.to_owned(), set(master))]);
@@ -71,6 +71,7 @@ pub fn build(seed: u64, script: &Script) -> Setup {
         late: RefCell::new(Vec::new()),
         faults: Cell::new(Faults::NONE),
         steps: Cell::new(0),
+        story: tell.then(RefCell::default),
     });
     let world = World { shared: Rc::clone(&shared), wake: Rc::new(Cell::new(0)), skew: 0 };
     let instance = Rc::new(Instance::new(&world));
@@ -154,6 +155,10 @@ fn config() -> Config {
             "keys": ["email", "phone"],
             "fields": fields,
         } },
+        "effects": [{
+            "from": "consent", "when": { "channel": ["email"] }, "to": "contact", "about": ["contact"],
+            "set": { "email_consent": { "field": "status" }, "explicit": { "field": "explicit" } },
+        }],
         "retry": { "schedule_s": [60, 300, 1800], "jitter_percent": 20, "speed": 1 },
     });
     let hub: Hub = serde_json::from_value(hub).unwrap_or_else(|e| panic!("the simulator's configuration: {e}"));

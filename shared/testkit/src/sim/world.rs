@@ -34,13 +34,15 @@ pub struct Faults {
     pub stall: u32,
     /// A request to a provider takes effect after the client gave up.
     pub late: u32,
+    /// The process hangs in a call to a provider, and then goes on as if nothing had been.
+    pub hang: u32,
 }
 
 impl Faults {
     /// Nothing goes wrong.
-    pub const NONE: Faults = Faults { kill: 0, fail: 0, lose: 0, conflict: 0, stall: 0, late: 0 };
+    pub const NONE: Faults = Faults { kill: 0, fail: 0, lose: 0, conflict: 0, stall: 0, late: 0, hang: 0 };
     /// A bad day.
-    pub const USUAL: Faults = Faults { kill: 40, fail: 60, lose: 60, conflict: 150, stall: 15, late: 120 };
+    pub const USUAL: Faults = Faults { kill: 40, fail: 60, lose: 60, conflict: 150, stall: 15, late: 120, hang: 0 };
 }
 
 /// What all handlers share.
@@ -65,6 +67,8 @@ pub struct Shared {
     pub faults: Cell<Faults>,
     /// Await points passed.
     pub steps: Cell<u64>,
+    /// What happened, if somebody wants to know.
+    pub story: Option<RefCell<Vec<String>>>,
 }
 
 /// The world as one handler sees it.
@@ -199,11 +203,7 @@ impl Store for World {
     }
 
     async fn get_many(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Item>>, PortError> {
-        self.call(|shared| {
-            let tables = shared.tables.borrow();
-            Ok(keys.iter().map(|key| tables.get(table, key)).collect())
-        })
-        .await
+        self.call(|shared| shared.tables.borrow().get_many(table, keys)).await
     }
 
     async fn query(&self, table: Table, pk: &str, prefix: &str, limit: u32, after: Option<&Key>) -> Result<Page, PortError> {
@@ -222,13 +222,27 @@ impl Store for World {
         if matches!(fate, Fate::Fails) {
             return Err(PortError::unavailable("simulated failure").into());
         }
+        let places = self.shared.story.as_ref().map(|_| writes.iter().map(place).collect::<Vec<String>>());
         let result = self.shared.tables.borrow_mut().write(writes, token, self.shared.now.get());
+        self.shared.tell(|| {
+            format!("write {}: {}", if result.is_ok() { "done" } else { "refused" }, places.unwrap_or_default().join(", "))
+        });
         self.after().await;
         if matches!(fate, Fate::LosesAnswer) {
             return Err(PortError::unavailable("simulated lost answer").into());
         }
         result
     }
+}
+
+/// What a write is about, for the story.
+fn place(write: &Write) -> String {
+    let (table, key, how) = match write {
+        Write::Put { table, item, .. } => (table, &item.key, "put"),
+        Write::Delete { table, key, .. } => (table, key, "delete"),
+        Write::Check { table, key, .. } => (table, key, "check"),
+    };
+    format!("{how} {} {}/{}", table.name(), key.pk, key.sk)
 }
 
 impl Blob for World {
@@ -254,6 +268,10 @@ impl Secrets for World {
 
 impl Http for World {
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        if self.dice(|rng, faults| faults.hang > 0 && rng.chance(faults.hang)) {
+            let hangs = self.dice(|rng, _| rng.range(60_000, 240_000));
+            self.step(hangs).await;
+        }
         let fate = self.before().await;
         let rest = request.url.split_once("://").map_or(request.url.as_str(), |(_, rest)| rest);
         let host = rest.split('/').next().unwrap_or_default().to_owned();
@@ -279,10 +297,25 @@ impl Http for World {
 }
 
 impl Shared {
+    /// Adds to the story what happened now.
+    pub fn tell(&self, what: impl FnOnce() -> String) {
+        if let Some(story) = &self.story {
+            let line = format!("{:>9} ms  {}", self.now.get() - super::START_MS, what());
+            story.borrow_mut().push(line);
+        }
+    }
+
     /// Lets a request take effect at a CRM.
     pub fn apply(&self, host: &str, request: &Request) -> Option<sandbox::Response> {
         let now = self.now.get();
-        self.crms.borrow_mut().get_mut(host).map(|crm| crm.handle(request, now))
+        let answer = self.crms.borrow_mut().get_mut(host).map(|crm| crm.handle(request, now));
+        self.tell(|| {
+            let (asked, body) =
+                (String::from_utf8_lossy(&request.body), answer.as_ref().map(|a| String::from_utf8_lossy(&a.body)));
+            let status = answer.as_ref().map_or(0, |a| a.status);
+            format!("{host}: {} {} {asked} -> {status} {}", request.method, request.path, body.unwrap_or_default())
+        });
+        answer
     }
 
     /// Receives messages.

@@ -1,0 +1,185 @@
+//! Providers at work: each webhook is delivered until it is accepted, some twice or late; and those that no provider sent.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use testkit::sim::Rng;
+use tokio::sync::Semaphore;
+use webhook::{Draft, sign};
+
+use crate::crm::{Route, post};
+use crate::out::CommandError;
+
+/// Deliveries at a time.
+const AT_ONCE: usize = 16;
+/// How often a provider tries. Real ones try for days.
+const TRIES: u32 = 60;
+/// The hub's bound is 6 million bytes.
+const TOO_LARGE: usize = 6_000_001;
+
+/// What senders saw of one connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Accepted deliveries.
+    pub accepted: u64,
+    /// Deliveries that were tried again, because there was no answer or an unfit one.
+    pub again: u64,
+    /// Valid ones that were refused.
+    pub refused: u64,
+    /// Forged or broken ones that were rejected, as they have to be.
+    pub rejected: u64,
+}
+
+/// All senders.
+pub struct Senders {
+    routes: Mutex<BTreeMap<String, Route>>,
+    seen: Mutex<BTreeMap<String, Seen>>,
+    wrong: Mutex<Vec<String>>,
+    gate: Semaphore,
+}
+
+impl Senders {
+    /// Senders for these connections.
+    pub fn new(routes: BTreeMap<String, Route>) -> Senders {
+        let (seen, wrong) = (Mutex::default(), Mutex::default());
+        Senders { routes: Mutex::new(routes), seen, wrong, gate: Semaphore::new(AT_ONCE) }
+    }
+
+    fn route(&self, connection: &str) -> Option<Route> {
+        lock(&self.routes).get(connection).cloned()
+    }
+
+    /// From now on the connection's sender signs with this secret.
+    pub fn learn(&self, connection: &str, secret: &str) {
+        if let Some(route) = lock(&self.routes).get_mut(connection) {
+            secret.clone_into(&mut route.secret);
+        }
+    }
+
+    /// What they saw, by connection.
+    pub fn seen(&self) -> BTreeMap<String, Seen> {
+        lock(&self.seen).clone()
+    }
+
+    /// Answers that were not what they had to be.
+    pub fn wrong(&self) -> Vec<String> {
+        lock(&self.wrong).clone()
+    }
+
+    fn note(&self, connection: &str, change: impl FnOnce(&mut Seen)) {
+        change(lock(&self.seen).entry(connection.to_owned()).or_default());
+    }
+
+    /// Notes something that is not as it has to be.
+    pub fn complain(&self, text: String) {
+        lock(&self.wrong).push(text);
+    }
+
+    /// Delivers a webhook until it is accepted.
+    pub async fn deliver(&self, connection: &str, key: &str, body: &str) {
+        for attempt in 0..TRIES {
+            match self.attempt(connection, key, body.as_bytes()).await {
+                Ok(status) if (200..300).contains(&status) => return self.note(connection, |seen| seen.accepted += 1),
+                Ok(status) if (400..500).contains(&status) => self.note(connection, |seen| seen.refused += 1),
+                Ok(_) | Err(_) => {}
+            }
+            self.note(connection, |seen| seen.again += 1);
+            tokio::time::sleep(Duration::from_millis(100 << attempt.min(4))).await;
+        }
+        self.complain(format!("{connection}: `{key}` was never accepted"));
+    }
+
+    async fn attempt(&self, connection: &str, key: &str, body: &[u8]) -> std::io::Result<u16> {
+        let _turn = self.gate.acquire().await.map_err(std::io::Error::other)?;
+        let route = self.route(connection).ok_or_else(|| std::io::Error::other("no such connection"))?;
+        let draft = Draft { method: "POST", url: &route.url, body, at_ms: sandbox::server::now_ms(), id: key };
+        let headers = sign(&route.scheme, &draft, &route.secret).map_err(std::io::Error::other)?;
+        post(&route.url, &headers, body.to_vec()).await.map(|(status, _)| status)
+    }
+
+    /// Sends everything that must not get in, and sees that it does not.
+    pub async fn knock(&self, connection: &str) {
+        let Some(route) = self.route(connection) else { return };
+        for (kind, request) in forgeries(&route) {
+            let status = match request {
+                Ok((url, headers, body)) => self.ask(&url, &headers, body).await,
+                Err(_) => continue,
+            };
+            self.judge(connection, kind, status, if kind == "a body that is too large" { 413 } else { 401 });
+        }
+        let nowhere = route.url.replace("/hooks/", "/hooks/no-such-");
+        let status = self.ask(&nowhere, &[], b"{}".to_vec()).await;
+        self.judge(connection, "an unknown path", status, 404);
+    }
+
+    fn judge(&self, connection: &str, kind: &str, status: Option<u16>, want: u16) {
+        if status == Some(want) {
+            return self.note(connection, |seen| seen.rejected += 1);
+        }
+        let got = status.map_or_else(|| "nothing".to_owned(), |s| s.to_string());
+        self.complain(format!("{connection}: {kind} was answered with {got} instead of {want}"));
+    }
+
+    /// An answer of the hub: what the front door says while a function is being replaced is none.
+    async fn ask(&self, url: &str, headers: &[(String, String)], body: Vec<u8>) -> Option<u16> {
+        for _ in 0..TRIES {
+            match post(url, headers, body.clone()).await {
+                Ok((status, _)) if status < 500 => return Some(status),
+                _ => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
+        None
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type Forged = Result<(String, Vec<(String, String)>, Vec<u8>), webhook::SignError>;
+
+/// One request of each kind that has to be refused.
+fn forgeries(route: &Route) -> Vec<(&'static str, Forged)> {
+    const BODY: &[u8] = br#"{"id":"evt_forged","type":"customer.created","form_id":"forged","submission_id":"forged"}"#;
+    let now = sandbox::server::now_ms();
+    let signed = |secret: &str, at_ms: i64, body: &[u8]| {
+        let draft = Draft { method: "POST", url: &route.url, body, at_ms, id: "msg_forged" };
+        sign(&route.scheme, &draft, secret)
+    };
+    let send = |headers: Result<Vec<(String, String)>, _>, body: &[u8]| Ok((route.url.clone(), headers?, body.to_vec()));
+    let mut tampered = BODY.to_vec();
+    tampered.push(b' ');
+    let doubled = signed(&route.secret, now, BODY).map(|headers| {
+        headers.iter().cloned().chain(headers.iter().map(|(name, value)| (name.clone(), format!("{value}x")))).collect()
+    });
+    vec![
+        ("another sender's signature", send(signed("d3Jvbmctc2VjcmV0LXdyb25nLXNlY3JldC13cm9uZw==", now, BODY), BODY)),
+        ("a tampered body", send(signed(&route.secret, now, BODY), &tampered)),
+        ("a signature from an hour ago", send(signed(&route.secret, now - 3_600_000, BODY), BODY)),
+        ("a signature from the future", send(signed(&route.secret, now + 3_600_000, BODY), BODY)),
+        ("no signature", send(Ok(Vec::new()), BODY)),
+        ("two signature headers", send(doubled, BODY)),
+        ("a body that is too large", send(Ok(Vec::new()), &vec![b' '; TOO_LARGE])),
+    ]
+}
+
+/// When the copies of a webhook arrive, in milliseconds after its time: three in ten come twice, one in ten three times, one in
+/// five comes late.
+pub fn copies(rng: &mut Rng) -> Vec<u64> {
+    let count = match rng.below(10) {
+        0..6 => 1,
+        6..9 => 2,
+        _ => 3,
+    };
+    let late = if rng.chance(2_000) { 500 + rng.below(3_000) } else { 0 };
+    (0..count).map(|n| if n == 0 { late } else { late + rng.below(3_000) }).collect()
+}
+
+/// Signs for the current secret of a connection.
+pub async fn current_secret(running: &crate::stack::Running, connection: &str) -> Result<Option<String>, CommandError> {
+    use sync::ports::Secrets;
+    let Some(name) = running.hub.connections.get(connection).and_then(|c| c.signing_secret.clone()) else { return Ok(None) };
+    let set = running.world()?.secret(&name, true).await.map_err(|e| CommandError::Backend(e.to_string()))?;
+    Ok(set.current)
+}

@@ -1,0 +1,223 @@
+//! All ports of a function in memory, with a clock that moves only when told to. No network, no thread, no fault: those are the
+//! simulator's.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+
+use sync::ports::{
+    Blob, Clock, Delivery, Item, Key, Outgoing, Page, PortError, Queue, SecretSet, SecretVersions, Secrets, Store, Table, Write,
+    WriteError,
+};
+
+use crate::conformance::{QUEUES, SECRETS, Subject};
+use crate::memory::{QueueSettings, Queues, Tables};
+
+const CURRENT: &str = "AWSCURRENT";
+const PENDING: &str = "AWSPENDING";
+const PREVIOUS: &str = "AWSPREVIOUS";
+
+/// A secret: values by version, and which version has which stage.
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Versions {
+    values: BTreeMap<String, String>,
+    stages: BTreeMap<String, String>,
+}
+
+impl Versions {
+    fn value(&self, stage: &str) -> Option<String> {
+        self.values.get(self.stages.get(stage)?).cloned()
+    }
+}
+
+/// The ports.
+#[derive(Debug, Default)]
+pub struct Twin {
+    /// The tables.
+    pub tables: RefCell<Tables>,
+    /// The queues.
+    pub queues: RefCell<Queues>,
+    now: Cell<i64>,
+    random: Cell<u64>,
+    blobs: RefCell<BTreeMap<String, Vec<u8>>>,
+    secrets: RefCell<BTreeMap<String, Versions>>,
+}
+
+impl Twin {
+    /// Empty ports at this time, in milliseconds since the epoch.
+    pub fn at(now_ms: i64) -> Twin {
+        Twin { now: Cell::new(now_ms), ..Twin::default() }
+    }
+
+    /// Adds a secret with one version, or replaces it.
+    pub fn set_secret(&self, name: &str, value: &str) {
+        let mut versions = Versions::default();
+        versions.values.insert("first".into(), value.into());
+        versions.stages.insert(CURRENT.into(), "first".into());
+        self.secrets.borrow_mut().insert(name.into(), versions);
+    }
+
+    fn with_secret<T>(&self, name: &str, act: impl FnOnce(&mut Versions) -> Result<T, PortError>) -> Result<T, PortError> {
+        act(self.secrets.borrow_mut().get_mut(name).ok_or_else(|| PortError::rejected("no such secret"))?)
+    }
+}
+
+impl Clock for Twin {
+    fn now_ms(&self) -> i64 {
+        self.now.get()
+    }
+
+    fn random(&self) -> u64 {
+        self.random.set(self.random.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+        self.random.get() ^ (self.random.get() >> 32)
+    }
+
+    fn fill_secret(&self, buffer: &mut [u8]) {
+        for byte in buffer {
+            [*byte, ..] = self.random().to_le_bytes();
+        }
+    }
+
+    async fn sleep(&self, ms: u64) {
+        self.now.set(self.now.get().saturating_add(i64::try_from(ms).unwrap_or(i64::MAX)));
+    }
+}
+
+impl Store for Twin {
+    async fn get(&self, table: Table, key: &Key) -> Result<Option<Item>, PortError> {
+        Ok(self.tables.borrow().get(table, key))
+    }
+
+    async fn get_many(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Item>>, PortError> {
+        self.tables.borrow().get_many(table, keys)
+    }
+
+    async fn query(&self, table: Table, pk: &str, prefix: &str, limit: u32, after: Option<&Key>) -> Result<Page, PortError> {
+        Ok(self.tables.borrow().query(table, pk, prefix, limit, after))
+    }
+
+    async fn scan(&self, table: Table, limit: u32, after: Option<&Key>) -> Result<Page, PortError> {
+        Ok(self.tables.borrow().scan(table, limit, after))
+    }
+
+    async fn write(&self, writes: Vec<Write>, token: Option<&str>) -> Result<(), WriteError> {
+        self.tables.borrow_mut().write(writes, token, self.now.get())
+    }
+}
+
+impl Queue for Twin {
+    async fn send(&self, queue: &str, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
+        let mut queues = self.queues.borrow_mut();
+        messages.into_iter().map(|message| queues.send(queue, message, self.now.get())).collect()
+    }
+
+    async fn delay(&self, queue: &str, receipt: &str, seconds: u32) -> Result<(), PortError> {
+        self.queues.borrow_mut().delay(queue, receipt, seconds, self.now.get())
+    }
+}
+
+impl Blob for Twin {
+    async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), PortError> {
+        self.blobs.borrow_mut().insert(key.to_owned(), bytes.to_vec());
+        Ok(())
+    }
+
+    async fn get_blob(&self, key: &str) -> Result<Option<Vec<u8>>, PortError> {
+        Ok(self.blobs.borrow().get(key).cloned())
+    }
+}
+
+impl Secrets for Twin {
+    async fn secret(&self, name: &str, _fresh: bool) -> Result<SecretSet, PortError> {
+        let secrets = self.secrets.borrow();
+        let value = |stage: &str| secrets.get(name)?.value(stage);
+        Ok(SecretSet { current: value(CURRENT), pending: value(PENDING), previous: value(PREVIOUS) })
+    }
+}
+
+impl SecretVersions for Twin {
+    async fn version_value(&self, secret: &str, version: Option<&str>, stage: &str) -> Result<Option<String>, PortError> {
+        self.with_secret(secret, |versions| {
+            let named = version.is_none_or(|version| versions.stages.get(stage).is_some_and(|holder| holder == version));
+            Ok(if named { versions.value(stage) } else { None })
+        })
+    }
+
+    async fn current_version(&self, secret: &str) -> Result<Option<String>, PortError> {
+        self.with_secret(secret, |versions| Ok(versions.stages.get(CURRENT).cloned()))
+    }
+
+    async fn put_pending(&self, secret: &str, version: &str, value: &str) -> Result<(), PortError> {
+        self.with_secret(secret, |versions| match versions.values.get(version) {
+            Some(before) if before != value => Err(PortError::rejected("the version has another value")),
+            _ => {
+                versions.values.insert(version.into(), value.into());
+                versions.stages.insert(PENDING.into(), version.into());
+                Ok(())
+            }
+        })
+    }
+
+    async fn promote(&self, secret: &str, version: &str, from: Option<&str>) -> Result<(), PortError> {
+        self.with_secret(secret, |versions| {
+            let holder = versions.stages.get(CURRENT).cloned();
+            if holder.as_deref() != from || !versions.values.contains_key(version) {
+                return Err(PortError::rejected("the current version is another one, or there is no such version"));
+            }
+            versions.stages.extend(holder.map(|holder| (PREVIOUS.to_owned(), holder)));
+            versions.stages.insert(CURRENT.into(), version.into());
+            let staged: BTreeSet<String> = versions.stages.values().cloned().collect();
+            versions.values.retain(|version, _| staged.contains(version));
+            Ok(())
+        })
+    }
+}
+
+impl Subject for Twin {
+    type Ports = Twin;
+
+    fn ports(&self) -> &Twin {
+        self
+    }
+
+    async fn receive(&self, queue: &str, visibility_s: u32) -> Result<Vec<Delivery>, PortError> {
+        let mut queues = self.queues.borrow_mut();
+        let received = queues.receive(queue, 10, self.now.get());
+        for delivery in &received {
+            queues.delay(queue, &delivery.receipt, visibility_s, self.now.get())?;
+        }
+        Ok(received)
+    }
+
+    async fn delete(&self, queue: &str, receipt: &str) -> Result<(), PortError> {
+        self.queues.borrow_mut().delete(queue, receipt);
+        Ok(())
+    }
+
+    async fn pass(&self, ms: u64) {
+        self.sleep(ms).await;
+        self.tables.borrow_mut().sweep_ttl(self.now.get());
+    }
+
+    fn secret_id(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
+    fn contend(&self, _on: bool) -> bool {
+        false
+    }
+}
+
+impl Twin {
+    /// Ports with the queues and secrets that the checks of [`crate::conformance`] need.
+    pub fn for_conformance(now_ms: i64) -> Twin {
+        let twin = Twin::at(now_ms);
+        for need in QUEUES {
+            let redrive = need.redrive.map(|(queue, most)| (queue.to_owned(), most));
+            twin.queues.borrow_mut().create(need.name, QueueSettings { redrive, ..QueueSettings::default() });
+        }
+        for (name, value) in SECRETS {
+            twin.set_secret(name, value);
+        }
+        twin
+    }
+}
