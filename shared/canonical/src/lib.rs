@@ -12,6 +12,8 @@ mod value;
 
 pub use catalogue::{FieldDef, FieldKind, KindMismatch, fields_of, find_field};
 pub use change::{Change, ChangeKind, FieldName, FieldValue, Fields, Problem, RemoteId, Stamp};
-pub use message::{BodyRef, Dispatch, Envelope, EnvelopeKind, EventRef, FetchRequest, Fetched, Lane, Outcome, Trace};
+pub use message::{
+    BodyRef, Dispatch, Envelope, EnvelopeKind, EventRef, FetchRequest, Fetched, Lane, Outcome, ReadRequest, SweepRequest, Trace,
+};
 pub use object::{ObjectType, UnknownObject};
 pub use value::{Money, Value};

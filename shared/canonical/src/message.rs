@@ -121,6 +121,41 @@ pub struct FetchRequest {
     pub trace: Trace,
 }
 
+/// What `transform` puts on the fetch queue when events were lost or could not be told one by one: objects to compare.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepRequest {
+    /// The connection.
+    pub connection: String,
+    /// The provider's names of the objects; empty for all that the connection sweeps.
+    pub objects: Vec<String>,
+    /// Why.
+    pub reason: String,
+    /// The event that asked, to be settled when it is done; `None` for a gap between events.
+    pub cause: Option<EventRef>,
+    /// The trace of the causing envelope.
+    pub trace: Trace,
+}
+
+/// A message of the fetch queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ReadRequest {
+    /// One record.
+    Fetch(FetchRequest),
+    /// What changed of some objects.
+    Sweep(SweepRequest),
+}
+
+impl ReadRequest {
+    /// The event that asked.
+    pub const fn cause(&self) -> Option<&EventRef> {
+        match self {
+            ReadRequest::Fetch(request) => request.cause.as_ref(),
+            ReadRequest::Sweep(request) => request.cause.as_ref(),
+        }
+    }
+}
+
 /// How an event ended. Exactly one per event that was answered 2xx.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

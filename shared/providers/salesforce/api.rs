@@ -10,7 +10,7 @@ use crate::api::{
     Api, CallFailure, FailureKind, Listing, Op, RemoteRecord, Row, RowFailure, RowResult, Target, Usage, instant_ms,
     json as body_json, retry_after_ms, text, word,
 };
-use crate::http::{HttpRequest, HttpResponse};
+use crate::http::{HttpRequest, HttpResponse, percent};
 
 /// Salesforce's protocol.
 pub static API: Salesforce = Salesforce;
@@ -172,18 +172,6 @@ fn literal(value: &str) -> String {
         }
     }
     out.push('\'');
-    out
-}
-
-fn percent(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            b' ' => out.push('+'),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
     out
 }
 

@@ -99,8 +99,8 @@ fn codes_and_statuses_decide_about_the_whole_call() {
 fn values_cannot_leave_their_literal() {
     assert_eq!(literal("o'neil\\ \n"), r"'o\'neil\\ \n'");
     let r = API.find(&target("Contact"), "Email", &["o'n&=@x.test".into()], &["Id".into(), "Email".into()]);
-    let expected = "https://org.test/services/data/v62.0/query?q=SELECT+Id%2C+IsDeleted%2C+SystemModstamp%2C+Hub_Id__c%2C+Email+FROM+Contact+\
-                    WHERE+Email+IN+%28%27o%5C%27n%26%3D%40x.test%27%29+ORDER+BY+Id";
+    let expected = "https://org.test/services/data/v62.0/query?q=SELECT%20Id%2C%20IsDeleted%2C%20SystemModstamp%2C%20Hub_Id__c%2C%20Email%20FROM%20Contact%20\
+                    WHERE%20Email%20IN%20%28%27o%5C%27n%26%3D%40x.test%27%29%20ORDER%20BY%20Id";
     assert_eq!(r.url, expected);
 }
 
@@ -109,7 +109,7 @@ fn a_list_follows_the_locator_on_its_own_host_only() {
     let t = target("Contact");
     let first = API.list(&t, 1_767_225_600_123, None, &[]);
     assert!(
-        first.url.contains("/queryAll?q=") && first.url.contains("SystemModstamp+%3E%3D+2026-01-01T00%3A00%3A00.123Z+ORDER"),
+        first.url.contains("/queryAll?q=") && first.url.contains("SystemModstamp%20%3E%3D%202026-01-01T00%3A00%3A00.123Z%20ORDER"),
         "{}",
         first.url
     );

@@ -46,3 +46,12 @@ impl fmt::Debug for HttpResponse {
         write!(f, "{} ({} bytes)", self.status, self.body.len())
     }
 }
+
+/// Percent-encodes everything but unreserved characters (RFC 3986).
+pub(crate) fn percent(text: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escape).collect()
+}

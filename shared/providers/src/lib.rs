@@ -8,6 +8,7 @@ pub mod api;
 mod decode;
 mod each;
 mod events;
+pub mod fetch;
 mod fields;
 #[cfg(feature = "compile")]
 mod folders;

@@ -407,6 +407,13 @@ pub struct ApiInfo {
     /// What it can do for reading.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<ReadWay>,
+    /// The path that reads a record, by object; for providers without a protocol of their own. `{id}`, `{account}`, `{path}` (of an
+    /// id that is a URL), `{since}` (an hour before the event came).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fetch: BTreeMap<String, String>,
+    /// Headers of those calls; `{account}` in them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
 }
 
 impl Default for ApiInfo {
@@ -418,6 +425,8 @@ impl Default for ApiInfo {
             auth: String::new(),
             rates: Vec::new(),
             reads: Vec::new(),
+            fetch: BTreeMap::new(),
+            headers: BTreeMap::new(),
         }
     }
 }

@@ -141,6 +141,9 @@ pub struct Connection {
     /// Base URL of its API, without a trailing slash.
     #[serde(default)]
     pub base_url: String,
+    /// The account within the provider (tenant, company, mailbox), where its API asks for it.
+    #[serde(default)]
+    pub account: String,
     /// The name of the API's version, where requests carry one.
     #[serde(default)]
     pub api_version: String,

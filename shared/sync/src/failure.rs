@@ -88,6 +88,8 @@ codes! {
     MalformedBody = "malformed-body", Class::Permanent;
     /// An event within a good body cannot be used.
     MalformedEvent = "malformed-event", Class::Permanent;
+    /// The proof of another event was used again for this one.
+    ProofReused = "proof-reused", Class::Permanent;
     /// A field could not be normalised.
     BadField = "bad-field", Class::Permanent;
     /// The configuration has no such connection any more.

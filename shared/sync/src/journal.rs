@@ -41,6 +41,16 @@ pub fn entry_place(vault: &Vault, connection: &str, event_key: &str, change: usi
     Key::new(format!("e#{connection}#{}", vault.hash(&["event", connection, event_key])), format!("{change:03}"))
 }
 
+/// Where a proof that counts once remembers its event.
+pub fn proof_place(vault: &Vault, connection: &str, token: &str) -> Key {
+    Key::new(format!("p#{connection}#{}", vault.hash(&["proof", connection, token])), "proof")
+}
+
+/// Where the number of a connection's last event lies.
+pub fn sequence_place(connection: &str) -> Key {
+    Key::new(format!("sequence#{connection}"), "sequence")
+}
+
 fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -109,6 +119,23 @@ pub fn account(event: &EventRef, outcome: Outcome, reason: Option<&str>, journal
 pub async fn outcome_of<W: Store>(world: &W, event: &EventRef) -> Result<Option<Outcome>, Failure> {
     let item = world.get(Table::Journal, &account_place(event)).await?;
     Ok(item.and_then(|i| i.s("outcome").and_then(Outcome::parse)))
+}
+
+/// The write that closes the account line of an event that asked `reconcile`, unless it was closed already.
+pub async fn settled<W: Store>(
+    world: &W,
+    cause: &EventRef,
+    outcome: Outcome,
+    reason: Option<&str>,
+    journal_days: u32,
+) -> Result<Option<Write>, Failure> {
+    let was = outcome_of(world, cause).await?;
+    let condition = match was {
+        None => Condition::Absent,
+        Some(open @ (Outcome::InFlight | Outcome::Dead)) => Condition::Equals("outcome", Attr::S(open.name().into())),
+        Some(_) => return Ok(None),
+    };
+    Ok(Some(account(cause, outcome, reason, journal_days, condition)))
 }
 
 /// Counts the outcomes of a connection's events of one day.

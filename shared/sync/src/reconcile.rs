@@ -5,16 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{BodyRef, Dispatch, Envelope, EnvelopeKind, FetchRequest, Fetched, Lane, ObjectType, Outcome, RemoteId};
+use canonical::{
+    BodyRef, Dispatch, Envelope, EnvelopeKind, FetchRequest, Fetched, Lane, ObjectType, Outcome, ReadRequest, RemoteId,
+    SweepRequest,
+};
 use providers::api::{CallFailure, FailureKind, Op, RemoteRecord, Target};
+use providers::fetch::{Fetch, fetched};
 use providers::http::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{BatchReport, Metric, check_deadline, settle};
+use crate::batch::{BatchReport, Metric, check_deadline, settle, write_if};
 use crate::config::Config;
 use crate::control::{pause_for_auth, paused, take_tokens};
 use crate::failure::{Class, Code, Failure};
-use crate::journal::{account, outcome_of};
+use crate::journal::{account, outcome_of, settled};
 use crate::ports::{Attr, Blob, Clock, Condition, Delivery, Http, Item, Key, Outgoing, Queue, Secrets, Store, Table, Write};
 use crate::receive::{Instance, lane_queue};
 use crate::record::Link;
@@ -26,6 +30,8 @@ impl<T: Store + Queue + Blob + Secrets + Http + Clock> World for T {}
 
 /// How far a sweep reads back behind its watermark, in milliseconds: providers index late and clocks differ.
 const OVERLAP_MS: i64 = 120_000;
+/// How long before its event a change may have been made, where an event names a collection.
+const SINCE_MS: i64 = 3_600_000;
 /// How often a read that is older than the event that asked for it is repeated.
 const STALE_READS: u32 = 5;
 /// Items per page of a scan.
@@ -76,12 +82,13 @@ pub async fn handle_fetch_batch<W: World>(
     let mut results: Vec<Result<(), Failure>> = deliveries.iter().map(|_| Ok(())).collect();
     let mut groups: BTreeMap<(String, String), Vec<(usize, FetchRequest)>> = BTreeMap::new();
     for (index, delivery) in deliveries.iter().enumerate() {
-        match serde_json::from_str::<FetchRequest>(&delivery.body) {
-            Ok(request) => {
+        match serde_json::from_str(&delivery.body) {
+            Ok(ReadRequest::Sweep(request)) => results[index] = reconcile.asked(&request).await,
+            Ok(ReadRequest::Fetch(request)) => {
                 let group = (request.source.connection.clone(), request.source.object.clone());
                 groups.entry(group).or_default().push((index, request));
             }
-            Err(error) => results[index] = Err(Failure::new(Code::BadMessage, format!("not a fetch request: {error}"))),
+            Err(error) => results[index] = Err(Failure::new(Code::BadMessage, format!("not a request to read: {error}"))),
         }
     }
     let mut report = BatchReport::default();
@@ -144,7 +151,7 @@ impl<W: World> Reconcile<'_, W> {
         &self,
         name: &str,
         object: &str,
-        build: impl Fn(&Target) -> HttpRequest,
+        build: impl Fn(&Target) -> Option<HttpRequest>,
         read: impl Fn(&Target, &HttpResponse) -> Result<T, CallFailure>,
     ) -> Result<T, Failure> {
         let (connection, provider) = self.config.connection(name)?;
@@ -165,7 +172,8 @@ impl<W: World> Reconcile<'_, W> {
                 id_property: id_property.clone(),
                 version: version.clone(),
             };
-            let mut request = build(&target);
+            let mut request = build(&target)
+                .ok_or_else(|| Failure::new(Code::CannotFetch, format!("the manifest of `{name}` cannot read `{object}`")))?;
             request.timeout_ms = provider.manifest().call_timeout_ms();
             let response =
                 self.world.http(request).await.map_err(|e| Failure::new(Code::ProviderUnavailable, format!("{name}: {e}")))?;
@@ -191,7 +199,48 @@ impl<W: World> Reconcile<'_, W> {
         let properties = provider.read_properties(object);
         let mut records = Vec::new();
         for chunk in ids.chunks(api.batch_limit(Op::Read)) {
-            records.extend(self.call(name, object, |t| api.read(t, chunk, &properties), |t, r| api.found(t, r)).await?);
+            records.extend(self.call(name, object, |t| Some(api.read(t, chunk, &properties)), |t, r| api.found(t, r)).await?);
+        }
+        Ok(records)
+    }
+
+    /// Reads records one by one, by the paths of the manifest. A record that does not exist is not in the answer.
+    async fn read_each(
+        &self,
+        name: &str,
+        object: &str,
+        requests: &[(usize, FetchRequest)],
+    ) -> Result<Vec<RemoteRecord>, Failure> {
+        let (connection, provider) = self.config.connection(name)?;
+        if connection.api_secret.is_none() {
+            return Err(Failure::new(Code::CannotFetch, format!("`{name}` has no `api_secret` to read with")));
+        }
+        let mut since: BTreeMap<&str, i64> = BTreeMap::new();
+        for (_, request) in requests {
+            let received = request.cause.as_ref().map_or_else(|| self.world.now_ms(), |cause| cause.received_at_ms);
+            let earliest = since.entry(request.source.id.as_str()).or_insert(received);
+            *earliest = received.min(*earliest);
+        }
+        let mut records = Vec::new();
+        for (id, received_ms) in since {
+            let request = |t: &Target| {
+                let since_ms = received_ms - SINCE_MS;
+                let (base_url, token, account) = (t.base_url.as_str(), t.token.as_str(), connection.account.as_str());
+                provider.fetch(&Fetch { base_url, token, account, object, id, since_ms })
+            };
+            let body = self.call(name, object, request, |_, r| fetched(r)).await?;
+            let Some(body) = body else { continue };
+            let raw = serde_json::from_slice(&body)
+                .map_err(|_| Failure::new(Code::ProviderUnavailable, format!("{name}: the answer is not JSON")))?;
+            records.push(RemoteRecord {
+                id: id.to_owned(),
+                hub_id: None,
+                properties: Default::default(),
+                stamp: None,
+                field_stamps: BTreeMap::new(),
+                archived: false,
+                raw,
+            });
         }
         Ok(records)
     }
@@ -209,7 +258,11 @@ impl<W: World> Reconcile<'_, W> {
         }
         let ids: BTreeSet<String> = requests.iter().map(|(_, r)| r.source.id.clone()).collect();
         let ids: Vec<String> = ids.into_iter().collect();
-        let records = self.read(name, object, &ids).await?;
+        let (connection, _) = self.config.connection(name)?;
+        let records = match providers::api::api(&connection.provider) {
+            Some(_) => self.read(name, object, &ids).await?,
+            None => self.read_each(name, object, requests).await?,
+        };
         let by_id: BTreeMap<&str, &RemoteRecord> = records.iter().map(|r| (r.id.as_str(), r)).collect();
         let mut stale = Vec::new();
         let mut envelopes = Vec::new();
@@ -284,14 +337,35 @@ impl<W: World> Reconcile<'_, W> {
 
     /// A fetch request that is given up: the event that asked for it ends as dead.
     async fn close_parked(&self, delivery: &Delivery, failure: &Failure) -> Result<(), Failure> {
-        let Ok(request) = serde_json::from_str::<FetchRequest>(&delivery.body) else { return Ok(()) };
-        let Some(cause) = request.cause else { return Ok(()) };
-        if !matches!(outcome_of(self.world, &cause).await?, None | Some(Outcome::InFlight)) {
+        let Ok(request) = serde_json::from_str::<ReadRequest>(&delivery.body) else { return Ok(()) };
+        let Some(cause) = request.cause() else { return Ok(()) };
+        if !matches!(outcome_of(self.world, cause).await?, None | Some(Outcome::InFlight)) {
             return Ok(());
         }
         let days = self.config.hub().journal_days;
-        let write = account(&cause, Outcome::Dead, Some(failure.code.name()), days, Condition::Always);
+        let write = account(cause, Outcome::Dead, Some(failure.code.name()), days, Condition::Always);
         self.world.write(vec![write], None).await?;
+        Ok(())
+    }
+
+    /// Sweeps the objects of which events were lost. What the reads change is counted as theirs.
+    async fn asked(&self, request: &SweepRequest) -> Result<(), Failure> {
+        let (connection, _) = self.config.connection(&request.connection)?;
+        let all = if request.objects.is_empty() { &connection.sweep } else { &request.objects };
+        if all.is_empty() {
+            let reason = format!("`{}` sweeps nothing, and {}", request.connection, request.reason);
+            return Err(Failure::new(Code::CannotFetch, reason));
+        }
+        let mut report = JobReport::default();
+        for object in all {
+            self.sweep(&request.connection, object, &mut report).await?;
+        }
+        tracing::info!(connection = %request.connection, reason = %request.reason, read = report.read, trace = %request.trace, "compared");
+        let Some(cause) = &request.cause else { return Ok(()) };
+        let days = self.config.hub().journal_days;
+        if let Some(write) = settled(self.world, cause, Outcome::Unchanged, Some(&request.reason), days).await? {
+            write_if(self.world, write).await?;
+        }
         Ok(())
     }
 
@@ -316,7 +390,7 @@ impl<W: World> Reconcile<'_, W> {
                 .call(
                     name,
                     object,
-                    |t| api.list(t, since, cursor.as_deref(), &properties),
+                    |t| Some(api.list(t, since, cursor.as_deref(), &properties)),
                     |t, r| api.listed(t, since, cursor.as_deref(), r),
                 )
                 .await;

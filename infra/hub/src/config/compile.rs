@@ -221,6 +221,7 @@ fn connection(context: &Context<'_>, name: &str, table: Table<'_>, places: &mut 
     }
     let lane = lane(findings, &table);
     let api_version = table.text("api_version").map(|t| t.value).unwrap_or_default();
+    let account = table.text("account").map(|t| t.value).unwrap_or_default();
     let test_records = table.flag("test_records");
     table.finish();
     places.sweeps.extend(sweep.iter().map(|object| (name.to_owned(), object.clone())));
@@ -230,6 +231,7 @@ fn connection(context: &Context<'_>, name: &str, table: Table<'_>, places: &mut 
         destination,
         lane,
         base_url: base_url.unwrap_or_default(),
+        account,
         api_version,
         signing_secret,
         api_secret,

@@ -116,6 +116,11 @@ impl Loaded {
     /// The packed form, with some things changed.
     pub fn pack(&self, changes: &Changes) -> Result<Vec<u8>, ConfigError> {
         let mut hub = self.sound()?.hub.clone();
+        for (name, provider) in &self.providers {
+            if let Some(connection) = hub.connections.get_mut(name).filter(|c| c.api_secret.is_some() && c.base_url.is_empty()) {
+                connection.base_url.clone_from(&provider.manifest().api.base_url);
+            }
+        }
         for (name, url) in &changes.base_urls {
             if let Some(connection) = hub.connections.get_mut(name) {
                 connection.base_url.clone_from(url);

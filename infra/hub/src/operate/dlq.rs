@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{BodyRef, Dispatch, Envelope, EnvelopeKind, FetchRequest};
+use canonical::{BodyRef, Dispatch, Envelope, EnvelopeKind, ReadRequest};
 use sync::config::Hub;
 use sync::failure::{Code, Failure};
 use sync::ports::{Delivery, Outgoing};
@@ -177,8 +177,10 @@ fn summary(text: &str) -> String {
     if let Ok(dispatch) = serde_json::from_str::<Dispatch>(text) {
         return format!("dispatch of {} {} version {}", dispatch.object, dispatch.record, dispatch.version);
     }
-    if let Ok(request) = serde_json::from_str::<FetchRequest>(text) {
-        return format!("fetch of {}", request.source);
+    match serde_json::from_str(text) {
+        Ok(ReadRequest::Fetch(request)) => return format!("fetch of {}", request.source),
+        Ok(ReadRequest::Sweep(request)) => return format!("comparison with {}: {}", request.connection, request.reason),
+        Err(_) => {}
     }
     match serde_json::from_str::<Envelope>(text) {
         Ok(envelope) => match &envelope.kind {

@@ -1,4 +1,7 @@
+use providers::fetch::Fetch;
 use providers::{Overrides, Provider};
+
+use crate::golden::{fixtures, mapped, read};
 
 #[test]
 fn every_folder_compiles_and_survives_packing() {
@@ -8,4 +11,41 @@ fn every_folder_compiles_and_survives_packing() {
         let opened = Provider::from_packed(&packed).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(opened.to_packed(), packed, "{name}");
     }
+}
+
+/// A thin event without a way to read what it names would end as a dead letter each time.
+#[test]
+fn what_events_ask_for_can_be_read() {
+    for name in Provider::builtin_names() {
+        let provider = Provider::builtin(name, &Overrides::default()).unwrap();
+        for file in fixtures(name) {
+            let golden = mapped(&provider, &read(&file)).to_string();
+            let events: Vec<serde_json::Value> = serde_json::from_str(&golden).unwrap_or_default();
+            for wanted in events.iter().filter_map(|event| event["says"]["fetch"].as_array()).flatten() {
+                let object = wanted["object"].as_str().unwrap();
+                let declared = provider.manifest().api.fetch.contains_key(object) || providers::api::api(name).is_some();
+                assert!(declared || provider.object_of(object).is_none(), "{name} cannot read `{object}`: {}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_record_is_read_at_the_configured_host_alone() {
+    let google = Provider::builtin("google-calendar", &Overrides::default()).unwrap();
+    let url = |id| {
+        let fetch =
+            Fetch { base_url: "https://api.example", token: "t", account: "", object: "event", id, since_ms: 1_790_000_000_000 };
+        google.fetch(&fetch).unwrap().url
+    };
+    let wanted = "https://api.example/calendar/v3/calendars/a%40b/events?updatedMin=2026-09-21T14%3A13%3A20Z&showDeleted=true&maxResults=2500";
+    assert_eq!(url("https://www.googleapis.com/calendar/v3/calendars/a%40b/events?alt=json"), wanted);
+    assert!(url("https://evil.example/../..//x@y\r\nhost: z").starts_with("https://api.example/x@yhost:z?"));
+    assert!(url("no-url").starts_with("https://api.example/?"));
+    let xero = Provider::builtin("xero", &Overrides::default()).unwrap();
+    let fetch =
+        Fetch { base_url: "https://api.example", token: "t", account: "tenant", object: "Contact", id: "a/../b", since_ms: 0 };
+    let request = xero.fetch(&fetch).unwrap();
+    assert_eq!(request.url, "https://api.example/api.xro/2.0/Contacts/a%2F..%2Fb");
+    assert!(request.headers.contains(&("xero-tenant-id".into(), "tenant".into())));
 }

@@ -3,14 +3,15 @@
 //! The story of an envelope: decode → split into events → for each event and object: read what is known, merge (pure), write all
 //! of it in one transaction → dispatch → close the account line. The SQS delete is the commit point: a crash anywhere before
 //! it repeats safely, because the journal entry is written with the observations and remembers what is still to be dispatched.
+//! What a body cannot tell itself is asked of `reconcile` (`asked.rs`).
+
+mod asked;
 
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use canonical::{
-    BodyRef, Change, ChangeKind, Dispatch, Envelope, EnvelopeKind, EventRef, FetchRequest, Fetched, Outcome, RemoteId, Stamp,
-};
+use canonical::{BodyRef, Change, ChangeKind, Dispatch, Envelope, EnvelopeKind, EventRef, Fetched, Outcome, Stamp};
 use providers::{EventBody, Inbound, InboundEvent, Provider};
 
 use crate::batch::{BatchReport, Metric, check_deadline, dead_letter, settle, write_if};
@@ -18,7 +19,7 @@ use crate::config::Config;
 use crate::effects::expand;
 use crate::failure::{Code, Failure};
 use crate::join::join;
-use crate::journal::{self, DAY_MS, Entry, account, entry_place, outcome_of};
+use crate::journal::{DAY_MS, Entry, account, entry_place, outcome_of, settled};
 use crate::merge::Merged;
 use crate::mutant::{Mutant, mutant};
 use crate::ports::{Blob, Clock, Condition, Delivery, Outgoing, Queue, Secrets, Store, Table, Write, WriteError};
@@ -133,7 +134,10 @@ impl<W: World> Transform<'_, W> {
                     let outcome = self.event(&envelope, event, delivery).await?;
                     metrics.push(Metric::count(outcome.name(), 1.0, &envelope.connection));
                 }
-                Ok(())
+                match provider.sequence(&body) {
+                    Some(sequence) => self.note_sequence(&envelope, sequence).await,
+                    None => Ok(()),
+                }
             }
         }
     }
@@ -179,13 +183,13 @@ impl<W: World> Transform<'_, W> {
     }
 
     async fn event_body(&self, envelope: &Envelope, event: &InboundEvent, place: &EventRef) -> Result<Ended, Failure> {
+        self.spend_proof(envelope, event).await?;
         match &event.body {
             EventBody::Ignored { reason } => {
                 // A repeated event that nothing is mapped for is ignored each time it comes: it has no entry to repeat.
                 Ok(Ended::because(Outcome::Ignored, reason.clone()))
             }
-            // The sweep on its schedule compares what was lost.
-            EventBody::Reconcile { reason, .. } => Ok(Ended::because(Outcome::Ignored, reason.clone())),
+            EventBody::Reconcile { objects, reason } => self.compare(envelope, place, objects, reason).await,
             EventBody::Malformed { reason } => Err(Failure::new(Code::MalformedEvent, reason.clone())),
             EventBody::Fetch(sources) => self.thin(envelope, event, place, sources).await,
             EventBody::Changes(changes) => {
@@ -260,7 +264,7 @@ impl<W: World> Transform<'_, W> {
                     Outcome::Applied if n > 0 => Outcome::Unchanged,
                     outcome => outcome,
                 };
-                if let Some(write) = self.settle_cause(cause, outcome).await? {
+                if let Some(write) = settled(self.world, cause, outcome, None, self.config.hub().journal_days).await? {
                     writes.push(write);
                 }
             }
@@ -275,95 +279,6 @@ impl<W: World> Transform<'_, W> {
             }
         }
         Err(Failure::new(Code::Contention, format!("{} plans in a row lost against other workers", PLANS)))
-    }
-
-    /// The write that closes the account line of a thin event, unless it was closed already.
-    async fn settle_cause(&self, cause: &EventRef, outcome: Outcome) -> Result<Option<Write>, Failure> {
-        let days = self.config.hub().journal_days;
-        Ok(match outcome_of(self.world, cause).await? {
-            None => Some(account(cause, outcome, None, days, Condition::Absent)),
-            Some(Outcome::InFlight | Outcome::Dead) => {
-                let item = self.world.get(Table::Journal, &journal::account_place(cause)).await?;
-                let was = item.and_then(|i| i.attrs.get("outcome").cloned());
-                let was = was.unwrap_or(crate::ports::Attr::S(Outcome::InFlight.name().into()));
-                Some(account(cause, outcome, None, days, Condition::Equals("outcome", was)))
-            }
-            Some(_) => None,
-        })
-    }
-
-    /// A thin event: asks `reconcile` to read what it names. Its account line stays in flight until the read is merged.
-    async fn thin(
-        &self,
-        envelope: &Envelope,
-        event: &InboundEvent,
-        place: &EventRef,
-        sources: &[RemoteId],
-    ) -> Result<Ended, Failure> {
-        let key = entry_place(self.vault, &envelope.connection, &event.key, 0);
-        let fresh = Entry {
-            envelope: envelope.id.clone(),
-            index: place.index,
-            received_at_ms: envelope.received_at_ms,
-            outcome: Outcome::InFlight,
-            object: None,
-            record: String::new(),
-            version: 0,
-            destinations: String::new(),
-            dispatched: false,
-        };
-        let item = fresh.item(key.clone(), self.expires(envelope));
-        let put = Write::Put { table: Table::Journal, item, condition: Condition::Absent };
-        let entry = if write_if(self.world, put).await? {
-            fresh
-        } else {
-            let item = self.world.get(Table::Journal, &key).await?;
-            item.as_ref().and_then(Entry::read).ok_or_else(|| Failure::new(Code::Contention, "a journal entry vanished"))?
-        };
-        let duplicate = entry.envelope != envelope.id || entry.index != place.index;
-        let cause = EventRef {
-            connection: envelope.connection.clone(),
-            envelope: entry.envelope.clone(),
-            index: entry.index,
-            received_at_ms: entry.received_at_ms,
-        };
-        let mut ended = Ended::with(if duplicate { Outcome::Duplicate } else { Outcome::InFlight });
-        if !entry.dispatched {
-            self.ask(envelope, event.stamp, &cause, sources).await?;
-            let item = Entry { dispatched: true, ..entry }.item(key, self.expires(envelope));
-            ended.close.push(Write::Put { table: Table::Journal, item, condition: Condition::Always });
-        }
-        if !duplicate {
-            let days = self.config.hub().journal_days;
-            // The fetched record may have come back already, or an earlier try may have been parked.
-            let condition = match outcome_of(self.world, place).await? {
-                None => Some(Condition::Absent),
-                Some(Outcome::Dead) => Some(Condition::Equals("outcome", crate::ports::Attr::S(Outcome::Dead.name().into()))),
-                Some(_) => None,
-            };
-            if let Some(condition) = condition {
-                let write = account(place, Outcome::InFlight, None, days, condition);
-                write_if(self.world, write).await?;
-            }
-        }
-        Ok(ended)
-    }
-
-    async fn ask(
-        &self,
-        envelope: &Envelope,
-        not_before: Option<Stamp>,
-        cause: &EventRef,
-        sources: &[RemoteId],
-    ) -> Result<(), Failure> {
-        let mut messages = Vec::new();
-        for source in sources {
-            let request =
-                FetchRequest { source: source.clone(), cause: Some(cause.clone()), not_before, trace: envelope.trace.clone() };
-            let body = serde_json::to_string(&request).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
-            messages.push(Outgoing { group: Some(source.connection.clone()), ..Outgoing::new(body) });
-        }
-        all_sent(self.world.send("fetch", messages).await)
     }
 
     /// What `reconcile` read. Snapshots are not recognised by content (A → B → A is real), and need not be: a repetition changes
@@ -403,7 +318,7 @@ impl<W: World> Transform<'_, W> {
             }
         }
         for cause in causes {
-            if let Some(write) = self.settle_cause(cause, Outcome::Unchanged).await? {
+            if let Some(write) = settled(self.world, cause, Outcome::Unchanged, None, self.config.hub().journal_days).await? {
                 write_if(self.world, write).await?;
             }
         }

@@ -1,0 +1,170 @@
+//! What a body cannot tell itself: records that thin events name, and what was lost between events. `reconcile` is asked for it.
+
+use canonical::{Envelope, EventRef, FetchRequest, Outcome, ReadRequest, RemoteId, SweepRequest};
+use providers::{InboundEvent, Sequence};
+
+use super::{Ended, Transform, World, all_sent};
+use crate::batch::write_if;
+use crate::failure::{Code, Failure};
+use crate::journal::{Entry, account, entry_place, outcome_of, proof_place, sequence_place};
+use crate::ports::{Attr, Condition, Item, Key, Outgoing, Table, Write};
+
+/// How often the number of a connection's last event is noted against other workers.
+const NOTES: usize = 4;
+
+impl<W: World> Transform<'_, W> {
+    /// A thin event: asks `reconcile` to read what it names. Its account line stays in flight until the read is merged.
+    pub(super) async fn thin(
+        &self,
+        envelope: &Envelope,
+        event: &InboundEvent,
+        place: &EventRef,
+        sources: &[RemoteId],
+    ) -> Result<Ended, Failure> {
+        let requests = |cause: &EventRef| {
+            let fetch = |source: &RemoteId| {
+                let (cause, trace) = (Some(cause.clone()), envelope.trace.clone());
+                ReadRequest::Fetch(FetchRequest { source: source.clone(), cause, not_before: event.stamp, trace })
+            };
+            sources.iter().map(fetch).collect()
+        };
+        let key = entry_place(self.vault, &envelope.connection, &event.key, 0);
+        self.asked(envelope, place, key, requests).await
+    }
+
+    /// An event about more than it can tell: asks `reconcile` to compare. Each counts, also when it says the same as an earlier
+    /// one: what it stands for happened again.
+    pub(super) async fn compare(
+        &self,
+        envelope: &Envelope,
+        place: &EventRef,
+        objects: &[String],
+        reason: &str,
+    ) -> Result<Ended, Failure> {
+        let request = |cause: &EventRef| {
+            vec![ReadRequest::Sweep(SweepRequest {
+                connection: envelope.connection.clone(),
+                objects: objects.to_vec(),
+                reason: reason.to_owned(),
+                cause: Some(cause.clone()),
+                trace: envelope.trace.clone(),
+            })]
+        };
+        let key = entry_place(self.vault, &envelope.connection, &format!("{}#{}", envelope.id, place.index), 0);
+        self.asked(envelope, place, key, request).await
+    }
+
+    /// Sends requests once, and leaves the event in flight until they are answered.
+    async fn asked(
+        &self,
+        envelope: &Envelope,
+        place: &EventRef,
+        key: Key,
+        requests: impl Fn(&EventRef) -> Vec<ReadRequest>,
+    ) -> Result<Ended, Failure> {
+        let fresh = Entry {
+            envelope: envelope.id.clone(),
+            index: place.index,
+            received_at_ms: envelope.received_at_ms,
+            outcome: Outcome::InFlight,
+            object: None,
+            record: String::new(),
+            version: 0,
+            destinations: String::new(),
+            dispatched: false,
+        };
+        let item = fresh.item(key.clone(), self.expires(envelope));
+        let put = Write::Put { table: Table::Journal, item, condition: Condition::Absent };
+        let entry = if write_if(self.world, put).await? {
+            fresh
+        } else {
+            let item = self.world.get(Table::Journal, &key).await?;
+            item.as_ref().and_then(Entry::read).ok_or_else(|| Failure::new(Code::Contention, "a journal entry vanished"))?
+        };
+        let duplicate = entry.envelope != envelope.id || entry.index != place.index;
+        let cause = EventRef {
+            connection: envelope.connection.clone(),
+            envelope: entry.envelope.clone(),
+            index: entry.index,
+            received_at_ms: entry.received_at_ms,
+        };
+        let mut ended = Ended::with(if duplicate { Outcome::Duplicate } else { Outcome::InFlight });
+        if !entry.dispatched {
+            self.ask(&envelope.connection, &requests(&cause)).await?;
+            let item = Entry { dispatched: true, ..entry }.item(key, self.expires(envelope));
+            ended.close.push(Write::Put { table: Table::Journal, item, condition: Condition::Always });
+        }
+        if !duplicate {
+            let days = self.config.hub().journal_days;
+            // The answer may be there already, or an earlier try may have been parked.
+            let condition = match outcome_of(self.world, place).await? {
+                None => Some(Condition::Absent),
+                Some(Outcome::Dead) => Some(Condition::Equals("outcome", Attr::S(Outcome::Dead.name().into()))),
+                Some(_) => None,
+            };
+            if let Some(condition) = condition {
+                let write = account(place, Outcome::InFlight, None, days, condition);
+                write_if(self.world, write).await?;
+            }
+        }
+        Ok(ended)
+    }
+
+    async fn ask(&self, connection: &str, requests: &[ReadRequest]) -> Result<(), Failure> {
+        let mut messages = Vec::new();
+        for request in requests {
+            let body = serde_json::to_string(request).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
+            messages.push(Outgoing { group: Some(connection.to_owned()), ..Outgoing::new(body) });
+        }
+        all_sent(self.world.send("fetch", messages).await)
+    }
+
+    /// Notes the number of the last event, and asks for a comparison when some before it did not come. Events that are only late
+    /// cost a comparison too many.
+    pub(super) async fn note_sequence(&self, envelope: &Envelope, sequence: Sequence) -> Result<(), Failure> {
+        let place = sequence_place(&envelope.connection);
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        for _ in 0..NOTES {
+            let stored = self.world.get(Table::Journal, &place).await?.and_then(|item| item.n("last"));
+            let seen = stored.map(|last| u64::try_from(last).unwrap_or(0));
+            let missing = seen.map_or(0, |seen| sequence.missing_after(seen));
+            if seen.is_some_and(|seen| seen >= sequence.last) {
+                return Ok(());
+            }
+            if missing > 0 {
+                tracing::warn!(connection = %envelope.connection, missing, before = sequence.first, trace = %envelope.trace, "events did not come");
+                let request = SweepRequest {
+                    connection: envelope.connection.clone(),
+                    objects: Vec::new(),
+                    reason: format!("{missing} events before number {} did not come", sequence.first),
+                    cause: None,
+                    trace: envelope.trace.clone(),
+                };
+                self.ask(&envelope.connection, &[ReadRequest::Sweep(request)]).await?;
+            }
+            let item = Item::new(place.clone()).with("last", Attr::N(number(sequence.last)));
+            let condition = stored.map_or(Condition::Absent, |last| Condition::Equals("last", Attr::N(last)));
+            if write_if(self.world, Write::Put { table: Table::Journal, item, condition }).await? {
+                return Ok(());
+            }
+        }
+        Err(Failure::new(Code::Contention, "the number of the last event"))
+    }
+
+    /// Where a proof does not cover the event, it counts for one event only.
+    pub(super) async fn spend_proof(&self, envelope: &Envelope, event: &InboundEvent) -> Result<(), Failure> {
+        let Some(token) = &event.once else { return Ok(()) };
+        let place = proof_place(self.vault, &envelope.connection, token);
+        let key = self.vault.hash(&["event", &envelope.connection, &event.key]);
+        let item = Item::new(place.clone()).with("event", Attr::S(key.clone())).with("ttl", Attr::N(self.expires(envelope)));
+        if write_if(self.world, Write::Put { table: Table::Journal, item, condition: Condition::Absent }).await? {
+            return Ok(());
+        }
+        match self.world.get(Table::Journal, &place).await? {
+            Some(item) if item.s("event") != Some(&key) => {
+                Err(Failure::new(Code::ProofReused, "its signature came with another event before"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
