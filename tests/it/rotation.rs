@@ -18,8 +18,8 @@ async fn status(route: &Route, secret: &str, n: u32) -> u16 {
     let body = format!(r#"{{"form_id":"rotation","submission_id":"r{n}","fields":{{"email":"r{n}@rotation.example"}}}}"#);
     let (id, at_ms) = (format!("msg_{n}"), sandbox::server::now_ms());
     let draft = Draft { method: "POST", url: &route.url, body: body.as_bytes(), at_ms, id: &id };
-    let headers = sign(&route.scheme, &draft, secret).unwrap();
-    post(&route.url, &headers, body.into_bytes()).await.unwrap().0
+    let signed = sign(&route.scheme, &draft, secret).unwrap();
+    post(&route.url, &signed.headers, signed.body).await.unwrap().0
 }
 
 async fn secrets(running: &Running) -> SecretSet {

@@ -72,12 +72,12 @@ pub async fn courier(stand: Shared, route: Route) {
 async fn deliver(route: &Route, webhook: &OutboundWebhook) -> bool {
     let id = webhook.id.to_string();
     let draft = Draft { method: "POST", url: &route.url, body: &webhook.body, at_ms: now_ms(), id: &id };
-    let Ok(headers) = sign(&route.scheme, &draft, &route.secret) else { return false };
-    let answer = post(&route.url, &headers, webhook.body.clone()).await;
+    let Ok(signed) = sign(&route.scheme, &draft, &route.secret) else { return false };
+    let answer = post(&route.url, &signed.headers, signed.body).await;
     answer.is_ok_and(|(status, _)| (200..300).contains(&status))
 }
 
-/// Posts a JSON body to a plain `http://host:port/…` URL. Gives the status and the answer's body.
+/// Posts a body, JSON unless a header says otherwise, to a plain `http://host:port/…` URL. Gives the status and the answer's body.
 ///
 /// # Errors
 /// No connection, no answer in time, or no HTTP.
@@ -92,7 +92,10 @@ async fn exchange(url: &str, headers: &[(String, String)], body: Vec<u8>) -> io:
     let stream = TcpStream::connect(host).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let pump = tokio::spawn(connection);
-    let mut request = hyper::Request::post(path).header("host", host).header("content-type", "application/json");
+    let mut request = hyper::Request::post(path).header("host", host);
+    if !headers.iter().any(|(name, _)| name == "content-type") {
+        request = request.header("content-type", "application/json");
+    }
     for (name, value) in headers {
         request = request.header(name, value);
     }

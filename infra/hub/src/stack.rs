@@ -170,8 +170,9 @@ impl Running {
         let now = sandbox::server::now_ms();
         let id = format!("msg_{now}");
         let draft = Draft { method: "POST", url: &route.url, body: body.as_bytes(), at_ms: now, id: &id };
-        let headers = sign(&route.scheme, &draft, &route.secret).ok()?;
-        let headers: Vec<String> = headers.iter().map(|(name, value)| format!("  -H '{name}: {value}' \\\n")).collect();
+        let signed = sign(&route.scheme, &draft, &route.secret).ok()?;
+        let body = String::from_utf8_lossy(&signed.body);
+        let headers: Vec<String> = signed.headers.iter().map(|(name, value)| format!("  -H '{name}: {value}' \\\n")).collect();
         Some(format!("curl -i {} -H 'content-type: application/json' \\\n{}  -d '{body}'", route.url, headers.concat()))
     }
 

@@ -37,7 +37,7 @@ fn folder() -> tempfile::TempDir {
 fn signature() -> Vec<(String, String)> {
     let provider = Provider::builtin("stripe", &Overrides::default()).expect("a provider");
     let draft = Draft { method: "POST", url: URL, body: CUSTOMER.as_bytes(), at_ms: AT_MS, id: "" };
-    sign(&provider.manifest().webhook.scheme, &draft, SECRET).expect("signed")
+    sign(&provider.manifest().webhook.scheme, &draft, SECRET).expect("signed").headers
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Proof by a value that both sides know and that travels in the clear.
 
+use std::ops::Range;
+
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use serde_json::Value;
@@ -55,22 +57,31 @@ fn each_item(json: &Value, items: &str, field: &str) -> Result<Vec<String>, Reje
 
 /// The text of the one element at `path`. Two of them, markup inside it, or a document type make the body unreadable.
 fn xml_text(body: &[u8], path: &str) -> Result<String, Rejection> {
+    let (value, _) = xml_element(body, path)?;
+    let value = value.trim().to_owned();
+    if value.is_empty() { Err(Rejection::MissingValue(path.to_owned())) } else { Ok(value) }
+}
+
+/// That element's text, and where it stands in the body.
+pub(crate) fn xml_element(body: &[u8], path: &str) -> Result<(String, Range<usize>), Rejection> {
     let unreadable = || Rejection::BodyUnreadable("XML");
     let text = std::str::from_utf8(body).map_err(|_| unreadable())?;
     let wanted: Vec<&str> = path.split('/').collect();
     let mut reader = Reader::from_str(text);
     let mut open: Vec<String> = Vec::new();
-    let mut found: Option<String> = None;
+    let mut found: Option<(String, Range<usize>)> = None;
     let mut inside = false;
     loop {
-        match reader.read_event().map_err(|_| unreadable())? {
+        let event = reader.read_event().map_err(|_| unreadable())?;
+        let at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+        match event {
             Event::Start(element) => {
                 if inside {
                     return Err(unreadable());
                 }
                 open.push(element.local_name().as_ref().to_owned());
                 inside = open == wanted;
-                if inside && found.replace(String::new()).is_some() {
+                if inside && found.replace((String::new(), at..at)).is_some() {
                     return Err(unreadable());
                 }
             }
@@ -79,7 +90,10 @@ fn xml_text(body: &[u8], path: &str) -> Result<String, Rejection> {
                 inside = false;
             }
             Event::Text(piece) if inside => match &mut found {
-                Some(value) => value.push_str(piece.as_ref()),
+                Some((value, place)) => {
+                    value.push_str(piece.as_ref());
+                    place.end = at;
+                }
                 None => return Err(unreadable()),
             },
             Event::DocType(_) => return Err(unreadable()),
@@ -89,6 +103,5 @@ fn xml_text(body: &[u8], path: &str) -> Result<String, Rejection> {
             _ => {}
         }
     }
-    let value = found.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-    value.ok_or_else(|| Rejection::MissingValue(path.to_owned()))
+    found.ok_or_else(|| Rejection::MissingValue(path.to_owned()))
 }

@@ -2,14 +2,19 @@
 
 use std::borrow::Cow;
 
-use ring::signature::Ed25519KeyPair;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use ring::{digest, hmac};
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::encoding;
-use crate::scheme::{Algorithm, Encoding, KeyForm, Layout, Place, Proof, Scheme, Shared, SharedPlace, Signed, Unit, When};
-use crate::signed::{Filling, signed_url};
-use crate::url_form;
+use crate::scheme::{
+    Algorithm, Encoding, KeyForm, Layout, Place, Proof, Scheme, Shared, SharedPlace, Signed, Timestamp, Unit, When,
+};
+use crate::shared::xml_element;
+use crate::signed::{Filling, reads_json, signed_url};
+use crate::{sns, url_form};
 
 /// What is about to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +34,7 @@ pub struct Draft<'a> {
 /// Why nothing could be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SignError {
-    /// The scheme puts its proof into the body, or needs a key that only its provider has.
+    /// The scheme has no accepted version, or the body has no place for its proof.
     #[error("this scheme cannot be signed from outside")]
     Unsupported,
     /// The secret does not have the form that the scheme needs.
@@ -40,42 +45,122 @@ pub enum SignError {
     Time,
 }
 
-/// The headers that prove `draft` under `scheme`: HMAC and hash forms, Ed25519 with a `whsk_` key, URL forms, Basic and
-/// shared headers. Of several versions, the first accepted one.
-pub fn sign(scheme: &Scheme, draft: &Draft<'_>, secret: &str) -> Result<Vec<(String, String)>, SignError> {
+/// What is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// The headers that prove it; none where the proof is in the body.
+    pub headers: Vec<(String, String)>,
+    /// The body, with the proof where the scheme has it there.
+    pub body: Vec<u8>,
+}
+
+/// Proves `draft` under `scheme`. Of several versions, the first accepted one. The secret is what the sender holds: with public
+/// keys the private one, `whsk_…` for Ed25519, else PKCS #8 in base64 (ECDSA; RSA of 2048 bits and more for SNS, in signature
+/// version 2).
+///
+/// # Errors
+/// The secret does not fit, or the body has no place for the proof.
+pub fn sign(scheme: &Scheme, draft: &Draft<'_>, secret: &str) -> Result<Proven, SignError> {
+    let in_header = |headers| Ok(Proven { headers, body: draft.body.to_vec() });
     match scheme {
         Scheme::Versions(versions) => {
-            let version = versions.versions.iter().find(|v| versions.accept.contains(&v.name)).ok_or(SignError::Unsupported)?;
-            let mut headers = match (&version.signed, &version.shared) {
-                (Some(signed), _) => sign_template(signed, draft, secret)?,
-                (None, Some(shared)) => return sign(&Scheme::Shared(shared.clone()), draft, secret),
-                (None, None) => return Err(SignError::Unsupported),
-            };
-            if let Some(When { header, equals: Some(value), .. }) = &version.when {
-                headers.push((header.clone(), value.clone()));
+            let accepted = versions.versions.iter().filter(|v| versions.accept.contains(&v.name));
+            let mut failed = SignError::Unsupported;
+            for version in accepted {
+                let proven = match (&version.signed, &version.shared) {
+                    (Some(signed), _) => sign_template(signed, draft, secret),
+                    (None, Some(shared)) => sign_shared(shared, draft, secret),
+                    (None, None) => continue,
+                };
+                match proven {
+                    Ok(mut proven) => {
+                        if let Some(When { header, equals: Some(value), .. }) = &version.when {
+                            proven.headers.push((header.clone(), value.clone()));
+                        }
+                        return Ok(proven);
+                    }
+                    Err(error) => failed = error,
+                }
             }
-            Ok(headers)
+            Err(failed)
         }
         Scheme::Signed(signed) => sign_template(signed, draft, secret),
         Scheme::UrlForm(form) => {
             let tag = url_form::tag(form, draft.url, draft.body, secret);
-            Ok(vec![(form.header.clone(), encoding::to_base64(&tag))])
+            in_header(vec![(form.header.clone(), encoding::to_base64(&tag))])
         }
-        Scheme::Basic(_) => Ok(vec![("authorization".to_owned(), format!("Basic {}", encoding::to_base64(secret.as_bytes())))]),
-        Scheme::Shared(Shared { at: SharedPlace::Header(name), .. }) => Ok(vec![(name.clone(), secret.to_owned())]),
-        Scheme::Shared(_) | Scheme::Sns(_) => Err(SignError::Unsupported),
+        Scheme::Basic(_) => {
+            in_header(vec![("authorization".to_owned(), format!("Basic {}", encoding::to_base64(secret.as_bytes())))])
+        }
+        Scheme::Shared(shared) => sign_shared(shared, draft, secret),
+        Scheme::Sns(_) => sign_sns(draft, secret),
     }
 }
 
-fn sign_template(signed: &Signed, draft: &Draft<'_>, secret: &str) -> Result<Vec<(String, String)>, SignError> {
+fn json_of(body: &[u8]) -> Result<Value, SignError> {
+    serde_json::from_slice(body).map_err(|_| SignError::Unsupported)
+}
+
+/// Puts a text at a pointer; its last member may be new.
+fn put(json: &mut Value, pointer: &str, text: &str) -> Result<(), SignError> {
+    let (parent, member) = pointer.rsplit_once('/').ok_or(SignError::Unsupported)?;
+    let parent = json.pointer_mut(parent).and_then(Value::as_object_mut).ok_or(SignError::Unsupported)?;
+    parent.insert(member.to_owned(), Value::from(text));
+    Ok(())
+}
+
+fn sign_shared(shared: &Shared, draft: &Draft<'_>, secret: &str) -> Result<Proven, SignError> {
+    let mut headers = Vec::new();
+    let body = match &shared.at {
+        SharedPlace::Header(name) => {
+            headers.push((name.clone(), secret.to_owned()));
+            draft.body.to_vec()
+        }
+        SharedPlace::Json(pointer) => {
+            let mut json = json_of(draft.body)?;
+            put(&mut json, pointer, secret)?;
+            json.to_string().into_bytes()
+        }
+        SharedPlace::JsonEach { items, field } => {
+            let mut json = json_of(draft.body)?;
+            let list = json.pointer_mut(items).and_then(Value::as_array_mut).ok_or(SignError::Unsupported)?;
+            list.iter_mut().try_for_each(|item| put(item, field, secret))?;
+            json.to_string().into_bytes()
+        }
+        SharedPlace::Xml(path) => {
+            let (_, place) = xml_element(draft.body, path).map_err(|_| SignError::Unsupported)?;
+            [&draft.body[..place.start], secret.as_bytes(), &draft.body[place.end..]].concat()
+        }
+    };
+    Ok(Proven { headers, body })
+}
+
+fn sign_sns(draft: &Draft<'_>, secret: &str) -> Result<Proven, SignError> {
+    let key = encoding::base64(secret).ok_or(SignError::UnusableSecret)?;
+    let key = RsaKeyPair::from_pkcs8(&key).map_err(|_| SignError::UnusableSecret)?;
+    let mut json = json_of(draft.body)?;
+    put(&mut json, "/SignatureVersion", "2")?;
+    let text = sns::signed_text(&json).map_err(|_| SignError::Unsupported)?;
+    let mut tag = vec![0; key.public().modulus_len()];
+    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut tag).map_err(|_| SignError::UnusableSecret)?;
+    put(&mut json, "/Signature", &encoding::to_base64(&tag))?;
+    Ok(Proven { headers: Vec::new(), body: json.to_string().into_bytes() })
+}
+
+fn sign_template(signed: &Signed, draft: &Draft<'_>, secret: &str) -> Result<Proven, SignError> {
     let timestamp = signed.timestamp.as_ref().map(|t| written(t.unit, draft.at_ms)).transpose()?;
+    let mut json = if reads_json(signed) { Some(json_of(draft.body)?) } else { None };
+    if let (Some(json), Some(Timestamp { at: Place::Json(pointer), .. }), Some(text)) = (&mut json, &signed.timestamp, &timestamp)
+    {
+        put(json, pointer, text)?;
+    }
     let filling = Filling {
         method: draft.method,
         url: signed_url(signed, draft.url),
         body: draft.body,
         timestamp: timestamp.as_deref().map(Cow::Borrowed),
         id: Some(Cow::Borrowed(draft.id)),
-        json: None,
+        json: json.as_ref(),
         form: None,
     };
     let message = filling.fill(&signed.content, secret).map_err(|_| SignError::Unsupported)?;
@@ -91,7 +176,8 @@ fn sign_template(signed: &Signed, draft: &Draft<'_>, secret: &str) -> Result<Vec
         match &declared.at {
             Place::Header(names) => headers.push((first(names)?, text.clone())),
             Place::Pair(key) => prefix = format!("{key}={text},"),
-            Place::Json(_) | Place::Form(_) => return Err(SignError::Unsupported),
+            Place::Json(_) => {}
+            Place::Form(_) => return Err(SignError::Unsupported),
         }
     }
     match &signed.id {
@@ -99,15 +185,40 @@ fn sign_template(signed: &Signed, draft: &Draft<'_>, secret: &str) -> Result<Vec
         Some(_) => return Err(SignError::Unsupported),
         None => {}
     }
-    let Place::Header(names) = &signed.signature.at else { return Err(SignError::Unsupported) };
     let value = match &signed.signature.layout {
         Layout::Plain => text,
         Layout::Prefixed(prefix) => format!("{prefix}{text}"),
         Layout::Pairs => format!("{prefix}{label}={text}"),
         Layout::List => format!("{label},{text}"),
     };
-    headers.push((first(names)?, value));
-    Ok(headers)
+    match (&signed.signature.at, json) {
+        (Place::Header(names), _) => headers.push((first(names)?, value)),
+        (Place::Json(pointer), Some(mut json)) => {
+            put(&mut json, pointer, &value)?;
+            return Ok(Proven { headers, body: json.to_string().into_bytes() });
+        }
+        _ => return Err(SignError::Unsupported),
+    }
+    Ok(Proven { headers, body: draft.body.to_vec() })
+}
+
+/// A new pair of keys for a scheme with public keys by ECDSA: what the sender holds, and what the hub is told.
+///
+/// # Errors
+/// There is no randomness.
+pub fn ecdsa_pair() -> Result<(String, String), SignError> {
+    /// The DER of a P-256 public key up to its point (RFC 5480).
+    const SPKI: [u8; 26] =
+        *b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new());
+    let document = document.map_err(|_| SignError::UnusableSecret)?;
+    let pair = ecdsa(document.as_ref()).ok_or(SignError::UnusableSecret)?;
+    let public = [&SPKI[..], pair.public_key().as_ref()].concat();
+    Ok((encoding::to_base64(document.as_ref()), encoding::to_base64(&public)))
+}
+
+fn ecdsa(pkcs8: &[u8]) -> Option<EcdsaKeyPair> {
+    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8, &SystemRandom::new()).ok()
 }
 
 fn first(names: &[String]) -> Result<String, SignError> {
@@ -123,7 +234,7 @@ fn tag(proof: &Proof, message: &[u8], secret: &str) -> Option<Vec<u8>> {
         KeyForm::Text => secret.as_bytes().to_vec(),
         KeyForm::Whsec => encoding::base64(secret.strip_prefix("whsec_").unwrap_or(secret))?,
         KeyForm::Whpk => encoding::base64(secret.strip_prefix("whsk_")?)?,
-        KeyForm::Spki => return None,
+        KeyForm::Spki => encoding::base64(secret)?,
     };
     let mac = |algorithm| hmac::sign(&hmac::Key::new(algorithm, &key), message).as_ref().to_vec();
     match proof.algorithm {
@@ -136,7 +247,7 @@ fn tag(proof: &Proof, message: &[u8], secret: &str) -> Option<Vec<u8>> {
             let pair = Ed25519KeyPair::from_seed_and_public_key(seed, public).ok()?;
             Some(pair.sign(message).as_ref().to_vec())
         }
-        Algorithm::EcdsaP256 => None,
+        Algorithm::EcdsaP256 => Some(ecdsa(&key)?.sign(&SystemRandom::new(), message).ok()?.as_ref().to_vec()),
     }
 }
 

@@ -227,7 +227,7 @@ fn places(signed: &Signed) -> impl Iterator<Item = &Place> {
     signed.timestamp.iter().map(|t| &t.at).chain(&signed.id).chain(std::iter::once(&signed.signature.at))
 }
 
-fn reads_json(signed: &Signed) -> bool {
+pub(crate) fn reads_json(signed: &Signed) -> bool {
     signed.content.reads_json() || places(signed).any(|place| matches!(place, Place::Json(_)))
 }
 

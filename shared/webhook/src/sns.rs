@@ -58,7 +58,7 @@ pub(crate) fn verify(sns: &Sns, request: &RawRequest<'_>, certificates: &[&str],
     Err(reason)
 }
 
-fn signed_text(message: &Value) -> Result<String, Rejection> {
+pub(crate) fn signed_text(message: &Value) -> Result<String, Rejection> {
     let fields: &[&str] = match field(message, "Type")? {
         "Notification" => &NOTIFICATION,
         "SubscriptionConfirmation" | "UnsubscribeConfirmation" => &CONFIRMATION,

@@ -196,11 +196,12 @@ pub fn request(sending: &Sending, now_ms: i64) -> Request {
     let draft = webhook::Draft { method: "POST", url: &url, body: &sending.body, at_ms: now_ms, id: &sending.id };
     let signed = SCHEMES.with(|schemes| webhook::sign(&schemes[sending.connection], &draft, secret));
     let mut headers = webhook::Headers::new();
-    for (name, value) in signed.unwrap_or_else(|e| panic!("signing for {}: {e}", sending.connection)) {
+    let signed = signed.unwrap_or_else(|e| panic!("signing for {}: {e}", sending.connection));
+    for (name, value) in signed.headers {
         headers.append(&name, value);
     }
     headers.append("content-type", "application/json");
-    Request { method: "POST".into(), path: format!("/hooks/{}", sending.connection), url, headers, body: sending.body.clone() }
+    Request { method: "POST".into(), path: format!("/hooks/{}", sending.connection), url, headers, body: signed.body }
 }
 
 /// The id of the live record with that e-mail address.

@@ -57,12 +57,13 @@ fn what_is_signed_verifies_and_nothing_else_does() {
         let signed = match sign(&webhook.scheme, &draft, secret) {
             Ok(signed) => signed,
             Err(error) => {
-                let from_inside = ["ecdsa", "in-body", "sns", "token-body", "token-each", "token-xml"];
-                assert!(from_inside.contains(&name.as_str()), "{name}: {error}");
+                let elsewhere = ["ecdsa", "in-body", "sns", "token-body", "token-each", "token-xml"];
+                assert!(elsewhere.contains(&name.as_str()), "{name}: {error}");
                 continue;
             }
         };
-        let headers: Headers = signed.into_iter().collect();
+        assert_eq!(signed.body, draft.body, "{name}");
+        let headers: Headers = signed.headers.into_iter().collect();
         let good = verify(&webhook.scheme, request("POST", URL, &headers, draft.body), &["other:secret", secret], NOW_MS);
         assert_eq!(good.map(|verified| verified.evidence().secret), Ok(1), "{name}");
         let forged = verify(&webhook.scheme, request("POST", URL, &headers, draft.body), &["other:secret"], NOW_MS);
@@ -85,7 +86,7 @@ fn an_asymmetric_sender_needs_its_private_key() {
     // RFC 8032, section 7.1, test 1.
     let private = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2DXWpgBgrEKt9VL/tPJZAc6DuFy89qmIyWvAhpo9wdRGg==";
     let public = "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
-    let headers: Headers = sign(scheme, &draft, private).expect("signed").into_iter().collect();
+    let headers: Headers = sign(scheme, &draft, private).expect("signed").headers.into_iter().collect();
     let verified = verify(scheme, request("POST", URL, &headers, b"{}"), &[WHSEC, public], NOW_MS).expect("verified");
     assert_eq!((verified.evidence().version.as_deref(), verified.evidence().secret), (Some("v1a"), 1));
     assert_eq!(sign(scheme, &draft, public), Err(SignError::UnusableSecret));
@@ -96,13 +97,13 @@ fn evidence_names_version_and_sender_time() {
     let webhook = webhook("versions");
     let draft = Draft { method: "POST", url: URL, body: b"[]", at_ms: NOW_MS - 7, id: "" };
     let weak = webhook.scheme.clone().with_versions(vec!["v1".into()]);
-    let headers: Headers = sign(&weak, &draft, TEXT).expect("signed").into_iter().collect();
+    let headers: Headers = sign(&weak, &draft, TEXT).expect("signed").headers.into_iter().collect();
     let refused = verify(&webhook.scheme, request("POST", URL, &headers, b"[]"), &[TEXT], NOW_MS);
     assert_eq!(refused.map(|_| ()), Err(Rejection::VersionNotAccepted("v1".into())));
     let verified = verify(&weak, request("POST", URL, &headers, b"[]"), &[TEXT], NOW_MS).expect("accepted where configured");
     assert_eq!(verified.evidence().version.as_deref(), Some("v1"));
 
-    let headers: Headers = sign(&webhook.scheme, &draft, TEXT).expect("signed").into_iter().collect();
+    let headers: Headers = sign(&webhook.scheme, &draft, TEXT).expect("signed").headers.into_iter().collect();
     let verified = verify(&webhook.scheme, request("POST", URL, &headers, b"[]"), &[TEXT], NOW_MS).expect("verified");
     assert_eq!(verified.evidence().signed_at_ms, Some(NOW_MS - 7));
     assert_eq!(verified.evidence().version.as_deref(), Some("v3"));
@@ -161,7 +162,7 @@ fn an_operator_learns_which_single_change_would_help() {
     let versions = &webhook("versions").scheme;
     let body = b"[1]\r\n";
     let draft = Draft { method: "POST", url: "https://hub.example/a?b=1", body, at_ms: NOW_MS, id: "" };
-    let headers: Headers = sign(versions, &draft, TEXT).expect("signed").into_iter().collect();
+    let headers: Headers = sign(versions, &draft, TEXT).expect("signed").headers.into_iter().collect();
     let asked =
         |method, url, body, secret: &str| diagnose(versions, request(method, url, &headers, body), &["wrong", secret], NOW_MS);
     let spaced = format!("{TEXT}\n");
@@ -176,7 +177,7 @@ fn an_operator_learns_which_single_change_would_help() {
 
     let list = &webhook("list").scheme;
     let draft = Draft { id: "msg_1", ..draft };
-    let headers: Headers = sign(list, &draft, "whsec_cGxhaW4gdGV4dCBzZWNyZXQ=").expect("signed").into_iter().collect();
+    let headers: Headers = sign(list, &draft, "whsec_cGxhaW4gdGV4dCBzZWNyZXQ=").expect("signed").headers.into_iter().collect();
     let raw = request("POST", draft.url, &headers, body);
     assert_eq!(diagnose(list, raw, &["plain text secret"], NOW_MS), [Suspicion::SecretForm]);
 }
@@ -195,4 +196,34 @@ fn a_version_without_a_condition_takes_what_no_other_claims() {
     assert_eq!(version(scheme, &key("wrong"), token.as_bytes()), Err(Rejection::Mismatch), "nobody falls back");
     let only_key = scheme.clone().with_versions(vec!["key".into()]);
     assert_eq!(version(&only_key, &Headers::default(), token.as_bytes()), Err(Rejection::VersionNotAccepted("token".into())));
+}
+
+/// The sender's key and the certificate of what SNS is in tests: RSA of 2048 bits, issued to `sns.amazonaws.com`.
+const SNS_KEY: &str = include_str!("sns_key.txt");
+const SNS_CERTIFICATE: &str = include_str!("sns_certificate.pem");
+
+#[test]
+fn a_proof_may_stand_in_the_body() {
+    let (private, public) = webhook::ecdsa_pair().expect("randomness");
+    let sns = r#"{"Type":"Notification","MessageId":"1","TopicArn":"arn:aws:sns:us-east-1:123456789012:mail","Message":"m",
+        "Timestamp":"2026-01-01T00:00:00Z","SignatureVersion":"1","SigningCertURL":"https://sns.us-east-1.amazonaws.com/a.pem"}"#;
+    let xml = "<e:Envelope><e:Body><notifications><OrganizationId>00D</OrganizationId></notifications></e:Body></e:Envelope>";
+    let org = "00D000000000062EAA";
+    for (name, body, private, public) in [
+        ("in-body", r#"{"signature":{"token":"t"},"event-data":{}}"#, TEXT, TEXT),
+        ("token-body", r#"{"key":"","lead":1}"#, TEXT, TEXT),
+        ("token-each", r#"{"value":[{"id":1},{"id":2}]}"#, TEXT, TEXT),
+        ("token-xml", xml, org, org),
+        ("ecdsa", "a=1", private.as_str(), public.as_str()),
+        ("sns", sns, SNS_KEY.trim(), SNS_CERTIFICATE),
+    ] {
+        let scheme = webhook(name).scheme.clone().with_topics(vec!["arn:aws:sns:us-east-1:123456789012:mail".into()]);
+        let draft = Draft { method: "POST", url: URL, body: body.as_bytes(), at_ms: NOW_MS, id: "msg_1" };
+        let signed = sign(&scheme, &draft, private).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let headers: Headers = signed.headers.into_iter().collect();
+        let verified = verify(&scheme, request("POST", URL, &headers, &signed.body), &[public], NOW_MS);
+        assert!(verified.is_ok(), "{name}: {}", verified.unwrap_err());
+        let unsigned = verify(&scheme, request("POST", URL, &headers, draft.body), &[public], NOW_MS);
+        assert_eq!(unsigned.is_err(), name != "ecdsa", "{name}");
+    }
 }
