@@ -94,8 +94,8 @@ impl Senders {
         let _turn = self.gate.acquire().await.map_err(std::io::Error::other)?;
         let route = self.route(connection).ok_or_else(|| std::io::Error::other("no such connection"))?;
         let draft = Draft { method: "POST", url: &route.url, body, at_ms: sandbox::server::now_ms(), id: key };
-        let headers = sign(&route.scheme, &draft, &route.secret).map_err(std::io::Error::other)?;
-        post(&route.url, &headers, body.to_vec()).await.map(|(status, _)| status)
+        let proven = sign(&route.scheme, &draft, &route.secret).map_err(std::io::Error::other)?;
+        post(&route.url, &proven.headers, proven.body).await.map(|(status, _)| status)
     }
 
     /// Sends everything that must not get in, and sees that it does not.
@@ -145,7 +145,7 @@ fn forgeries(route: &Route) -> Vec<(&'static str, Forged)> {
     let now = sandbox::server::now_ms();
     let signed = |secret: &str, at_ms: i64, body: &[u8]| {
         let draft = Draft { method: "POST", url: &route.url, body, at_ms, id: "msg_forged" };
-        sign(&route.scheme, &draft, secret)
+        sign(&route.scheme, &draft, secret).map(|proven| proven.headers)
     };
     let send = |headers: Result<Vec<(String, String)>, _>, body: &[u8]| Ok((route.url.clone(), headers?, body.to_vec()));
     let mut tampered = BODY.to_vec();
