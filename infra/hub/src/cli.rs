@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::operate::command;
 use crate::operate::open::{Opened, open};
 use crate::out::{CommandError, block_on};
-use crate::{check, demo, map, sandbox, sim, template, up, verify};
+use crate::{check, demo, docs, map, sandbox, sim, template, up, verify};
 
 /// Verified webhooks in, one true record per person, company and deal out.
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Write the parts of template.yaml that follow from the configuration
     Template(TemplateArgs),
+    /// Write the data dictionary and the tables of integrations, from the providers' folders and the configuration
+    Docs(DocsArgs),
     /// Show the canonical records of a provider's payload
     Map(MapArgs),
     /// Explain why a webhook's signature verifies or does not
@@ -245,6 +247,20 @@ pub struct TemplateArgs {
     pub template: Option<PathBuf>,
 }
 
+/// Arguments of `hub docs`.
+#[derive(Debug, Args)]
+pub struct DocsArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Change nothing; fail and name each page that is stale, missing or left over
+    #[arg(long)]
+    pub check: bool,
+    /// The folder of the pages [default: docs/generated]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
 /// Arguments of `hub map`.
 #[derive(Debug, Args)]
 pub struct MapArgs {
@@ -329,6 +345,7 @@ impl Cli {
             Command::Demo(args) => demo::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Template(args) => template::run(&args),
+            Command::Docs(args) => docs::run(&args),
             Command::Map(args) => map::run(&args),
             Command::Verify(args) => verify::run(&args),
             Command::Sim(args) => sim::run(&args),

@@ -15,6 +15,8 @@ pub mod crm;
 #[cfg(feature = "cli")]
 pub mod demo;
 #[cfg(feature = "cli")]
+pub mod docs;
+#[cfg(feature = "cli")]
 pub mod map;
 #[cfg(feature = "cli")]
 pub mod operate;

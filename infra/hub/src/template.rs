@@ -103,7 +103,7 @@ fn destinations(compiled: &Compiled) -> Vec<(&str, &Connection)> {
 }
 
 /// `sales-force` → `SalesForce`: the start of CloudFormation ids.
-fn pascal(name: &str) -> String {
+pub(crate) fn pascal(name: &str) -> String {
     let word =
         |word: &str| word.chars().enumerate().map(|(i, c)| if i == 0 { c.to_ascii_uppercase() } else { c }).collect::<String>();
     name.split(['-', '/', '_']).map(word).collect()

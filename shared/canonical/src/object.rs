@@ -4,11 +4,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 macro_rules! object_types {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
+    ($(#[doc = $doc:literal] $variant:ident = $name:literal,)+) => {
         /// A kind of canonical record. Every provider's objects map to one of these.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum ObjectType {
-            $($(#[$doc])* #[serde(rename = $name)] $variant,)+
+            $(#[doc = $doc] #[serde(rename = $name)] $variant,)+
         }
 
         impl ObjectType {
@@ -18,6 +18,11 @@ macro_rules! object_types {
             /// The name used in configuration, messages and keys: lower case, words joined by `_`.
             pub const fn name(self) -> &'static str {
                 match self { $(ObjectType::$variant => $name,)+ }
+            }
+
+            /// One sentence for the data dictionary.
+            pub const fn doc(self) -> &'static str {
+                match self { $(ObjectType::$variant => $doc.trim_ascii(),)+ }
             }
         }
     };

@@ -22,6 +22,15 @@ impl Provider {
         NAMES
     }
 
+    /// The text of an embedded folder's `manifest.toml` or `<map>.map.toml`, for what its comments say.
+    pub fn builtin_file(name: &str, file: &str) -> Option<&'static str> {
+        let folder = FOLDERS.iter().find(|f| f.name == name)?;
+        match file.strip_suffix(".map.toml") {
+            Some(stem) => folder.maps.iter().find(|(name, _)| *name == stem).map(|(_, text)| *text),
+            None => (file == "manifest.toml").then_some(folder.manifest),
+        }
+    }
+
     /// Compiles an embedded folder with a user's overrides.
     ///
     /// # Errors

@@ -105,6 +105,11 @@ impl Provider {
         &self.manifest
     }
 
+    /// The mapping files by name (without `.map.toml`), in the order of their names. One that the pack garbled is left out.
+    pub fn maps(&self) -> impl Iterator<Item = (&str, &Map)> {
+        self.maps.iter().filter_map(|packed| Some((packed.name.as_str(), &self.map(&packed.name)?.map)))
+    }
+
     pub(crate) fn event_reader(&self) -> Option<&EventReader> {
         self.reader.get_or_init(|| self.manifest.events.as_ref().and_then(|e| EventReader::new(e).ok())).as_ref()
     }

@@ -1,0 +1,121 @@
+//! What the providers' APIs can do, and what the hub asks of them.
+
+use providers::api::{Op, api};
+use providers::{ApiInfo, Destination, Rate, ReadWay};
+
+use super::english::{code, codes};
+use super::facts::{Facts, Folder};
+use super::integrations::with_comment;
+use super::markdown::{GENERATED, Table};
+use super::sla::duration;
+
+/// The page.
+pub fn page(facts: &Facts<'_>) -> String {
+    let mut reads = Table::new(&[
+        "provider",
+        "by id",
+        "by property",
+        "changed since",
+        "past events",
+        "version",
+        "gives up after",
+        "rates",
+        "access",
+    ]);
+    let mut writes = Table::new(&COLUMNS);
+    for folder in &facts.folders {
+        reads.row(&reading(folder));
+        folder.provider.manifest().destinations.iter().for_each(|destination| writes.row(&writing(folder, destination)));
+    }
+    format!(
+        "# What the APIs can do\n\n{GENERATED}{INTRODUCTION}## Reading, rates, access\n\n{}## Writing\n\n{WRITING}{}{}",
+        reads.end(),
+        writes.end(),
+        connections(facts)
+    )
+    .trim_end()
+    .to_owned()
+        + "\n"
+}
+
+const INTRODUCTION: &str = "\
+As the providers' manifests say it. A rate is what the provider allows by its documentation; a connection's own, which all workers share, \
+is below.
+
+";
+
+const WRITING: &str = "\
+Create and update is one call (upsert) by the property that holds the hub's id. An object that has none yet is adopted by the first of \
+its natural keys that finds it.
+
+";
+
+const COLUMNS: [&str; 9] = [
+    "provider",
+    "object there",
+    "canonical object",
+    "hub's id",
+    "natural keys",
+    "rows per upsert",
+    "rows per find",
+    "records per page",
+    "new ones may be missing in searches for",
+];
+
+fn reading(folder: &Folder) -> [String; 9] {
+    let ApiInfo { version, timeout_ms, auth, rates, reads, .. } = &folder.provider.manifest().api;
+    let comments = folder.comments("manifest.toml");
+    let can = |way: ReadWay| if reads.contains(&way) { "yes" } else { "" }.to_owned();
+    let rates: Vec<String> = rates.iter().map(rate).collect();
+    [
+        folder.title().to_owned(),
+        can(ReadWay::Fetch),
+        can(ReadWay::Find),
+        can(ReadWay::List),
+        can(ReadWay::Events),
+        if version.is_empty() { String::new() } else { code(version) },
+        if reads.is_empty() { String::new() } else { duration(*timeout_ms) },
+        with_comment(rates.join(", "), &comments.of_key("rates")),
+        auth.clone(),
+    ]
+}
+
+fn rate(rate: &Rate) -> String {
+    format!("{}: {} in {}", rate.name, rate.capacity, duration(rate.window_ms))
+}
+
+fn writing(folder: &Folder, destination: &Destination) -> [String; 9] {
+    let protocol = api(folder.name);
+    let rows = |op: Op| protocol.map(|api| api.batch_limit(op).to_string()).unwrap_or_default();
+    let batch = destination.batch.map_or_else(|| rows(Op::Upsert), |batch| batch.to_string());
+    [
+        folder.title().to_owned(),
+        code(&destination.native),
+        folder.provider.object_of(&destination.native).map(|object| object.to_string()).unwrap_or_default(),
+        code(&destination.id_property),
+        codes(&destination.natural_keys, "then"),
+        batch,
+        rows(Op::Find),
+        rows(Op::List),
+        destination.index_lag_ms.map(duration).unwrap_or_default(),
+    ]
+}
+
+fn connections(facts: &Facts<'_>) -> String {
+    let mut table = Table::new(&["connection", "base URL", "version", "at once", "comes back per second"]);
+    let called = facts.compiled.hub.connections.iter().filter(|(_, c)| c.destination || !c.sweep.is_empty());
+    for (name, connection) in called {
+        let version = match connection.api_version.as_str() {
+            "" => facts.folder(&connection.provider).map_or("", |folder| folder.provider.manifest().api_version()),
+            own => own,
+        };
+        table.row(&[
+            code(name),
+            code(&connection.base_url),
+            if version.is_empty() { String::new() } else { code(version) },
+            connection.burst.to_string(),
+            connection.per_second.to_string(),
+        ]);
+    }
+    format!("## The rates of the connections\n\nA token bucket for each, shared by all workers.\n\n{}", table.end())
+}

@@ -1,0 +1,250 @@
+//! The data dictionary: for each canonical field what it is, where it comes from and where it goes.
+
+use std::collections::BTreeMap;
+
+use canonical::{FieldDef, ObjectType, fields_of, find_field};
+use providers::Provider;
+use sync::config::{Cleared, Effect, EffectValue, FieldPolicy, ObjectPolicy, Survivorship};
+
+use super::comments::Comments;
+use super::english::{Told, code, codes, listing, place, validation};
+use super::facts::{Facts, reason};
+use crate::config::DEFAULT_PATH;
+
+/// Which way a field goes. `None` in its place: no folder maps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From sources only.
+    In,
+    /// To destinations only.
+    Out,
+    /// Both.
+    Both,
+}
+
+impl Way {
+    /// Its word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Way::In => "in",
+            Way::Out => "out",
+            Way::Both => "both",
+        }
+    }
+
+    fn of(reads: bool, writes: bool) -> Option<Way> {
+        match (reads, writes) {
+            (true, true) => Some(Way::Both),
+            (true, false) => Some(Way::In),
+            (false, true) => Some(Way::Out),
+            (false, false) => None,
+        }
+    }
+
+    const fn reads(self) -> bool {
+        matches!(self, Way::In | Way::Both)
+    }
+
+    const fn writes(self) -> bool {
+        matches!(self, Way::Out | Way::Both)
+    }
+}
+
+/// One canonical object.
+pub struct Object {
+    /// Which.
+    pub object: ObjectType,
+    /// Where the configuration sends it: connection and native object.
+    pub destinations: Vec<(String, String)>,
+    /// By which equal values its records are one, as the configuration says it.
+    pub keys: Vec<String>,
+    /// Why personal data of it may go there.
+    pub purpose: Option<String>,
+    /// Its fields.
+    pub fields: Vec<Field>,
+}
+
+/// One canonical field.
+pub struct Field {
+    /// What the catalogue says.
+    pub def: &'static FieldDef,
+    /// Which way it goes, all mappings together.
+    pub way: Option<Way>,
+    /// What a value must be.
+    pub validation: String,
+    /// Whose value counts when sources differ, and why.
+    pub winner: String,
+    /// Where it comes from and goes.
+    pub rows: Vec<Row>,
+}
+
+/// One field at one object of one provider.
+pub struct Row {
+    /// The provider's title, with the connection whose override it is.
+    pub source: String,
+    /// The provider's folder; empty for what the hub itself concludes.
+    pub provider: String,
+    /// The provider's object.
+    pub object: String,
+    /// Where the value is there: paths, or a fixed value's place.
+    pub paths: Vec<String>,
+    /// The native property that is written.
+    pub property: Option<String>,
+    /// Which way.
+    pub way: Way,
+    /// Limits and duties at this provider.
+    pub checks: Vec<String>,
+    /// What is done on the way in.
+    pub incoming: Vec<String>,
+    /// What is done on the way out.
+    pub outgoing: Vec<String>,
+    /// Why.
+    pub reason: String,
+    /// The file that says so.
+    pub file: String,
+}
+
+/// Rows by field.
+type Rows = BTreeMap<(ObjectType, &'static str), Vec<Row>>;
+
+/// The dictionary of these facts.
+pub fn dictionary(facts: &Facts<'_>) -> Vec<Object> {
+    let hub = &facts.compiled.hub;
+    let mut rows = rows(facts);
+    let mut objects = Vec::new();
+    for object in ObjectType::ALL {
+        let policy = hub.object(*object);
+        objects.push(Object {
+            object: *object,
+            destinations: policy.destinations.iter().map(|(c, native)| (c.clone(), native.clone())).collect(),
+            keys: policy.keys.iter().map(|key| key.replace('+', " + ")).collect(),
+            purpose: facts.compiled.purposes.get(object).cloned(),
+            fields: fields_of(*object).map(|def| field(def, policy, &mut rows)).collect(),
+        });
+    }
+    objects
+}
+
+fn field(def: &'static FieldDef, policy: &ObjectPolicy, rows: &mut Rows) -> Field {
+    let rows = rows.remove(&(def.object, def.name)).unwrap_or_default();
+    let way = Way::of(rows.iter().any(|r| r.way.reads()), rows.iter().any(|r| r.way.writes()));
+    Field { def, way, validation: validation(def.kind), winner: winner(policy, def.name), rows }
+}
+
+/// Whose value counts, in plain English.
+fn winner(policy: &ObjectPolicy, field: &str) -> String {
+    let (rule, cleared) = policy.rule(field);
+    let mut text = match rule {
+        Survivorship::Latest => "the newest".to_owned(),
+        Survivorship::First => "the oldest".to_owned(),
+        Survivorship::Owner(owner) => format!("that of {}; without one, the newest", code(owner)),
+        Survivorship::Prefer(list) => format!("that of {}; else the newest", codes(list, "else")),
+        Survivorship::Union => "all of them, as a set".to_owned(),
+        Survivorship::MostRestrictive => "the strictest; only the person's own newer word loosens it".to_owned(),
+    };
+    if cleared == Cleared::Clear {
+        text += "; an emptied field is emptied everywhere";
+    }
+    match policy.fields.get(field) {
+        Some(FieldPolicy { why: Some(why), .. }) => format!("{text} ({why})"),
+        _ => text,
+    }
+}
+
+fn rows(facts: &Facts<'_>) -> Rows {
+    let mut rows = Rows::new();
+    for folder in &facts.folders {
+        let origin = Origin { title: folder.title().to_owned(), name: folder.name, provider: &folder.provider, own: false };
+        origin.rows(&mut rows);
+    }
+    for (connection, provider) in &facts.overridden {
+        let about = &provider.manifest().provider;
+        let title = format!("{}, connection {connection}", about.title);
+        Origin { title, name: &about.name, provider, own: true }.rows(&mut rows);
+    }
+    for effect in &facts.compiled.hub.effects {
+        effect_rows(effect, &mut rows);
+    }
+    rows
+}
+
+/// A folder, or a connection with mapping files of its own.
+struct Origin<'a> {
+    title: String,
+    name: &'a str,
+    provider: &'a Provider,
+    /// Only the rules of its own.
+    own: bool,
+}
+
+impl Origin<'_> {
+    fn rows(&self, rows: &mut Rows) {
+        for (name, map) in self.provider.maps() {
+            let text = Provider::builtin_file(self.name, &format!("{name}.map.toml")).unwrap_or_default();
+            let comments = Comments::new(text);
+            let written = self.provider.destination(name).is_some();
+            for plan in &map.plans {
+                let rules = plan.rules.iter().filter(|rule| !self.own || rule.file.is_some());
+                for rule in rules {
+                    let Some(def) = find_field(plan.object, &rule.field) else { continue };
+                    let told = Told { map, plan, rule, def };
+                    let row = self.row(told, written, &comments);
+                    rows.entry((plan.object, def.name)).or_default().extend(row);
+                }
+            }
+        }
+    }
+
+    fn row(&self, told: Told<'_>, written: bool, comments: &Comments<'_>) -> Option<Row> {
+        let Told { map, plan, rule, .. } = told;
+        let property = rule.to.clone().filter(|_| written && rule.direction.writes());
+        let way = Way::of(rule.direction.reads(), property.is_some())?;
+        let mut paths: Vec<String> = rule.from.iter().map(|input| place(map, input)).collect();
+        paths.extend(rule.pairs.iter().map(|pairs| place(map, &pairs.list)));
+        Some(Row {
+            source: self.title.clone(),
+            provider: self.name.to_owned(),
+            object: plan.remote.clone(),
+            paths: if way.reads() { paths } else { Vec::new() },
+            way,
+            checks: told.checks(property.is_some()),
+            incoming: if way.reads() { told.incoming() } else { Vec::new() },
+            outgoing: if property.is_some() { told.outgoing() } else { Vec::new() },
+            reason: reason(rule, comments),
+            file: format!("shared/providers/{}", map.file),
+            property,
+        })
+    }
+}
+
+/// What the configuration concludes from one object about another.
+fn effect_rows(effect: &Effect, rows: &mut Rows) {
+    for (name, value) in &effect.set {
+        let Some(def) = find_field(effect.to, name) else { continue };
+        let (paths, step) = match value {
+            EffectValue::Field(field) => (vec![format!("{}.{field}", effect.from)], "copied".to_owned()),
+            EffectValue::DayOf(field) => (vec![format!("{}.{field}", effect.from)], "its day, in UTC".to_owned()),
+            EffectValue::Text(text) if text.contains('{') => (Vec::new(), format!("the text `{text}`")),
+            EffectValue::Text(text) => (Vec::new(), format!("always `{text}`")),
+        };
+        let conditions: Vec<String> =
+            effect.when.iter().map(|(field, values)| format!("{} is {}", code(field), codes(values, "or"))).collect();
+        let mut incoming = vec![step];
+        if !conditions.is_empty() {
+            incoming.push(format!("only where {}", listing(&conditions, "and")));
+        }
+        rows.entry((effect.to, def.name)).or_default().push(Row {
+            source: "the hub, by an effect".to_owned(),
+            provider: String::new(),
+            object: effect.from.to_string(),
+            paths,
+            property: None,
+            way: Way::In,
+            checks: Vec::new(),
+            incoming,
+            outgoing: Vec::new(),
+            reason: effect.why.clone(),
+            file: DEFAULT_PATH.to_owned(),
+        });
+    }
+}

@@ -1,0 +1,73 @@
+//! What the pages are made from: the providers' folders, the configuration, the template.
+
+use mapping::Rule;
+use providers::{Overrides, Provider};
+
+use super::comments::Comments;
+use crate::config::{Compiled, Loaded};
+use crate::out::CommandError;
+
+/// Everything that the pages say follows from this.
+pub struct Facts<'a> {
+    /// The providers' folders, by name.
+    pub folders: Vec<Folder>,
+    /// Connections with mapping files of their own, which change a folder's.
+    pub overridden: Vec<(&'a str, &'a Provider)>,
+    /// The configuration.
+    pub compiled: &'a Compiled,
+    /// The text of `template.yaml`.
+    pub template: &'a str,
+}
+
+/// A provider's folder.
+pub struct Folder {
+    /// Its name.
+    pub name: &'static str,
+    /// What it compiles to.
+    pub provider: Provider,
+}
+
+impl<'a> Facts<'a> {
+    /// Gathers them for these folders.
+    ///
+    /// # Errors
+    /// The configuration or a folder has mistakes.
+    pub fn new(loaded: &'a Loaded, names: &[&'static str], template: &'a str) -> Result<Facts<'a>, CommandError> {
+        let compiled = loaded.sound()?;
+        let folder = |name: &&'static str| {
+            let provider = Provider::builtin(name, &Overrides::default());
+            provider.map(|provider| Folder { name, provider }).map_err(|e| CommandError::Usage(format!("provider `{name}`: {e}")))
+        };
+        let folders = names.iter().map(folder).collect::<Result<Vec<Folder>, CommandError>>()?;
+        let own = |name: &str| compiled.differences.get(name).is_some_and(|d| !d.mappings.is_empty());
+        let overridden = loaded.providers.iter().filter(|(name, _)| own(name)).map(|(name, p)| (name.as_str(), p)).collect();
+        Ok(Facts { folders, overridden, compiled, template })
+    }
+
+    /// The folder of that name.
+    pub fn folder(&self, name: &str) -> Option<&Folder> {
+        self.folders.iter().find(|folder| folder.name == name)
+    }
+}
+
+impl Folder {
+    /// The name that people know.
+    pub fn title(&self) -> &str {
+        &self.provider.manifest().provider.title
+    }
+
+    /// The comments of a file of the folder.
+    pub fn comments(&self, file: &str) -> Comments<'static> {
+        Comments::new(Provider::builtin_file(self.name, file).unwrap_or_default())
+    }
+}
+
+/// Why a rule is as it is: what it says itself, else the comment that stands at it.
+pub fn reason(rule: &Rule, comments: &Comments<'_>) -> String {
+    match (&rule.why, &rule.file) {
+        (Some(why), _) => why.clone(),
+        // The line is one of an overriding file.
+        (None, Some(_)) => String::new(),
+        (None, None) => comments.of_line(rule.line),
+    }
+}

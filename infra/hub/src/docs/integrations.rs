@@ -1,0 +1,314 @@
+//! The inventory of integrations: what each provider sends and gets, and who is connected.
+
+use std::collections::BTreeSet;
+
+use canonical::Lane;
+use mapping::{Map, Plan, Speak};
+use providers::{Action, Events, Manifest, On, OneOrMore};
+use sync::config::Connection;
+
+use super::comments::Comments;
+use super::english::{code, codes, conditions, listing, places, unit};
+use super::facts::{Facts, Folder};
+use super::markdown::{GENERATED, Table, escape};
+use super::signing::{handshakes, proofs};
+use super::sla::duration;
+
+/// The page.
+pub fn page(facts: &Facts<'_>) -> String {
+    let mut text = format!("# Integration inventory\n\n{GENERATED}{INTRODUCTION}");
+    text += &connections(facts);
+    text += "## Providers\n\n";
+    text += &overview(facts);
+    facts.folders.iter().for_each(|folder| text += &section(folder));
+    text.truncate(text.trim_end().len());
+    text + "\n"
+}
+
+const INTRODUCTION: &str = "\
+Every provider that the hub speaks, and the connections of `infra/config/hub.toml`. Fields are in the [data dictionary](data-dictionary.md), \
+calls in [what the APIs can do](api-capabilities.md), times in [deadlines](event-sla.md).
+
+";
+
+/// The word of a lane.
+pub const fn lane(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Urgent => "urgent",
+        Lane::Bulk => "bulk",
+    }
+}
+
+/// What a connection is: source, destination, swept.
+pub fn roles(connection: &Connection) -> String {
+    let roles = [
+        (connection.source, "source"),
+        (connection.destination, "destination"),
+        (!connection.sweep.is_empty(), "read on a schedule"),
+    ];
+    roles.into_iter().filter(|(is, _)| *is).map(|(_, role)| role).collect::<Vec<_>>().join(", ")
+}
+
+fn connections(facts: &Facts<'_>) -> String {
+    let columns = [
+        "connection",
+        "provider",
+        "roles",
+        "lane",
+        "owner",
+        "SLA",
+        "written there",
+        "swept",
+        "secrets",
+        "signing secret rotates",
+    ];
+    let mut table = Table::new(&columns);
+    for (name, connection) in &facts.compiled.hub.connections {
+        let written: Vec<String> = (facts.compiled.hub.objects.iter())
+            .filter_map(|(object, policy)| Some(format!("{object} → `{}`", policy.destinations.get(name)?)))
+            .collect();
+        let secrets: Vec<&String> = connection.signing_secret.iter().chain(&connection.api_secret).collect();
+        let rotates = match (facts.compiled.rotating.contains(name), &connection.signing_secret) {
+            (true, _) => "by the hub",
+            (false, Some(_)) => "by people",
+            (false, None) => "",
+        };
+        table.row(&[
+            code(name),
+            facts.folder(&connection.provider).map_or(connection.provider.as_str(), Folder::title).to_owned(),
+            roles(connection),
+            lane(connection.lane).to_owned(),
+            connection.owner.clone(),
+            facts.compiled.slas.get(name).map(|ms| duration(*ms)).unwrap_or_default(),
+            written.join(", "),
+            codes(&connection.sweep, "and"),
+            codes(&secrets, "and"),
+            rotates.to_owned(),
+        ]);
+    }
+    format!("## Connections\n\n{}", table.end())
+}
+
+fn overview(facts: &Facts<'_>) -> String {
+    let mut table = Table::new(&["provider", "lane", "objects in", "written", "events"]);
+    for folder in &facts.folders {
+        let manifest = folder.provider.manifest();
+        let written: Vec<&str> = manifest.destinations.iter().map(|d| d.native.as_str()).collect();
+        let actions = manifest.events.as_ref().map(|events| actions(&events.on)).unwrap_or_default();
+        table.marked(&[
+            format!("[{}](#{})", escape(folder.title()), folder.name),
+            lane(manifest.provider.lane).to_owned(),
+            escape(&objects(folder).join(", ")),
+            codes(&written, "and"),
+            actions.join(", "),
+        ]);
+    }
+    table.end()
+}
+
+/// The canonical objects that a folder's maps make.
+fn objects(folder: &Folder) -> Vec<&'static str> {
+    let plans = folder.provider.maps().flat_map(|(_, map)| &map.plans);
+    let objects: BTreeSet<_> = plans.map(|plan| plan.object).collect();
+    objects.into_iter().map(|object| object.name()).collect()
+}
+
+/// What is done with a provider's events, each word once.
+fn actions(on: &[On]) -> Vec<&'static str> {
+    let mut words: Vec<&str> = on.iter().map(|on| word(on.action)).collect();
+    words.sort_unstable();
+    words.dedup();
+    words
+}
+
+/// The word of an action, as manifests write it.
+const fn word(action: Action) -> &'static str {
+    match action {
+        Action::Map => "map",
+        Action::Fetch => "fetch",
+        Action::Delete => "delete",
+        Action::PrivacyDelete => "privacy_delete",
+        Action::Merge => "merge",
+        Action::Restore => "restore",
+        Action::Reconcile => "reconcile",
+        Action::Ignore => "ignore",
+    }
+}
+
+fn section(folder: &Folder) -> String {
+    let manifest = folder.provider.manifest();
+    let comments = folder.comments("manifest.toml");
+    let mut text = format!("### <a id=\"{}\"></a>{}\n\n", folder.name, escape(folder.title()));
+    for (name, what) in traits(manifest, &comments) {
+        text += &format!("* **{name}**: {}\n", escape(&what));
+    }
+    let links: Vec<String> = manifest.provider.docs.iter().map(|url| format!("<{url}>")).collect();
+    if !links.is_empty() {
+        text += &format!("* **its documentation**: {}\n", links.join(", "));
+    }
+    text += &format!("* **how to connect it, and its limits**: [README](../../shared/providers/{}/README.md)\n\n", folder.name);
+    if let Some(events) = &manifest.events {
+        text += &event_table(events, &comments);
+    }
+    text + &object_table(folder)
+}
+
+/// What a provider's webhooks and API are like, a name and a sentence each.
+fn traits(manifest: &Manifest, comments: &Comments<'_>) -> Vec<(&'static str, String)> {
+    let mut traits = vec![("lane", lane(manifest.provider.lane).to_owned())];
+    traits.extend(proofs(&manifest.webhook.scheme).into_iter().map(|proof| ("signs", proof)));
+    traits.extend(handshakes(&manifest.webhook.handshakes).into_iter().map(|handshake| ("handshake", handshake)));
+    if let Some(events) = &manifest.events {
+        let shape = shape(events);
+        traits.push(("a body holds", listing(&shape, "or")));
+        traits.push(("idempotency key", joined(&events.key, " + ")));
+        traits.extend(events.once.iter().map(|once| ("a proof counts once, by", codes(once.as_slice(), "else"))));
+        let stamp = events.stamp.as_ref().map(|stamp| {
+            let sequence = stamp.sequence.as_ref().map(|s| format!(", then the number {}", codes(s.as_slice(), "else")));
+            format!("{} ({}){}", codes(stamp.from.as_slice(), "else"), unit(stamp.unit), sequence.unwrap_or_default())
+        });
+        traits.push((
+            "order by",
+            with_comment(stamp.unwrap_or_else(|| "the time of receipt".to_owned()), &comments.of_key("stamp")),
+        ));
+        traits.extend(events.sequence.iter().map(|s| ("gaps are noticed by", format!("`{}` to `{}`", s.first, s.last))));
+        traits.extend(test_records(events).map(|test| ("test records", test)));
+    }
+    if !manifest.api.auth.is_empty() {
+        traits.push(("API access", manifest.api.auth.clone()));
+    }
+    traits
+}
+
+fn shape(events: &Events) -> Vec<String> {
+    let mut shape = Vec::new();
+    shape.extend(events.at.iter().map(|at| format!("events at {}", codes(at.as_slice(), "else"))));
+    let forms = [
+        (events.list, "a list of events"),
+        (events.form || events.multipart, "form fields"),
+        (events.xml.is_some(), "XML"),
+        (events.bodyless, "nothing: the headers tell everything"),
+    ];
+    shape.extend(forms.into_iter().filter(|(is, _)| *is).map(|(_, what)| what.to_owned()));
+    if shape.is_empty() {
+        shape.push("one event".to_owned());
+    }
+    if let Some(most) = events.at_most {
+        shape.push(format!("at most {most} at once"));
+    }
+    shape
+}
+
+fn test_records(events: &Events) -> Option<String> {
+    let all: Vec<String> = events.test.iter().map(|(path, value)| format!("`{path}` is `{value}`")).collect();
+    (!all.is_empty()).then(|| listing(&all, "and"))
+}
+
+fn joined(parts: &[OneOrMore], between: &str) -> String {
+    let one = |part: &OneOrMore| match part.as_slice() {
+        [one] => code(one),
+        several => format!("({})", codes(several, "else")),
+    };
+    parts.iter().map(one).collect::<Vec<_>>().join(between)
+}
+
+/// A text with what a comment adds.
+pub fn with_comment(text: String, comment: &str) -> String {
+    if comment.is_empty() { text } else { format!("{text} ({comment})") }
+}
+
+fn event_table(events: &Events, comments: &Comments<'_>) -> String {
+    let mut table = Table::new(&["event type", "only where", "does", "what", "why"]);
+    for (nth, on) in events.on.iter().enumerate() {
+        let when: Vec<String> = on.when.iter().map(|(path, value)| wanted(path, value)).collect();
+        let why = on.why.clone().unwrap_or_else(|| comments.of_header("[[events.on]]", nth));
+        table.row(&[codes(on.types.as_slice(), "or"), listing(&when, "and"), word(on.action).to_owned(), deed(on), why]);
+    }
+    format!("The first line that fits counts; an event that none fits is ignored, and counted.\n\n{}", table.end())
+}
+
+fn wanted(path: &str, value: &str) -> String {
+    match value {
+        "*" => format!("`{path}` has a value"),
+        _ => format!("`{path}` is `{value}`"),
+    }
+}
+
+/// What an action does, in plain English.
+fn deed(on: &On) -> String {
+    let id = on.id.as_ref().map(|id| format!(" `{id}`")).unwrap_or_default();
+    let object = on.object.as_ref().map(|object| format!(" of `{object}`")).unwrap_or_default();
+    let mut text = match on.action {
+        Action::Map if on.part => "maps the fields that it holds".to_owned(),
+        Action::Map => "maps the record that it holds".to_owned(),
+        Action::Fetch => format!("reads the record{id}{object} from the API"),
+        Action::Delete => format!("marks the record{id}{object} as gone"),
+        Action::PrivacyDelete => format!("marks the record{id} as gone: the person asks to be forgotten"),
+        Action::Merge => {
+            let survivor = on.survivor.as_ref().map(|s| codes(s.as_slice(), "else")).unwrap_or_default();
+            let also = on.also.as_ref().map(|also| format!(" and `{also}`")).unwrap_or_default();
+            format!("points{id}{also} to the record that is left, {survivor}")
+        }
+        Action::Restore => format!("takes back that the record{id}{object} is gone"),
+        Action::Reconcile => "asks for a comparison of everything".to_owned(),
+        Action::Ignore => "nothing".to_owned(),
+    };
+    if let Some(map) = &on.map {
+        text += &format!(", by `{map}.map.toml`");
+    }
+    if let Some(each) = &on.each {
+        text += &format!(", for each of {}", codes(each.as_slice(), "else"));
+    }
+    if on.then_fetch {
+        text += "; then reads what is there now";
+    }
+    if !on.key.is_empty() {
+        text += &format!("; its key is {}", joined(&on.key, " + "));
+    }
+    text
+}
+
+fn object_table(folder: &Folder) -> String {
+    let columns = ["object there", "becomes", "written", "id", "says", "changed at", "only where", "gone when", "note"];
+    let mut table = Table::new(&columns);
+    for (name, map) in folder.provider.maps() {
+        let file = folder.comments(&format!("{name}.map.toml"));
+        let written = folder.provider.destination(name).is_some();
+        for (nth, plan) in map.plans.iter().enumerate() {
+            table.row(&object_row(map, plan, written && plan.remote == map.remote, &note(&file, plan, nth)));
+        }
+    }
+    format!("Objects:\n\n{}", table.end())
+}
+
+/// What a file's comments say about one of its tables.
+fn note(file: &Comments<'_>, plan: &Plan, nth: usize) -> String {
+    let own = file.of_header(&format!("[{}]", plan.object), 0);
+    let heading = if nth == 0 { file.heading() } else { String::new() };
+    [heading, own].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+fn object_row(map: &Map, plan: &Plan, written: bool, note: &str) -> [String; 9] {
+    let says = match plan.kind {
+        Speak::Snapshot => "the whole object",
+        Speak::Partial => "some fields",
+    };
+    let stamp = plan.stamp.as_ref().map_or_else(
+        || "the event's time".to_owned(),
+        |stamp| format!("{} ({})", places(map, &stamp.from, "else"), unit(stamp.unit)),
+    );
+    let suffix = if plan.id_suffix.is_empty() { String::new() } else { format!(", with `{}` behind", plan.id_suffix) };
+    let word = if plan.id_join.is_some() { "and" } else { "else" };
+    let gone = plan.deleted.as_ref().map(|deleted| conditions(map, &deleted.when, "and")).unwrap_or_default();
+    [
+        code(&plan.remote),
+        plan.object.to_string(),
+        if written { "yes" } else { "" }.to_owned(),
+        format!("{}{suffix}", places(map, &plan.id, word)),
+        says.to_owned(),
+        stamp,
+        conditions(map, &plan.when, "and"),
+        gone,
+        note.to_owned(),
+    ]
+}

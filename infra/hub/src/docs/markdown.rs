@@ -1,0 +1,53 @@
+//! Tables in Markdown.
+
+/// The line at the top of each page.
+pub const GENERATED: &str =
+    "<!-- Written by `cargo hub docs` from the providers' folders and infra/config/hub.toml. Do not edit. -->\n\n";
+
+/// A table; an empty cell is a dash.
+pub struct Table {
+    text: String,
+}
+
+impl Table {
+    /// With these columns.
+    pub fn new(columns: &[&str]) -> Table {
+        Table { text: format!("| {} |\n|{}\n", columns.join(" | "), "---|".repeat(columns.len())) }
+    }
+
+    /// Adds a row of plain texts.
+    pub fn row<T: AsRef<str>>(&mut self, cells: &[T]) {
+        let cells: Vec<String> = cells.iter().map(|cell| escape(cell.as_ref().trim())).collect();
+        self.marked(&cells);
+    }
+
+    /// Adds a row of texts that are Markdown already.
+    pub fn marked(&mut self, cells: &[String]) {
+        self.text.push('|');
+        for cell in cells {
+            self.text.push_str(&format!(" {} |", if cell.is_empty() { "–" } else { cell }));
+        }
+        self.text.push('\n');
+    }
+
+    /// The text, with an empty line behind it.
+    pub fn end(self) -> String {
+        self.text + "\n"
+    }
+}
+
+/// A text that Markdown takes as it is, save for what stands in backticks.
+pub fn escape(text: &str) -> String {
+    let mut out = String::new();
+    let mut quoted = false;
+    for c in text.chars() {
+        match c {
+            '`' => quoted = !quoted,
+            '|' => out.push('\\'),
+            '*' | '_' | '<' | '[' if !quoted => out.push('\\'),
+            _ => {}
+        }
+        out.push(if matches!(c, '\n' | '\r') { ' ' } else { c });
+    }
+    out
+}

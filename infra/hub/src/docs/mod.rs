@@ -1,0 +1,99 @@
+//! `hub docs`: the pages that follow from data. The data dictionary, the inventory of integrations, the matrix of what their APIs
+//! can do and the table of deadlines are written from the providers' folders, the configuration and `template.yaml`, so that
+//! they cannot say anything else.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::ExitCode;
+
+use providers::Provider;
+
+use crate::check::load;
+use crate::cli::DocsArgs;
+use crate::out::{CommandError, root, shown, write};
+
+mod capabilities;
+mod comments;
+mod dictionary;
+mod dictionary_csv;
+mod dictionary_html;
+mod dictionary_md;
+mod english;
+mod facts;
+mod integrations;
+mod markdown;
+mod signing;
+mod sla;
+
+pub use facts::{Facts, Folder};
+
+/// The folder of the pages, from the repository's root.
+pub const FOLDER: &str = "docs/generated";
+
+/// A generated file.
+pub struct Page {
+    /// Its name.
+    pub name: &'static str,
+    /// Its text.
+    pub text: String,
+}
+
+/// Runs the command.
+pub fn run(args: &DocsArgs) -> Result<ExitCode, CommandError> {
+    let loaded = load(&args.config)?;
+    let path = root().join("template.yaml");
+    let template = std::fs::read_to_string(&path).map_err(|e| CommandError::Read(shown(&path), e))?;
+    let pages = pages(&Facts::new(&loaded, Provider::builtin_names(), &template)?);
+    let folder = args.out.clone().unwrap_or_else(|| root().join(FOLDER));
+    if !args.check {
+        for page in &pages {
+            write(&folder.join(page.name), page.text.as_bytes())?;
+        }
+        println!("{}: {} pages are written", shown(&folder), pages.len());
+    }
+    let faults = faults(&folder, &pages)?;
+    faults.iter().for_each(|fault| println!("{fault}"));
+    if faults.is_empty() && args.check {
+        println!("{} is fresh", shown(&folder));
+    }
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// All pages. The same facts give the same bytes.
+pub fn pages(facts: &Facts<'_>) -> Vec<Page> {
+    let dictionary = dictionary::dictionary(facts);
+    vec![
+        Page { name: "data-dictionary.md", text: dictionary_md::page(&dictionary) },
+        Page { name: "data-dictionary.csv", text: dictionary_csv::page(&dictionary) },
+        Page { name: "data-dictionary.html", text: dictionary_html::page(&dictionary) },
+        Page { name: "integrations.md", text: integrations::page(facts) },
+        Page { name: "api-capabilities.md", text: capabilities::page(facts) },
+        Page { name: "event-sla.md", text: sla::page(facts) },
+    ]
+}
+
+/// What is wrong with the files of a folder, each with what to do about it.
+pub fn faults(folder: &Path, pages: &[Page]) -> Result<Vec<String>, CommandError> {
+    let mut faults = Vec::new();
+    for page in pages {
+        let path = folder.join(page.name);
+        match std::fs::read(&path) {
+            Ok(bytes) if bytes == page.text.as_bytes() => {}
+            Ok(_) => faults.push(format!("{} is stale; run `cargo hub docs`", shown(&path))),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                faults.push(format!("{} is missing; run `cargo hub docs`", shown(&path)));
+            }
+            Err(e) => return Err(CommandError::Read(shown(&path), e)),
+        }
+    }
+    let mut there = BTreeSet::new();
+    if folder.is_dir() {
+        for entry in std::fs::read_dir(folder).map_err(|e| CommandError::Read(shown(folder), e))? {
+            let entry = entry.map_err(|e| CommandError::Read(shown(folder), e))?;
+            there.insert(entry.path());
+        }
+    }
+    let left = there.iter().filter(|path| !pages.iter().any(|page| path.file_name() == Some(page.name.as_ref())));
+    faults.extend(left.map(|path| format!("{0} is left over; run `rm -r {0}`", shown(path))));
+    Ok(faults)
+}

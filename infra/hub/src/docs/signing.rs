@@ -1,0 +1,137 @@
+//! How webhooks prove themselves, in plain English.
+
+use webhook::{
+    Algorithm, Encoding, Handshake, KeyForm, Layout, Place, Scheme, Shared, SharedPlace, Signed, Timestamp, Unit, UrlForm,
+    Version, When,
+};
+
+use super::english::{code, codes, listing};
+
+/// How requests are proven, a sentence for each way.
+pub fn proofs(scheme: &Scheme) -> Vec<String> {
+    match scheme {
+        Scheme::Versions(versions) => versions
+            .versions
+            .iter()
+            .map(|version| {
+                let accepted = if versions.accept.contains(&version.name) { "" } else { " (only where a connection accepts it)" };
+                format!("{}{accepted}: {}", version.name, of_version(version))
+            })
+            .collect(),
+        Scheme::Signed(one) => vec![signed(one)],
+        Scheme::UrlForm(form) => vec![url_form(form)],
+        Scheme::Shared(one) => vec![shared(one)],
+        Scheme::Basic(_) => vec!["no signature: HTTP Basic, name and password".to_owned()],
+        Scheme::Sns(sns) => {
+            vec![format!(
+                "RSA signature of Amazon SNS by a certificate of {}, own topics only",
+                codes(&sns.certificate_names, "or")
+            )]
+        }
+    }
+}
+
+fn of_version(version: &Version) -> String {
+    let proof = match (&version.signed, &version.shared) {
+        (Some(one), _) => signed(one),
+        (None, Some(one)) => shared(one),
+        (None, None) => "nothing that could prove it".to_owned(),
+    };
+    match &version.when {
+        Some(When { header, equals: Some(value), .. }) => format!("{proof}, where header {} is {}", code(header), code(value)),
+        Some(When { header, begins, .. }) if !begins.is_empty() => {
+            format!("{proof}, where header {} begins with {}", code(header), codes(begins, "or"))
+        }
+        _ => proof,
+    }
+}
+
+fn signed(signed: &Signed) -> String {
+    let proofs: Vec<String> = signed.proofs.iter().map(|proof| algorithm(proof.algorithm, proof.key)).collect();
+    let at = place(&signed.signature.at);
+    let encoding = match signed.signature.encoding {
+        Encoding::Hex => "hexadecimal",
+        Encoding::Base64 => "base64",
+    };
+    let labels: Vec<&str> = signed.proofs.iter().filter_map(|proof| proof.label.as_deref()).collect();
+    let layout = match &signed.signature.layout {
+        Layout::Plain => String::new(),
+        Layout::Prefixed(prefix) => format!(" behind {}", code(prefix)),
+        Layout::Pairs | Layout::List => format!(" as {}", codes(&labels, "or")),
+    };
+    let content = String::from(signed.content.clone());
+    let clock = match (&signed.timestamp, signed.tolerance_s) {
+        (Some(Timestamp { at, unit }), Some(seconds)) => {
+            format!("; time from {} ({}), at most {seconds} s off", place(at), clock_unit(*unit))
+        }
+        (Some(Timestamp { at, .. }), None) => format!("; time from {}, not checked", place(at)),
+        (None, _) => "; no time in it".to_owned(),
+    };
+    format!("{} in {at}{layout} ({encoding}), over {}{clock}", listing(&proofs, "or"), code(&content))
+}
+
+const fn clock_unit(unit: Unit) -> &'static str {
+    match unit {
+        Unit::S => "seconds",
+        Unit::Ms => "milliseconds",
+        Unit::Iso8601 => "ISO 8601",
+    }
+}
+
+fn algorithm(algorithm: Algorithm, key: KeyForm) -> String {
+    let name = match algorithm {
+        Algorithm::HmacSha1 => "HMAC-SHA1",
+        Algorithm::HmacSha256 => "HMAC-SHA256",
+        Algorithm::Sha256 => "plain SHA-256 with the secret inside",
+        Algorithm::EcdsaP256 => "ECDSA P-256",
+        Algorithm::Ed25519 => "Ed25519",
+    };
+    let key = match key {
+        KeyForm::Text => "",
+        KeyForm::Whsec => " (secret as `whsec_…`)",
+        KeyForm::Whpk => " (public key as `whpk_…`)",
+        KeyForm::Spki => " (public key as SubjectPublicKeyInfo)",
+    };
+    format!("{name}{key}")
+}
+
+fn place(place: &Place) -> String {
+    match place {
+        Place::Header(names) => format!("header {}", codes(names, "or")),
+        Place::Json(pointer) => format!("the JSON body at {}", code(pointer)),
+        Place::Form(field) => format!("form field {}", code(field)),
+        Place::Pair(key) => format!("its {}", code(key)),
+    }
+}
+
+fn url_form(form: &UrlForm) -> String {
+    let body = form.body_hash.as_ref().map(|name| format!("; other bodies by their SHA-256 in the query's {}", code(name)));
+    let spellings = if form.spellings { "; other spellings of the URL are tried as well" } else { "" };
+    let body = body.unwrap_or_default();
+    format!("HMAC-SHA1 in header {} (base64), over the URL and the sorted form fields{body}{spellings}", code(&form.header))
+}
+
+fn shared(shared: &Shared) -> String {
+    let at = match &shared.at {
+        SharedPlace::Header(name) => format!("header {}", code(name)),
+        SharedPlace::Json(pointer) => format!("the JSON body at {}", code(pointer)),
+        SharedPlace::JsonEach { items, field } => format!("{} of each item of {}", code(field), code(items)),
+        SharedPlace::Xml(path) => format!("the XML element {}", code(path)),
+    };
+    format!("no signature: a shared value in {at}")
+}
+
+/// What a provider asks before it sends, and gets.
+pub fn handshakes(handshakes: &[Handshake]) -> Vec<String> {
+    let tell = |handshake: &Handshake| match handshake {
+        Handshake::Probe { methods } => format!("{} asks whether the URL exists", codes(methods, "or")),
+        Handshake::EchoQuery { parameter } => format!("the query's {} is sent back", code(parameter)),
+        Handshake::Challenge { equals, echo, .. } => {
+            format!("{}: {} is sent back, once the signature holds", code(equals), code(echo))
+        }
+        Handshake::EmptyList { pointer } => format!("an empty list at {} proves the secret, and holds no event", code(pointer)),
+        Handshake::HeaderEquals { header, value } => format!("header {} with {} holds no event", code(header), code(value)),
+        Handshake::SnsSubscription => "a subscription to an own topic is confirmed".to_owned(),
+    };
+    handshakes.iter().map(tell).collect()
+}
