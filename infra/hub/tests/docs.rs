@@ -1,8 +1,14 @@
-//! The pages that the code points at exist.
+//! The pages that the code points at exist, and those that are generated say what the data says.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-use hub::config::{DEFAULT, Source, compile};
+use canonical::{ObjectType, fields_of};
+use clap::Parser;
+use hub::cli::Cli;
+use hub::config::{DEFAULT, DEFAULT_PATH, Loaded, Source, compile};
+use hub::docs::{FOLDER, Facts, Page, faults, pages};
+use providers::Provider;
 use sync::failure::Code;
 
 fn page(path: &str) -> String {
@@ -47,4 +53,164 @@ fn the_documented_tables_are_those_of_the_default() {
         assert!(text.contains(&format!("| {} | {status} |", effect.from)), "the table of effects lacks {} {status}", effect.from);
         assert!(text.contains(&effect.why), "the table of effects lacks the reason: {}", effect.why);
     }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The pages of the default configuration, with these folders.
+fn generated(names: &[&'static str]) -> Vec<Page> {
+    let path = root().join(DEFAULT_PATH);
+    let loaded = Loaded::new(DEFAULT_PATH, DEFAULT.to_owned(), path.parent());
+    let template = std::fs::read_to_string(root().join("template.yaml")).expect("template.yaml");
+    pages(&Facts::new(&loaded, names, &template).expect("the facts"))
+}
+
+fn text<'p>(pages: &'p [Page], name: &str) -> &'p str {
+    &pages.iter().find(|page| page.name == name).unwrap_or_else(|| panic!("no page {name}")).text
+}
+
+/// RFC 4180, strictly: records end in CR LF, a quote stands only in quotes and twice.
+fn records(csv: &str) -> Vec<Vec<String>> {
+    let mut records = Vec::new();
+    let mut rest = csv;
+    while !rest.is_empty() {
+        let mut record = Vec::new();
+        loop {
+            let mut cell = String::new();
+            if let Some(quoted) = rest.strip_prefix('"') {
+                rest = quoted;
+                loop {
+                    let (part, tail) = rest.split_once('"').expect("a closing quote");
+                    cell.push_str(part);
+                    rest = tail;
+                    match rest.strip_prefix('"') {
+                        Some(tail) => rest = tail,
+                        None => break,
+                    }
+                    cell.push('"');
+                }
+            } else {
+                let end = rest.find([',', '\r']).expect("an end of the cell");
+                cell.push_str(&rest[..end]);
+                assert!(!cell.contains(['"', '\n']), "an unquoted cell: {cell}");
+                rest = &rest[end..];
+            }
+            record.push(cell);
+            match rest.strip_prefix(',') {
+                Some(tail) => rest = tail,
+                None => break,
+            }
+        }
+        rest = rest.strip_prefix("\r\n").expect("CR LF");
+        records.push(record);
+    }
+    records
+}
+
+#[test]
+fn the_generated_pages_are_fresh() {
+    let pages = generated(Provider::builtin_names());
+    let faults = faults(&root().join(FOLDER), &pages).expect("docs/generated");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_table_holds_every_field_and_what_its_rules_say() {
+    let pages = generated(Provider::builtin_names());
+    let records = records(text(&pages, "data-dictionary.csv"));
+    let (header, lines) = records.split_first().expect("a header");
+    let column = |name: &str| header.iter().position(|cell| cell == name).unwrap_or_else(|| panic!("no column {name}"));
+    assert!(lines.iter().all(|line| line.len() == header.len()), "every line has every column");
+    let named: BTreeSet<(&str, &str)> = lines.iter().map(|line| (line[0].as_str(), line[1].as_str())).collect();
+    let known = ObjectType::ALL.iter().flat_map(|object| fields_of(*object)).map(|def| (def.object.name(), def.name));
+    assert_eq!(named, known.collect());
+    let line = |object: &str, field: &str, provider: &str| {
+        let found = lines.iter().find(|l| l[0] == object && l[1] == field && l[column("provider")] == provider);
+        found.unwrap_or_else(|| panic!("{object}.{field} of {provider}"))
+    };
+    let name = line("contact", "last_name", "salesforce");
+    assert_eq!(name[column("validation")], "required there; at most 80 characters there; longer text is cut");
+    assert_eq!(name[column("direction")], "both");
+    assert_eq!(name[column("native_property")], "LastName");
+    let phone = line("contact", "phone", "hubspot");
+    assert!(phone[column("transformation_in")].starts_with("phone number to E.164, with the country from `properties."));
+    let stage = line("deal", "stage", "hubspot");
+    assert!(stage[column("transformation_in")].contains("`closedwon` → `closed_won`"));
+    assert!(stage[column("transformation_out")].contains("`closed_won` → `closedwon`"));
+    assert!(stage[column("reason")].contains("pipeline"), "the comment above a rule is its reason");
+    let total = line("invoice", "total", "stripe");
+    assert!(total[column("transformation_in")].contains("minor units (cents), currency from `currency`"));
+    assert_eq!(total[column("direction")], "in", "nothing is written where no destination is");
+}
+
+#[test]
+fn the_page_for_people_loads_nothing() {
+    let pages = generated(Provider::builtin_names());
+    let html = text(&pages, "data-dictionary.html");
+    for loading in ["src=", "srcset=", "<link", "<img", "<iframe", "<object ", "url(", "@import", "fetch(", "XMLHttp", "import("]
+    {
+        assert!(!html.contains(loading), "{loading}");
+    }
+    let (markup, _) = html.split_once("<script>").expect("a script");
+    let links = markup.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap_or_default());
+    for link in links {
+        assert!(link.starts_with('#') && html.contains(&format!("id=\"{}\"", &link[1..])), "{link} leads nowhere");
+    }
+    assert_eq!(markup.matches("<code").count(), markup.matches("</code>").count());
+}
+
+#[test]
+fn a_provider_that_is_gone_leaves_no_trace() {
+    let all = Provider::builtin_names();
+    let whole = generated(all);
+    let before = records(text(&whole, "data-dictionary.csv"));
+    let column = before[0].iter().position(|cell| cell == "provider").expect("the column");
+    let source = Source { path: "hub.toml".into(), text: DEFAULT.into() };
+    let connected: BTreeSet<String> =
+        compile(&source, all).0.expect("TOML").hub.connections.into_values().map(|c| c.provider).collect();
+    for gone in all.iter().filter(|name| !connected.contains(**name)) {
+        let rest: Vec<&'static str> = all.iter().copied().filter(|name| name != gone).collect();
+        let pages = generated(&rest);
+        let title = Provider::builtin(gone, &Default::default()).expect("the folder").manifest().provider.title.clone();
+        let traces = [
+            format!("shared/providers/{gone}/"),
+            format!("data-provider=\"{gone}\""),
+            format!("<option>{gone}</option>"),
+            format!("(#{gone})"),
+            format!("id=\"{gone}\""),
+            format!("| {title} |"),
+        ];
+        for page in &pages {
+            traces.iter().for_each(|trace| assert!(!page.text.contains(trace), "{}: {trace}", page.name));
+        }
+        let after = records(text(&pages, "data-dictionary.csv"));
+        // Directions of fields may change; a line for a field that nothing maps any more may come.
+        let mapped = |records: &[Vec<String>]| {
+            records.iter().filter(|r| !r[column].is_empty()).map(|r| r[column..].to_vec()).collect::<Vec<_>>()
+        };
+        let expected: Vec<Vec<String>> = mapped(&before).into_iter().filter(|tail| tail[0] != *gone).collect();
+        assert_eq!(mapped(&after), expected, "the lines of the others stay without {gone}");
+    }
+}
+
+#[test]
+fn check_names_what_is_missing_stale_or_left_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().to_str().expect("UTF-8");
+    let run = |more: &[&str]| Cli::parse_from([&["hub", "docs", "--out", out], more].concat()).run().expect("it runs");
+    let pages = generated(Provider::builtin_names());
+    let faults = || faults(folder.path(), &pages).expect("readable");
+    assert!(faults().iter().all(|fault| fault.contains(" is missing; run `cargo hub docs`")));
+    assert_eq!(faults().len(), pages.len());
+    assert_eq!(run(&["--check"]), std::process::ExitCode::FAILURE);
+    assert_eq!(run(&[]), std::process::ExitCode::SUCCESS);
+    assert_eq!(run(&["--check"]), std::process::ExitCode::SUCCESS);
+    std::fs::write(folder.path().join("event-sla.md"), "old").expect("written");
+    std::fs::write(folder.path().join("more.md"), "").expect("written");
+    let told = faults();
+    assert!(told[0].contains("event-sla.md is stale; run `cargo hub docs`"), "{told:?}");
+    assert!(told[1].contains("more.md is left over; run `rm "), "{told:?}");
+    assert_eq!(run(&["--check"]), std::process::ExitCode::FAILURE);
 }

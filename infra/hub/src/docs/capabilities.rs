@@ -63,25 +63,41 @@ const COLUMNS: [&str; 9] = [
 ];
 
 fn reading(folder: &Folder) -> [String; 9] {
-    let ApiInfo { version, timeout_ms, auth, rates, reads, .. } = &folder.provider.manifest().api;
+    let ApiInfo { version, timeout_ms, auth, rates, reads, fetch, .. } = &folder.provider.manifest().api;
     let comments = folder.comments("manifest.toml");
     let can = |way: ReadWay| if reads.contains(&way) { "yes" } else { "" }.to_owned();
+    let named: Vec<&String> = fetch.keys().collect();
+    let by_id = if named.is_empty() { can(ReadWay::Fetch) } else { format!("yes: {}", codes(&named, "and")) };
+    let called = !reads.is_empty() || !fetch.is_empty();
     let rates: Vec<String> = rates.iter().map(rate).collect();
     [
         folder.title().to_owned(),
-        can(ReadWay::Fetch),
+        by_id,
         can(ReadWay::Find),
         can(ReadWay::List),
         can(ReadWay::Events),
         if version.is_empty() { String::new() } else { code(version) },
-        if reads.is_empty() { String::new() } else { duration(*timeout_ms) },
+        if called { duration(*timeout_ms) } else { String::new() },
         with_comment(rates.join(", "), &comments.of_key("rates")),
         auth.clone(),
     ]
 }
 
 fn rate(rate: &Rate) -> String {
-    format!("{}: {} in {}", rate.name, rate.capacity, duration(rate.window_ms))
+    format!("{}: {} in {}", rate.name, grouped(rate.capacity), duration(rate.window_ms))
+}
+
+/// Digits in groups of three.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 fn writing(folder: &Folder, destination: &Destination) -> [String; 9] {
@@ -118,4 +134,14 @@ fn connections(facts: &Facts<'_>) -> String {
         ]);
     }
     format!("## The rates of the connections\n\nA token bucket for each, shared by all workers.\n\n{}", table.end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn digits_stand_in_groups() {
+        assert_eq!([1, 100, 1_000, 1_234_567].map(grouped), ["1", "100", "1,000", "1,234,567"]);
+    }
 }

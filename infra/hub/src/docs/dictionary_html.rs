@@ -32,7 +32,8 @@ pub fn page(objects: &[Object]) -> String {
 fn inline(text: &str) -> String {
     let mut out = String::new();
     let mut quoted = false;
-    for c in text.chars() {
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
         match c {
             '`' => {
                 out.push_str(if quoted { "</code>" } else { "<code>" });
@@ -42,6 +43,8 @@ fn inline(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
+            // An arrow stays at what it comes from.
+            ' ' if out.ends_with("</code>") && rest.peek() == Some(&'→') => out.push_str("&nbsp;"),
             // A long path may break where it is joined.
             '.' | '_' | '/' if quoted => {
                 out.push(c);
@@ -161,7 +164,7 @@ fn mapping(row: &Row) -> String {
         if row.checks.is_empty() { String::new() } else { format!("<p class=\"check\">{}</p>", inline(&row.checks.join("; "))) };
     let cell = |label: &str, html: &str| {
         let class = if html.is_empty() { " class=\"empty\"" } else { "" };
-        format!("<td data-label=\"{label}\"{class}>{html}</td>")
+        format!("<td data-label=\"{label}\"{class}><div>{html}</div></td>")
     };
     format!(
         "<tr data-provider=\"{}\">{}{}{}{}{}</tr>\n",

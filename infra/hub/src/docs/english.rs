@@ -8,15 +8,16 @@ pub fn code(text: &str) -> String {
     format!("`{text}`")
 }
 
-/// `a`, `b` or `c`.
+/// `a`, `b` or `c`; with `else`, in that order: `a`, else `b`, else `c`.
 pub fn listing<T: AsRef<str>>(items: &[T], word: &str) -> String {
-    match items {
-        [] => String::new(),
-        [one] => one.as_ref().to_owned(),
-        [first @ .., last] => {
-            let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
-            format!("{} {word} {}", first.join(", "), last.as_ref())
+    let all: Vec<&str> = items.iter().map(AsRef::as_ref).collect();
+    match all.as_slice() {
+        _ if word == "else" => all.join(", else "),
+        [first @ .., before, last] => {
+            let first: String = first.iter().map(|item| format!("{item}, ")).collect();
+            format!("{first}{before} {word} {last}")
         }
+        _ => all.concat(),
     }
 }
 
@@ -56,22 +57,30 @@ pub fn places(map: &Map, inputs: &[Input], word: &str) -> String {
 /// Conditions, all of which hold (`and`) or one of which does (`or`).
 pub fn conditions(map: &Map, guards: &[Guard], word: &str) -> String {
     let one = |guard: &Guard| {
-        let values: Vec<String> = guard.any.iter().map(|value| condition(value)).collect();
-        format!("`{}` {}", place(map, &guard.input), listing(&values, "or"))
+        let (plain, special): (Vec<&String>, Vec<&String>) = guard.any.iter().partition(|value| is_plain(value));
+        let mut told: Vec<String> = special.iter().map(|value| condition(value)).collect();
+        if !plain.is_empty() {
+            told.push(format!("is {}", codes(&plain, "or")));
+        }
+        format!("`{}` {}", place(map, &guard.input), listing(&told, "or"))
     };
     let all: Vec<String> = guards.iter().map(one).collect();
     listing(&all, word)
+}
+
+/// Whether a condition is a value that is meant as it stands.
+fn is_plain(value: &str) -> bool {
+    !(value.is_empty() || value == "null" || value.starts_with('!') || value.ends_with('*'))
 }
 
 fn condition(value: &str) -> String {
     match (value, value.strip_prefix('!'), value.strip_suffix('*')) {
         ("*", ..) => "has a value".to_owned(),
         ("null", ..) => "is null".to_owned(),
-        ("", ..) => "is empty".to_owned(),
         (_, Some(""), _) => "is not empty".to_owned(),
         (_, Some(other), _) => format!("is not `{other}`"),
         (_, _, Some(start)) => format!("begins with `{start}`"),
-        _ => format!("is `{value}`"),
+        _ => "is empty".to_owned(),
     }
 }
 

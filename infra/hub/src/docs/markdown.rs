@@ -40,14 +40,32 @@ impl Table {
 pub fn escape(text: &str) -> String {
     let mut out = String::new();
     let mut quoted = false;
-    for c in text.chars() {
+    let mut inside = false;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
         match c {
             '`' => quoted = !quoted,
             '|' => out.push('\\'),
-            '*' | '_' | '<' | '[' if !quoted => out.push('\\'),
+            // Inside of a word, an underscore is one.
+            '_' if !quoted && !(inside && rest.peek().is_some_and(|next| next.is_alphanumeric())) => out.push('\\'),
+            '*' | '<' | '[' if !quoted => out.push('\\'),
             _ => {}
         }
         out.push(if matches!(c, '\n' | '\r') { ' ' } else { c });
+        inside = c.is_alphanumeric();
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_markdown_would_take_for_its_own_is_escaped() {
+        assert_eq!(escape("a_b *c* `*d_|` <e> _f"), "a_b \\*c\\* `*d_\\|` \\<e> \\_f");
+        let mut table = Table::new(&["a", "b"]);
+        table.row(&["x", ""]);
+        assert_eq!(table.end(), "| a | b |\n|---|---|\n| x | – |\n\n");
+    }
 }

@@ -34,6 +34,7 @@
       section.hidden = !section.querySelector("details:not([hidden])");
       document.querySelector(`nav a[href="#${section.id}"]`).classList.toggle("off", section.hidden);
     }
+    byId("top").hidden = shown < fields.length;
     byId("nothing").hidden = shown > 0;
     count.textContent = shown === fields.length ? `${shown} fields` : `${shown} of ${fields.length} fields`;
     label();
