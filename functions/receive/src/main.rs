@@ -6,6 +6,7 @@
 //! Idempotency key  none: every accepted request is an envelope of its own, `transform` recognises repeats
 //! Failure policy   2xx only once SQS has the envelope; 503 when it has not; 401 without a hint
 //! Environment      HUB_CONFIG, HUB_QUEUE_INGEST_*, HUB_BUCKET, HUB_SECRET_PREFIX, HUB_PUBLIC_URL
+//! Calls            Amazon SNS alone: certificates and confirmations of configured topics
 //! IAM              sqs:SendMessage on both ingest queues, s3:PutObject, secretsmanager:GetSecretValue on signing secrets
 
 use lambda_http::{Error, Request, run, service_fn};

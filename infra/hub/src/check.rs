@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use providers::Registry;
 use sync::config::Config;
 
 use crate::cli::{CheckArgs, ConfigArgs};
@@ -16,7 +17,12 @@ pub const PACK_PATH: &str = "infra/config/layer/hub.pack";
 pub fn load(args: &ConfigArgs) -> Result<Loaded, CommandError> {
     let path = args.config.clone().unwrap_or_else(|| root().join(DEFAULT_PATH));
     let text = std::fs::read_to_string(&path).map_err(|e| CommandError::Read(shown(&path), e))?;
-    Ok(Loaded::new(&shown(&path), text, path.parent()))
+    Ok(Loaded::with(&registry(&args.without)?, &shown(&path), text, path.parent()))
+}
+
+/// All providers but those that the command line leaves out.
+pub fn registry(without: &[String]) -> Result<Registry, CommandError> {
+    Registry::default().without(without).map_err(|e| CommandError::Usage(format!("--without: {e}")))
 }
 
 /// Runs the command.

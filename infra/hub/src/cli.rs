@@ -191,11 +191,17 @@ pub struct ConfigArgs {
     /// The configuration file [default: infra/config/hub.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Do as if this provider's folder were not there; may be repeated
+    #[arg(long, value_name = "PROVIDER")]
+    pub without: Vec<String>,
 }
 
 /// Arguments of `hub demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
+    /// Do as if this provider's folder were not there; may be repeated
+    #[arg(long, value_name = "PROVIDER")]
+    pub without: Vec<String>,
     /// The seed of the day
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -286,6 +292,9 @@ pub struct MapArgs {
 /// Arguments of `hub verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
+    /// Do as if this provider's folder were not there; may be repeated
+    #[arg(long, value_name = "PROVIDER")]
+    pub without: Vec<String>,
     /// Known answers, one JSON object per line; tells which disagree
     #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "body", "secret"])]
     pub vectors: Option<PathBuf>,

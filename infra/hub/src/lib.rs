@@ -17,6 +17,8 @@ pub mod demo;
 #[cfg(feature = "cli")]
 pub mod docs;
 #[cfg(feature = "cli")]
+pub mod keys;
+#[cfg(feature = "cli")]
 pub mod map;
 #[cfg(feature = "cli")]
 pub mod operate;

@@ -2,7 +2,6 @@
 //! `hub demo` both start it here.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,8 +18,10 @@ use crate::check::load;
 use crate::cli::ConfigArgs;
 use crate::config::{Changes, Loaded};
 use crate::crm::{Route, Stands, courier, start as start_stands};
+use crate::keys::Keys;
 use crate::operate::open::{parse, places, queue_variable, queues, table_variable};
 use crate::out::{CommandError, root, shown, write};
+use crate::template::regenerate;
 
 /// The functions, as their packages are called.
 pub const FUNCTIONS: &[&str] = &["receive", "transform", "upsert", "reconcile", "rotate"];
@@ -44,6 +45,8 @@ pub struct Setup {
     pub schedules: Schedules,
     /// Told of what the functions print.
     pub observer: Option<Observer>,
+    /// Where further APIs are, by connection.
+    pub bases: BTreeMap<String, String>,
     /// The stand-in of HubSpot.
     pub hubspot: hubspot::Options,
     /// The stand-in of Salesforce.
@@ -68,6 +71,7 @@ impl Setup {
             speed: 1,
             schedules: Schedules::Real,
             observer: None,
+            bases: BTreeMap::new(),
             hubspot: hubspot::Options {
                 webhooks: Some(webhooks),
                 ..hubspot::Options::with_hub_id(&hub_id("hubspot", "contacts"))
@@ -87,8 +91,8 @@ pub struct Running {
     pub hub: Hub,
     /// The front door: `http://127.0.0.1:port`.
     pub url: String,
-    /// Values of secrets by logical name.
-    pub secrets: BTreeMap<String, String>,
+    /// The secrets.
+    pub keys: Keys,
     /// Signature schemes by connection.
     pub schemes: BTreeMap<String, Scheme>,
     /// The variables with which commands find this hub.
@@ -124,22 +128,24 @@ pub fn build(release: bool) -> Result<PathBuf, CommandError> {
 /// Starts everything. Has to be called within a multi-threaded tokio runtime; `binaries` is what [`build`] gave.
 pub async fn start(setup: Setup, loaded: &Loaded, binaries: &Path) -> Result<Running, CommandError> {
     let hub = loaded.sound()?.hub.clone();
-    let secrets = secrets(&setup.folder.join("secrets"), &hub, setup.fresh)?;
-    let hubspot = hubspot::Options { tokens: vec![secrets["hubspot/api"].clone()], ..setup.hubspot };
-    let salesforce = salesforce::Options { tokens: vec![secrets["salesforce/api"].clone()], ..setup.salesforce };
-    let stands = start_stands(hubspot, salesforce).await.map_err(|e| failed("the stand-ins do not start", e))?;
-    let pack = setup.folder.join("hub.pack");
-    write(&pack, &loaded.pack(&Changes { base_urls: stands.urls.clone(), speed: Some(setup.speed) })?)?;
-    let port = free_port().map_err(|e| failed("no port is free", e))?;
-    let url = format!("http://127.0.0.1:{port}");
-    let mut options = options(&setup.folder, setup.fresh, binaries, &pack, port, &secrets);
-    (options.schedules, options.observer) = (setup.schedules, setup.observer);
-    let stack = Stack::start(options).await;
-    let stack = stack.map_err(|e| failed("the local stack does not start", chain(&e)))?;
     let schemes: BTreeMap<String, Scheme> =
         loaded.providers.iter().map(|(name, p): (_, &Provider)| (name.clone(), p.manifest().webhook.scheme.clone())).collect();
+    let keys = Keys::open(&setup.folder.join("secrets"), &hub, &schemes, setup.fresh)?;
+    let hubspot = hubspot::Options { tokens: vec![keys.hub["hubspot/api"].clone()], ..setup.hubspot.clone() };
+    let salesforce = salesforce::Options { tokens: vec![keys.hub["salesforce/api"].clone()], ..setup.salesforce.clone() };
+    let stands = start_stands(hubspot, salesforce).await.map_err(|e| failed("the stand-ins do not start", e))?;
+    let pack = setup.folder.join("hub.pack");
+    let base_urls = stands.urls.clone().into_iter().chain(setup.bases.clone()).collect();
+    write(&pack, &loaded.pack(&Changes { base_urls, speed: Some(setup.speed) })?)?;
+    let template = template(&setup.folder, loaded)?;
+    let port = free_port().map_err(|e| failed("no port is free", e))?;
+    let url = format!("http://127.0.0.1:{port}");
+    let mut options = options(&setup, &template, binaries, &pack, port, &keys.hub);
+    (options.schedules, options.observer) = (setup.schedules, setup.observer.clone());
+    let stack = Stack::start(options).await;
+    let stack = stack.map_err(|e| failed("the local stack does not start", chain(&e)))?;
     let env = setup.folder.join("env");
-    let mut running = Running { stack, stands, hub, url, secrets, schemes, env, couriers: Vec::new() };
+    let mut running = Running { stack, stands, hub, url, keys, schemes, env, couriers: Vec::new() };
     write(&running.env, running.variables(&pack).as_bytes())?;
     if let (Some(stand), Some(route)) = (running.stands.shared.get("hubspot").cloned(), running.route("hubspot")) {
         running.couriers.push(tokio::spawn(courier(stand, route)));
@@ -160,7 +166,7 @@ impl Running {
         Some(Route {
             url: format!("{}/hooks/{connection}", self.url),
             scheme: self.schemes.get(connection)?.clone(),
-            secret: self.secrets.get(secret)?.clone(),
+            secret: self.keys.sender(secret)?.clone(),
         })
     }
 
@@ -233,17 +239,34 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn options(folder: &Path, fresh: bool, binaries: &Path, pack: &Path, port: u16, secrets: &BTreeMap<String, String>) -> Options {
+/// `template.yaml` as `hub template` writes it for this configuration.
+fn template(folder: &Path, loaded: &Loaded) -> Result<PathBuf, CommandError> {
+    let own = root().join("template.yaml");
+    let text = std::fs::read_to_string(&own).map_err(|e| CommandError::Read(shown(&own), e))?;
+    let text = regenerate(&text, loaded.sound()?).map_err(|e| CommandError::Usage(format!("`{}`: {e}", shown(&own))))?;
+    let path = folder.join("template.yaml");
+    write(&path, text.as_bytes())?;
+    Ok(path)
+}
+
+fn options(
+    setup: &Setup,
+    template: &Path,
+    binaries: &Path,
+    pack: &Path,
+    port: u16,
+    secrets: &BTreeMap<String, String>,
+) -> Options {
     let api = |name: &str, value: &str| {
         if name.ends_with("/api") { format!("{{\"access_token\":\"{value}\"}}") } else { value.to_owned() }
     };
-    let mut options = Options::new(root().join("template.yaml"), binaries);
+    let mut options = Options::new(template, binaries);
     options.stack_name = "crm-hub-local".to_owned();
     options.parameters =
         [("Environment", "local"), ("SecretPrefix", SECRET_PREFIX)].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-    options.state_dir = Some(folder.join("state"));
-    options.log_dir = Some(folder.join("logs"));
-    options.fresh = fresh;
+    options.state_dir = Some(setup.folder.join("state"));
+    options.log_dir = Some(setup.folder.join("logs"));
+    options.fresh = setup.fresh;
     options.environment = [("HUB_CONFIG".to_owned(), pack.display().to_string())].into();
     // Providers sign the URL that they call, and here that is no https URL.
     options.extra_environment = [("HUB_PUBLIC_URL".to_owned(), format!("http://127.0.0.1:{port}"))].into();
@@ -255,32 +278,4 @@ fn options(folder: &Path, fresh: bool, binaries: &Path, pack: &Path, port: u16, 
 fn free_port() -> std::io::Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", PORT)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)))?;
     Ok(listener.local_addr()?.port())
-}
-
-/// The connections' secrets: made once, kept beside the state.
-fn secrets(path: &Path, hub: &Hub, fresh: bool) -> Result<BTreeMap<String, String>, CommandError> {
-    let kept = if fresh { String::new() } else { std::fs::read_to_string(path).unwrap_or_default() };
-    let mut secrets = parse(&kept);
-    let wanted = hub.connections.values().flat_map(|c| c.signing_secret.iter().chain(&c.api_secret));
-    for name in wanted.map(String::as_str).chain(["hubspot/api", "salesforce/api"]) {
-        if !secrets.contains_key(name) {
-            secrets.insert(name.to_owned(), random().map_err(|e| failed("no random bytes", e))?);
-        }
-    }
-    let lines: Vec<String> = secrets.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-    write(path, lines.concat().as_bytes())?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-            .map_err(|e| CommandError::Write(path.display().to_string(), e))?;
-    }
-    Ok(secrets)
-}
-
-/// 48 hexadecimal digits: valid as text and as base64 of 36 bytes.
-fn random() -> std::io::Result<String> {
-    let mut bytes = [0; 24];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

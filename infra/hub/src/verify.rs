@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use providers::{Overrides, Provider};
+use providers::{Overrides, Registry};
 use webhook::vectors::{Got, Outcome};
 use webhook::{Headers, RawRequest, Rejection, Scheme, Webhook, diagnose, greet, verify};
 
+use crate::check::registry;
 use crate::cli::VerifyArgs;
 use crate::map::open;
 use crate::out::{CommandError, read, shown};
@@ -17,7 +18,7 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode, CommandError> {
         Some(file) => {
             let text =
                 String::from_utf8(read(file)?).map_err(|_| CommandError::Usage(format!("`{}` is not UTF-8", shown(file))))?;
-            let report = vectors(&text, args.provider.as_deref(), now_ms());
+            let report = vectors(&registry(&args.without)?, &text, args.provider.as_deref(), now_ms());
             report.lines.iter().for_each(|line| println!("{line}"));
             println!("{} passed, {} failed", report.passed, report.failed);
             Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -42,13 +43,12 @@ pub struct Report {
 }
 
 /// Runs the vectors of a text, all or those of one provider.
-pub fn vectors(text: &str, only: Option<&str>, now_ms: i64) -> Report {
-    let declared: Vec<(String, Webhook)> = Provider::builtin_names()
-        .iter()
-        .filter_map(|name| {
-            Provider::builtin(name, &Overrides::default()).ok().map(|p| ((*name).to_owned(), p.manifest().webhook.clone()))
-        })
-        .collect();
+pub fn vectors(registry: &Registry, text: &str, only: Option<&str>, now_ms: i64) -> Report {
+    let webhook = |name: &&str| {
+        let provider = registry.open(name, &Overrides::default()).ok()?;
+        Some(((*name).to_owned(), provider.manifest().webhook.clone()))
+    };
+    let declared: Vec<(String, Webhook)> = registry.names().iter().filter_map(webhook).collect();
     let find = |provider: &str, _kind: &str, _headers: &Headers| {
         declared.iter().find(|(name, webhook)| webhook.answers_to(name, provider)).map(|(_, webhook)| webhook.clone())
     };

@@ -17,6 +17,8 @@ pub mod http;
 mod manifest;
 mod model;
 mod provider;
+#[cfg(feature = "compile")]
+mod registry;
 mod texts;
 mod xml;
 
@@ -26,3 +28,5 @@ pub use manifest::{
 };
 pub use model::{EventBody, Inbound, InboundEvent, Malformed, Rendered, Sequence};
 pub use provider::{LoadError, Override, Overrides, Provider};
+#[cfg(feature = "compile")]
+pub use registry::Registry;

@@ -120,7 +120,12 @@ impl Settings {
     /// Where things are. Outbound calls may go to the hosts of the configuration's connections, and nowhere else.
     pub fn places(&self, config: &Config) -> Places {
         Places {
-            hosts: config.hub().connections.values().filter_map(|c| host_of(&c.base_url)).collect(),
+            hosts: config
+                .hub()
+                .connections
+                .values()
+                .flat_map(|c| host_of(&c.base_url).into_iter().chain(c.hosts.clone()))
+                .collect(),
             ..self.places_without_config()
         }
     }

@@ -141,6 +141,9 @@ pub struct Connection {
     /// Base URL of its API, without a trailing slash.
     #[serde(default)]
     pub base_url: String,
+    /// Further hosts that are called for it: where Amazon keeps certificates and confirmations of its topics.
+    #[serde(default)]
+    pub hosts: Vec<String>,
     /// The account within the provider (tenant, company, mailbox), where its API asks for it.
     #[serde(default)]
     pub account: String,

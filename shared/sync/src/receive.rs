@@ -1,16 +1,23 @@
-//! `receive`: the front door. Verifies, stamps, hands over to the queue, answers. Touches no table.
+//! `receive`: the front door. Verifies, stamps, hands over to the queue, answers. Touches no table. Calls nobody, but for Amazon SNS
+//! its publisher: for the certificate that a message of a configured topic names, and to confirm a subscription.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use canonical::{BodyRef, Envelope, EnvelopeKind, Lane};
-use webhook::{Answer, Headers, RawRequest, Reply, Webhook};
+use providers::http::{HttpRequest, HttpResponse};
+use webhook::{Answer, Confirmation, Headers, RawRequest, Rejection, Reply, Scheme, Sns, Webhook};
 
 use crate::config::Config;
 use crate::mutant::{Mutant, mutant};
-use crate::ports::{Blob, Clock, Outgoing, PortError, Queue, Secrets};
+use crate::ports::{Blob, Clock, Http, Outgoing, PortError, Queue, Secrets};
+
+/// Everything that receive needs of the outside.
+pub trait World: Queue + Blob + Secrets + Http + Clock {}
+impl<T: Queue + Blob + Secrets + Http + Clock> World for T {}
 
 /// A request as the front door got it.
 #[derive(Debug, Clone)]
@@ -35,17 +42,23 @@ pub const fn lane_queue(lane: Lane) -> &'static str {
     }
 }
 
-/// The identity of this process, for gap detection: an instance name and a counter.
+/// The identity of this process, for gap detection: an instance name and a counter; and the certificates that it has fetched.
 #[derive(Debug, Default)]
 pub struct Instance {
     name: String,
     next: AtomicU64,
+    certificates: Mutex<BTreeMap<String, String>>,
 }
+
+/// Certificates that are kept. Amazon has one a region, and another URL for each new one.
+const CERTIFICATES: usize = 32;
+/// How long Amazon's answer is waited for, in milliseconds; SNS waits 15 s for ours.
+const SNS_MS: u64 = 5_000;
 
 impl Instance {
     /// A new instance with a random name.
     pub fn new<W: Clock>(world: &W) -> Instance {
-        Instance { name: format!("{:016x}", world.random()), next: AtomicU64::new(0) }
+        Instance { name: format!("{:016x}", world.random()), ..Instance::default() }
     }
 
     /// The instance's name.
@@ -64,12 +77,7 @@ fn plain(status: u16, text: &str) -> Answer {
 }
 
 /// Handles one request.
-pub async fn handle<W: Queue + Blob + Secrets + Clock>(
-    world: &W,
-    config: &Config,
-    instance: &Instance,
-    request: &Request,
-) -> Answer {
+pub async fn handle<W: World>(world: &W, config: &Config, instance: &Instance, request: &Request) -> Answer {
     let Some(name) = request.path.strip_prefix("/hooks/") else {
         return match (request.path.as_str(), request.method.as_str()) {
             ("/health", "GET" | "HEAD") => plain(200, "ok\n"),
@@ -99,11 +107,11 @@ pub async fn handle<W: Queue + Blob + Secrets + Clock>(
     if request.method != "POST" {
         return plain(405, "method not allowed\n");
     }
-    match verify(world, name, connection.signing_secret.as_deref(), webhook, &raw).await {
+    match verify(world, instance, name, connection.signing_secret.as_deref(), webhook, &raw).await {
         // Nothing but proof: no event is in it.
         Ok(Some(Reply::Answer(answer))) => return answer,
-        // A subscription to confirm goes the way of every event; `reconcile` confirms it.
-        Ok(Some(Reply::Confirm(_)) | None) => {}
+        Ok(Some(Reply::Confirm(confirmation))) => return confirm(world, name, &confirmation).await,
+        Ok(None) => {}
         Err(answer) => return answer,
     }
     match enqueue(world, config, instance, name, connection.lane, request, provider.manifest().kept_headers()).await {
@@ -117,13 +125,21 @@ pub async fn handle<W: Queue + Blob + Secrets + Clock>(
 
 /// Verifies against every active secret; on a mismatch that a rotation could explain, once more with a fresh read. The caller
 /// learns nothing but 401.
-async fn verify<W: Secrets + Clock>(
+async fn verify<W: World>(
     world: &W,
+    instance: &Instance,
     connection: &str,
     secret: Option<&str>,
     webhook: &Webhook,
     raw: &RawRequest<'_>,
 ) -> Result<Option<Reply>, Answer> {
+    if let (Scheme::Sns(sns), None) = (&webhook.scheme, secret) {
+        let certificate = certificate(world, instance, connection, sns, raw.body).await?;
+        return match webhook::verify(&webhook.scheme, *raw, &[certificate.as_str()], world.now_ms()) {
+            Ok(verified) => Ok(webhook::handshake(webhook, &verified)),
+            Err(rejection) => Err(refused(connection, &rejection)),
+        };
+    }
     for fresh in [false, true] {
         let set = match secret {
             Some(name) => world.secret(name, fresh).await.map_err(|error| {
@@ -136,13 +152,64 @@ async fn verify<W: Secrets + Clock>(
         match webhook::verify(&webhook.scheme, *raw, &secrets, world.now_ms()) {
             Ok(verified) => return Ok(webhook::handshake(webhook, &verified)),
             Err(rejection) if !fresh && rejection.may_be_old_secret() => {}
-            Err(rejection) => {
-                tracing::info!(connection, reason = rejection.code(), "refused");
-                break;
-            }
+            Err(rejection) => return Err(refused(connection, &rejection)),
         }
     }
     Err(plain(401, "unauthorized\n"))
+}
+
+fn refused(connection: &str, rejection: &Rejection) -> Answer {
+    tracing::info!(connection, reason = rejection.code(), "refused");
+    plain(401, "unauthorized\n")
+}
+
+/// The certificate that a message of a configured topic names, from Amazon's own host, as PEM.
+async fn certificate<W: World>(
+    world: &W,
+    instance: &Instance,
+    connection: &str,
+    sns: &Sns,
+    body: &[u8],
+) -> Result<String, Answer> {
+    let url = webhook::certificate_url(sns, body).map_err(|rejection| refused(connection, &rejection))?;
+    let kept = || instance.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(certificate) = kept().get(&url).cloned() {
+        return Ok(certificate);
+    }
+    let answer = ask(world, connection, url.clone(), "a certificate of SNS cannot be read").await?;
+    let certificate = String::from_utf8(answer.body).map_err(|_| plain(503, "try again\n"))?;
+    let mut all = kept();
+    if all.len() >= CERTIFICATES {
+        all.clear();
+    }
+    all.insert(url, certificate.clone());
+    Ok(certificate)
+}
+
+/// Confirms a subscription of a configured topic: from then on SNS sends its messages here.
+async fn confirm<W: World>(world: &W, connection: &str, confirmation: &Confirmation) -> Answer {
+    match ask(world, connection, confirmation.url.clone(), "a subscription of SNS cannot be confirmed").await {
+        Ok(_) => {
+            tracing::info!(connection, topic = %confirmation.topic, "a subscription is confirmed");
+            plain(200, "ok\n")
+        }
+        Err(answer) => answer,
+    }
+}
+
+async fn ask<W: World>(world: &W, connection: &str, url: String, what: &str) -> Result<HttpResponse, Answer> {
+    let request = HttpRequest { method: "GET", url, headers: Vec::new(), body: Vec::new(), timeout_ms: SNS_MS };
+    match world.http(request).await {
+        Ok(response) if response.status == 200 => Ok(response),
+        Ok(response) => {
+            tracing::error!(connection, status = response.status, "{what}");
+            Err(plain(503, "try again\n"))
+        }
+        Err(error) => {
+            tracing::error!(connection, error = %error, "{what}");
+            Err(plain(503, "try again\n"))
+        }
+    }
 }
 
 /// True when SQS accepts every character of a text: XML 1.0's set.

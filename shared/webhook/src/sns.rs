@@ -17,10 +17,36 @@ const NOTIFICATION: [&str; 6] = ["Message", "MessageId", "Subject", "Timestamp",
 /// The fields of the two kinds of confirmation that are signed, in order.
 const CONFIRMATION: [&str; 7] = ["Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"];
 
-/// The URL of the certificate that an SNS message names, if it is on Amazon's own host. The caller fetches it and hands
-/// the PEM to [`verify`](crate::verify()) in place of a secret.
-pub fn certificate_url(body: &[u8]) -> Result<String, Rejection> {
-    checked_certificate_url(&parse_json(body)?).map(str::to_owned)
+/// The URL of the certificate that an SNS message names, if it is on Amazon's own host and the message of a configured topic. The
+/// caller fetches it and hands the PEM to [`verify`](crate::verify()) in place of a secret.
+///
+/// # Errors
+/// It is no such message: there is nothing to fetch for it.
+pub fn certificate_url(sns: &Sns, body: &[u8]) -> Result<String, Rejection> {
+    let message = parse_json(body)?;
+    check_topic(sns, &message)?;
+    checked_certificate_url(&message).map(str::to_owned)
+}
+
+fn check_topic(sns: &Sns, message: &Value) -> Result<(), Rejection> {
+    let topic = field(message, "TopicArn")?;
+    let configured = sns.topics.iter().any(|configured| configured == topic);
+    if configured { Ok(()) } else { Err(Rejection::TopicNotConfigured) }
+}
+
+impl Sns {
+    /// The hosts that the configured topics have their certificates and confirmations at.
+    pub fn hosts(&self) -> Vec<String> {
+        let host = |topic: &String| {
+            let mut parts = topic.split(':').skip(1);
+            let (partition, region) = (parts.next()?, parts.nth(1)?);
+            Some(format!("sns.{region}.amazonaws.com{}", if partition == "aws-cn" { ".cn" } else { "" }))
+        };
+        let mut hosts: Vec<String> = self.topics.iter().filter_map(host).collect();
+        hosts.sort();
+        hosts.dedup();
+        hosts
+    }
 }
 
 fn checked_certificate_url(message: &Value) -> Result<&str, Rejection> {
@@ -32,10 +58,7 @@ fn checked_certificate_url(message: &Value) -> Result<&str, Rejection> {
 pub(crate) fn verify(sns: &Sns, request: &RawRequest<'_>, certificates: &[&str], now_ms: i64) -> Result<Evidence, Rejection> {
     let message = parse_json(request.body)?;
     checked_certificate_url(&message)?;
-    let topic = field(&message, "TopicArn")?;
-    if !sns.topics.iter().any(|configured| configured == topic) {
-        return Err(Rejection::TopicNotConfigured);
-    }
+    check_topic(sns, &message)?;
     let algorithm: &RsaParameters = match field(&message, "SignatureVersion")? {
         "1" => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
         "2" => &RSA_PKCS1_2048_8192_SHA256,

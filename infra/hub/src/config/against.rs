@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use canonical::{FieldDef, FieldKind, FieldName, Fields, Money, ObjectType, Value};
 use providers::Provider;
+use webhook::Scheme;
 
 use super::compile::Compiled;
 use super::finding::{Finding, suggestion};
@@ -19,6 +20,15 @@ pub fn check(compiled: &Compiled, providers: &BTreeMap<String, Provider>, findin
         if provider.object_of(&object.value).is_none() {
             let message = format!("nothing is mapped for `{}` of {}", object.value, provider.manifest().provider.title);
             findings.add(Finding::error(object.span.clone(), message).label("what is swept must be mapped"));
+        }
+    }
+    for (name, _) in compiled.hub.connections.iter().filter(|(_, c)| c.source && c.signing_secret.is_none()) {
+        let Some(provider) = providers.get(name) else { continue };
+        // Amazon SNS signs with certificates that it publishes.
+        if !matches!(provider.manifest().webhook.scheme, Scheme::Sns(_)) {
+            let span = compiled.places.providers.get(name).cloned().unwrap_or(0..0);
+            let finding = Finding::error(span, format!("connection `{name}` has no `signing_secret`"));
+            findings.add(finding.help(format!("add signing_secret = \"{name}/signing\": its webhooks are verified with it")));
         }
     }
     let mut personal = BTreeSet::new();

@@ -210,10 +210,6 @@ fn connection(context: &Context<'_>, name: &str, table: Table<'_>, places: &mut 
             findings.add(finding.label(format!("it {why}")));
         }
     }
-    if source && signing_secret.is_none() {
-        let finding = Finding::error(table.span(), format!("connection `{name}` has no `signing_secret`"));
-        findings.add(finding.help(format!("add signing_secret = \"{name}/signing\": its webhooks are verified with it")));
-    }
     let owner = table.text("owner").map(|t| t.value).unwrap_or_default();
     if owner.is_empty() {
         let finding = Finding::warning(table.span(), format!("nobody answers for connection `{name}`"));
@@ -231,6 +227,7 @@ fn connection(context: &Context<'_>, name: &str, table: Table<'_>, places: &mut 
         destination,
         lane,
         base_url: base_url.unwrap_or_default(),
+        hosts: Vec::new(),
         account,
         api_version,
         signing_secret,

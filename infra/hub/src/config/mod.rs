@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mapping::compile::Diagnostic;
-use providers::{LoadError, Override, Overrides, Provider};
+use providers::{LoadError, Override, Overrides, Provider, Registry};
 use sync::config::{Config, PackError};
 use thiserror::Error;
 use webhook::Scheme;
@@ -72,18 +72,23 @@ impl Loaded {
 
     /// Checks a text. Mapping files are looked for in `folder`.
     pub fn new(path: &str, text: String, folder: Option<&Path>) -> Loaded {
+        Loaded::with(&Registry::default(), path, text, folder)
+    }
+
+    /// The same, with the providers of a registry alone.
+    pub fn with(registry: &Registry, path: &str, text: String, folder: Option<&Path>) -> Loaded {
         let source = Source { path: path.to_owned(), text };
-        let (compiled, mut findings) = compile(&source, Provider::builtin_names());
+        let (compiled, mut findings) = compile(&source, registry.names());
         let mut providers = BTreeMap::new();
         let mut narrowed = Vec::new();
         if let Some(compiled) = &compiled {
             let more = Findings::default();
             for (name, connection) in &compiled.hub.connections {
-                match provider(compiled, name, &connection.provider, folder) {
+                match provider(registry, compiled, name, &connection.provider, folder) {
                     Ok(provider) => {
                         providers.insert(name.clone(), provider);
                     }
-                    Err(_) if !Provider::builtin_names().contains(&connection.provider.as_str()) => {}
+                    Err(_) if !registry.names().contains(&connection.provider.as_str()) => {}
                     Err(findings) => findings.into_iter().for_each(|finding| more.add(finding)),
                 }
             }
@@ -117,6 +122,9 @@ impl Loaded {
     pub fn pack(&self, changes: &Changes) -> Result<Vec<u8>, ConfigError> {
         let mut hub = self.sound()?.hub.clone();
         for (name, provider) in &self.providers {
+            if let (Some(connection), Scheme::Sns(sns)) = (hub.connections.get_mut(name), &provider.manifest().webhook.scheme) {
+                connection.hosts = sns.hosts();
+            }
             if let Some(connection) = hub.connections.get_mut(name).filter(|c| c.api_secret.is_some() && c.base_url.is_empty()) {
                 connection.base_url.clone_from(&provider.manifest().api.base_url);
             }
@@ -146,7 +154,13 @@ pub fn pack(changes: &Changes) -> Result<Vec<u8>, ConfigError> {
     Loaded::read(None)?.pack(changes)
 }
 
-fn provider(compiled: &Compiled, name: &str, provider: &str, folder: Option<&Path>) -> Result<Provider, Vec<Finding>> {
+fn provider(
+    registry: &Registry,
+    compiled: &Compiled,
+    name: &str,
+    provider: &str,
+    folder: Option<&Path>,
+) -> Result<Provider, Vec<Finding>> {
     let mut overrides = Overrides::default();
     for (map, file) in compiled.differences.get(name).map(|d| d.mappings.iter()).into_iter().flatten() {
         let path: PathBuf = folder.unwrap_or(Path::new("")).join(&file.value);
@@ -160,7 +174,7 @@ fn provider(compiled: &Compiled, name: &str, provider: &str, folder: Option<&Pat
     }
     let span = compiled.places.providers.get(name).cloned().unwrap_or(0..0);
     let finding = |what: String| vec![Finding::error(span.clone(), what)];
-    let built = Provider::builtin(provider, &overrides).map_err(|error| match error {
+    let built = registry.open(provider, &overrides).map_err(|error| match error {
         LoadError::Files(diagnostics) => diagnostics.0.into_iter().map(|d| in_mapping(d, &overrides)).collect(),
         other => finding(other.to_string()),
     })?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::send::Delivery;
 use crate::out::{CommandError, read, shown};
 
 /// Values of a body's places.
@@ -71,21 +72,9 @@ pub struct Act {
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
     /// A provider sends a webhook.
-    Send {
-        /// The connection.
-        connection: String,
-        /// The event's own id.
-        key: String,
-        /// The body.
-        body: String,
-    },
+    Send(Delivery),
     /// A provider sends a signed body that cannot be read.
-    Broken {
-        /// The connection.
-        connection: String,
-        /// The body.
-        body: String,
-    },
+    Broken(Delivery),
     /// Somebody sends what has to be refused, once of each kind.
     Refused {
         /// The connection.
@@ -188,7 +177,7 @@ fn what(folder: &Path, templates: &mut BTreeMap<String, Value>, step: &Step, var
         }
         let body = templates.get(&name).and_then(|template| fill(template, vars)).unwrap_or_default().to_string();
         let key = vars.get("key").and_then(Value::as_str).unwrap_or_default().to_owned();
-        return Ok(Some(What::Send { connection, key, body }));
+        return Ok(Some(What::Send(Delivery::plain(&connection, &key, &body))));
     }
     if let Some((connection, object)) = step.edit.as_ref().and_then(split) {
         return Ok(Some(What::Edit { connection, object, of: step.of.clone(), set: step.set.clone() }));
@@ -197,7 +186,7 @@ fn what(folder: &Path, templates: &mut BTreeMap<String, Value>, step: &Step, var
         return Ok(Some(What::Create { connection, object, set: step.set.clone() }));
     }
     if let (Some(connection), Some(body)) = (&step.broken, &step.body) {
-        return Ok(Some(What::Broken { connection: connection.clone(), body: body.clone() }));
+        return Ok(Some(What::Broken(Delivery::plain(connection, "msg_broken", body))));
     }
     if let (Some(connection), Some(seconds)) = (&step.outage, step.seconds) {
         return Ok(Some(What::Outage { connection: connection.clone(), seconds }));
@@ -247,10 +236,10 @@ mod tests {
     #[test]
     fn the_day_can_be_read() {
         let day = Day::read(&crate::out::root().join("infra/hub/demo"), 0).unwrap();
-        let sent = day.acts.iter().filter(|act| matches!(act.what, What::Send { .. })).count();
+        let sent = day.acts.iter().filter(|act| matches!(act.what, What::Send(_))).count();
         assert!(sent > 200, "several hundred webhooks, not {sent}");
         let bodies = day.acts.iter().filter_map(|act| match &act.what {
-            What::Send { body, .. } => Some(body),
+            What::Send(delivery) => Some(String::from_utf8_lossy(&delivery.body)),
             _ => None,
         });
         assert!(bodies.clone().any(|body| body.contains("\"email\":\"ada@engines.example\"")));

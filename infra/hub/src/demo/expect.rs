@@ -3,43 +3,43 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::day::fill;
+use super::providers::Rows;
 use crate::out::{CommandError, read, shown};
 
 /// Records by connection, object, and as often as they are there.
 pub type Records = BTreeMap<(String, String), Vec<Map<String, Value>>>;
-
-#[derive(Deserialize)]
-struct Row {
-    repeat: Option<u32>,
-    #[serde(flatten)]
-    properties: Map<String, Value>,
-}
 
 /// Reads the expected records. `day` and `today` are the days of the script and of the run.
 pub fn expected(folder: &Path, day: &str, today: &str) -> Result<Records, CommandError> {
     let path = folder.join("expected.toml");
     let wrong = |text: String| CommandError::Usage(format!("`{}`: {text}", shown(&path)));
     let text = String::from_utf8(read(&path)?).map_err(|e| wrong(e.to_string()))?;
-    let file: BTreeMap<String, BTreeMap<String, Vec<Row>>> = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+    let file: Rows = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
     let mut records = Records::new();
-    for (connection, objects) in file {
+    add(&file, day, today, &mut records);
+    Ok(records)
+}
+
+/// Adds rows with their places filled in.
+pub fn add(rows: &Rows, day: &str, today: &str, records: &mut Records) {
+    for (connection, objects) in rows {
         for (object, rows) in objects {
-            let place: &mut Vec<_> = records.entry((connection.clone(), object)).or_default();
+            let place: &mut Vec<_> = records.entry((connection.clone(), object.clone())).or_default();
             for row in rows {
-                for n in 1..=row.repeat.unwrap_or(1) {
+                let mut row = row.clone();
+                let repeat = row.remove("repeat").and_then(|n| n.as_u64()).unwrap_or(1);
+                let row = Value::Object(row);
+                for n in 1..=repeat {
                     let vars = [("n", Value::from(n)), ("day", day.into()), ("today", today.into())];
                     let vars = vars.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-                    let filled = fill(&Value::Object(row.properties.clone()), &vars);
-                    place.extend(filled.and_then(|v| v.as_object().cloned()));
+                    place.extend(fill(&row, &vars).and_then(|v| v.as_object().cloned()));
                 }
             }
         }
     }
-    Ok(records)
 }
 
 /// Takes the records out of a stand-in's comparable state.

@@ -1,8 +1,10 @@
 //! `hub demo`: the main job on this machine, end to end. Plays a day of webhooks and of people who work in their CRMs, with
 //! duplicates, disorder, forgeries, a burst and an outage, and compares the CRMs with what must be in them.
 
+mod apis;
 mod day;
 mod expect;
+mod providers;
 mod report;
 mod send;
 
@@ -13,17 +15,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use canonical::Outcome;
 use local::{Event, Observer, Schedules};
 use sandbox::{Fault, FaultKind};
 use serde_json::{Map, Value};
+use sync::journal::{day as day_of, totals};
 use testkit::sim::Rng;
 use tokio::task::JoinSet;
 
+use crate::check::registry;
 use crate::cli::{ConfigArgs, DemoArgs};
+use crate::config::Loaded;
 use crate::operate::open::queues;
 use crate::out::{CommandError, root};
 use crate::stack::{FUNCTIONS, Running, Setup, build, configuration, start};
 use day::{Act, Day, What};
+use providers::Part;
 use report::{Progress, Report};
 use send::{Senders, copies, current_secret};
 
@@ -53,7 +60,12 @@ type Latencies = Arc<Mutex<BTreeMap<String, Vec<f64>>>>;
 
 /// Runs the command.
 pub fn run(args: &DemoArgs) -> Result<ExitCode, CommandError> {
-    let loaded = configuration(&ConfigArgs::default())?;
+    let registry = registry(&args.without)?;
+    let default = configuration(&ConfigArgs { without: args.without.clone(), ..ConfigArgs::default() })?;
+    let parts = providers::parts(&registry, &default.sound()?.hub)?;
+    let sections: String = parts.iter().map(|part| format!("\n{}", part.section)).collect();
+    let loaded = Loaded::with(&registry, &default.source.path, default.source.text + &sections, None);
+    loaded.sound()?;
     eprintln!("building the functions …");
     let binaries = build(args.release)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -65,8 +77,9 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, CommandError> {
         (setup.fresh, setup.speed, setup.schedules) = (true, args.speed, Schedules::Off);
         setup.observer = Some(observer(latencies.clone()));
         (setup.hubspot.seed, setup.salesforce.seed) = (args.seed, args.seed);
+        setup.bases = bases(&parts).await.map_err(|e| CommandError::Backend(format!("no stand-in: {e}")))?;
         let running = start(setup, &loaded, &binaries).await?;
-        let demo = Demo::new(running, args, latencies);
+        let demo = Demo::new(running, parts, args, latencies);
         let sound = demo.play().await?;
         if args.keep {
             println!("the stack stays until Ctrl-C; ask it: cargo hub status --env .hub/demo/env");
@@ -75,6 +88,15 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, CommandError> {
         demo.running.end().await;
         Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
+}
+
+/// Starts what stands for the APIs that are only read. Gives their base URLs by connection.
+async fn bases(parts: &[Part]) -> std::io::Result<BTreeMap<String, String>> {
+    let read: Vec<&Part> = parts.iter().filter(|part| part.section.contains("api_secret")).collect();
+    let record = |part: &Part, path: &String, record: &String| (format!("/{}{path}", part.connection), record.clone());
+    let all = read.iter().flat_map(|part| part.records.iter().map(|(path, text)| record(part, path, text)));
+    let url = apis::serve(all.collect()).await?;
+    Ok(read.iter().map(|part| (part.connection.clone(), format!("{url}/{}", part.connection))).collect())
 }
 
 /// Picks the measurements out of what `upsert` prints.
@@ -96,6 +118,7 @@ fn observer(latencies: Latencies) -> Observer {
 struct Demo {
     running: Arc<Running>,
     senders: Arc<Senders>,
+    parts: Arc<Vec<Part>>,
     latencies: Latencies,
     seed: u64,
     kills: u32,
@@ -104,12 +127,13 @@ struct Demo {
 }
 
 impl Demo {
-    fn new(running: Running, args: &DemoArgs, latencies: Latencies) -> Demo {
+    fn new(running: Running, parts: Vec<Part>, args: &DemoArgs, latencies: Latencies) -> Demo {
         let names = running.hub.connections.keys();
         let routes = names.filter_map(|name| Some((name.clone(), running.route(name)?))).collect();
         Demo {
             running: Arc::new(running),
             senders: Arc::new(Senders::new(routes)),
+            parts: Arc::new(parts),
             latencies,
             seed: args.seed,
             kills: args.kill,
@@ -148,12 +172,13 @@ impl Demo {
         let report = Report {
             accounts: self.accounts().await?,
             parked: self.parked().await?,
+            parts: self.parts.to_vec(),
             seen: self.senders.seen(),
             wrong: self.senders.wrong(),
             crms: self.running.stands.shared.iter().map(|(name, stand)| (name.clone(), stand.lock().stats())).collect(),
             latencies: self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             differences: self.differences(&folder, begin_s)?,
-            broken: day.acts.iter().filter(|act| matches!(act.what, What::Broken { .. })).count(),
+            broken: day.acts.iter().filter(|act| matches!(act.what, What::Broken(_))).count(),
             seconds: played.as_secs_f64(),
             jobs,
             last,
@@ -183,7 +208,7 @@ impl Demo {
         let mut total = 0;
         for Act { at, what } in &day.acts {
             let at_ms = u64::try_from(at * slow.max(1_000 / PACE)).unwrap_or_default();
-            let times = if matches!(what, What::Send { .. }) { copies(&mut rng) } else { vec![0] };
+            let times = if matches!(what, What::Send(_)) { copies(&mut rng) } else { vec![0] };
             for late in times {
                 let (demo, what) = (self.clone(), what.clone());
                 total += 1;
@@ -194,13 +219,57 @@ impl Demo {
                 });
             }
         }
+        for part in self.parts.iter() {
+            total += part.sends.len();
+            let (demo, part) = (self.clone(), part.clone());
+            tasks.spawn(async move {
+                if let Err(error) = demo.play_part(&part).await {
+                    demo.senders.complain(format!("{}: {error}", part.connection));
+                }
+            });
+        }
         total
+    }
+
+    /// A provider's part: each webhook when the one before has come to its end, so that the outcomes are those of the file.
+    async fn play_part(&self, part: &Part) -> Result<(), CommandError> {
+        let world = self.running.world()?;
+        let mut events = 0;
+        if let Some(first) = part.sends.first() {
+            self.senders.forge(&first.delivery).await;
+        }
+        for send in &part.sends {
+            self.senders.deliver(&send.delivery).await;
+            if send.again {
+                self.senders.deliver(&send.delivery).await;
+            }
+            events += send.events;
+            self.settled(&world, &part.connection, events).await?;
+            self.done.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Until that many events of a connection have an outcome.
+    async fn settled<W: crate::operate::World>(&self, world: &W, connection: &str, events: u64) -> Result<(), CommandError> {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            let mut ended = 0;
+            for day in [day_of(world.now_ms()), day_of(world.now_ms()) - 1] {
+                let totals = totals(world, connection, day).await.map_err(|e| CommandError::Backend(e.to_string()))?;
+                ended += totals.iter().filter(|(outcome, _)| *outcome != Outcome::InFlight).map(|(_, n)| n).sum::<u64>();
+            }
+            if ended >= events {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        Err(CommandError::Backend(format!("after its {events}. event the next one did not come to its end")))
     }
 
     async fn act(&self, what: &What) {
         match what {
-            What::Send { connection, key, body } => self.senders.deliver(connection, key, body).await,
-            What::Broken { connection, body } => self.senders.deliver(connection, "msg_broken", body).await,
+            What::Send(delivery) | What::Broken(delivery) => self.senders.deliver(delivery).await,
             What::Refused { connection } => self.senders.knock(connection).await,
             What::Rotate { connection } => self.rotate(connection).await,
             What::Edit { connection, object, of, set } => self.edit(connection, object, of, set).await,
@@ -346,7 +415,9 @@ impl Demo {
 
     fn differences(&self, folder: &Path, begin_s: i64) -> Result<Vec<String>, CommandError> {
         let date = |seconds: i64| crate::operate::text::instant(seconds * 1000).chars().take(10).collect::<String>();
-        let expected = expect::expected(folder, &date(begin_s), &date(sandbox::server::now_ms() / 1000))?;
+        let (day, today) = (date(begin_s), date(sandbox::server::now_ms() / 1000));
+        let mut expected = expect::expected(folder, &day, &today)?;
+        self.parts.iter().for_each(|part| expect::add(&part.expect, &day, &today, &mut expected));
         let mut found = expect::Records::new();
         for (name, stand) in &self.running.stands.shared {
             expect::found(name, &stand.lock().comparable(IGNORED), &mut found);

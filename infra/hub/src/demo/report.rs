@@ -1,12 +1,13 @@
 //! What the demo shows: a line while it runs, and the account at its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 
 use canonical::Outcome;
 use serde_json::Value;
 
+use super::providers::Part;
 use super::send::Seen;
 use crate::operate::status::{Account, render_with};
 use crate::operate::text::table;
@@ -58,6 +59,8 @@ pub struct Report {
     pub parked: BTreeMap<String, usize>,
     /// What the senders saw.
     pub seen: BTreeMap<String, Seen>,
+    /// What the providers' own files expect.
+    pub parts: Vec<Part>,
     /// Answers that were not what they had to be.
     pub wrong: Vec<String>,
     /// What the CRMs counted.
@@ -95,6 +98,10 @@ impl Report {
                 faults.push(format!("{name}: {} events never came to an end", count(Outcome::InFlight)));
             }
             // A function that dies after it enqueued and before it answered has the sender send again.
+            if let Some(part) = self.parts.iter().find(|part| part.connection == *name) {
+                faults.extend(part_faults(part, account, killed));
+                continue;
+            }
             let Some(seen) = self.seen.get(name).filter(|_| name != "hubspot") else { continue };
             let received = account.received();
             if received < seen.accepted || (!killed && received > seen.accepted) {
@@ -104,12 +111,15 @@ impl Report {
                 faults.push(format!("{name}: {} valid webhooks were refused", seen.refused));
             }
         }
-        let malformed = self.parked.get("malformed-body").copied().unwrap_or(0);
-        if malformed < self.broken || (!killed && malformed > self.broken) {
-            faults.push(format!("{} unreadable bodies were sent, {malformed} are parked", self.broken));
+        let mut parked = BTreeMap::from([("malformed-body".to_owned(), self.broken)]);
+        self.parts.iter().flat_map(|p| &p.parked).for_each(|(code, count)| *parked.entry(code.clone()).or_default() += count);
+        for code in parked.keys().chain(self.parked.keys()).collect::<BTreeSet<_>>() {
+            let count = |codes: &BTreeMap<String, usize>| codes.get(code).copied().unwrap_or(0);
+            let (found, wanted) = (count(&self.parked), count(&parked));
+            if found < wanted || (found > wanted && !(killed && wanted > 0)) {
+                faults.push(format!("{found} messages are parked as {code}, not {wanted}"));
+            }
         }
-        let other = self.parked.iter().filter(|(code, _)| *code != "malformed-body");
-        faults.extend(other.map(|(code, count)| format!("{count} messages are parked as {code}")));
         if self.needless > 0 {
             faults.push(format!("the last reconciliation wrote {} rows although nothing had changed", self.needless));
         }
@@ -186,4 +196,15 @@ impl Report {
         }
         table(&rows)
     }
+}
+
+/// Outcomes that are not those of the provider's file. Senders that send again, because a function was killed before it answered,
+/// add repetitions, which never end as dead.
+fn part_faults(part: &Part, account: &Account, killed: bool) -> Vec<String> {
+    let wanted = |outcome: Outcome| part.outcomes.get(outcome.name()).copied().unwrap_or(0);
+    let differs = |(outcome, found): &&(Outcome, u64)| {
+        if killed { *outcome == Outcome::Dead && *found != wanted(*outcome) } else { *found != wanted(*outcome) }
+    };
+    let wrong = account.outcomes.iter().filter(differs);
+    wrong.map(|(o, found)| format!("{}: {found} events ended as {}, not {}", part.connection, o.name(), wanted(*o))).collect()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use testkit::sim::Rng;
 use tokio::sync::Semaphore;
-use webhook::{Draft, sign};
+use webhook::{Draft, Scheme, SignError, sign};
 
 use crate::crm::{Route, post};
 use crate::out::CommandError;
@@ -15,6 +15,8 @@ use crate::out::CommandError;
 const AT_ONCE: usize = 16;
 /// How often a provider tries. Real ones try for days.
 const TRIES: u32 = 60;
+/// A secret that no connection has.
+const OTHER: &str = "d3Jvbmctc2VjcmV0LXdyb25nLXNlY3JldC13cm9uZw==";
 /// The hub's bound is 6 million bytes.
 const TOO_LARGE: usize = 6_000_001;
 
@@ -29,6 +31,35 @@ pub struct Seen {
     pub refused: u64,
     /// Forged or broken ones that were rejected, as they have to be.
     pub rejected: u64,
+}
+
+/// A webhook to deliver.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// The connection.
+    pub connection: String,
+    /// The event's own id.
+    pub key: String,
+    /// Headers beside the proof.
+    pub headers: Vec<(String, String)>,
+    /// What follows the `?` of its URL.
+    pub query: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The version of the signature, where its provider has several.
+    pub version: Option<String>,
+}
+
+impl Delivery {
+    /// A JSON body alone.
+    pub fn plain(connection: &str, key: &str, body: &str) -> Delivery {
+        let (connection, key) = (connection.to_owned(), key.to_owned());
+        Delivery { connection, key, headers: Vec::new(), query: None, body: body.into(), version: None }
+    }
+
+    fn url(&self, route: &Route) -> String {
+        self.query.as_ref().map_or_else(|| route.url.clone(), |query| format!("{}?{query}", route.url))
+    }
 }
 
 /// All senders.
@@ -77,9 +108,10 @@ impl Senders {
     }
 
     /// Delivers a webhook until it is accepted.
-    pub async fn deliver(&self, connection: &str, key: &str, body: &str) {
+    pub async fn deliver(&self, delivery: &Delivery) {
+        let connection = &delivery.connection;
         for attempt in 0..TRIES {
-            match self.attempt(connection, key, body.as_bytes()).await {
+            match self.attempt(delivery, None).await {
                 Ok(status) if (200..300).contains(&status) => return self.note(connection, |seen| seen.accepted += 1),
                 Ok(status) if (400..500).contains(&status) => self.note(connection, |seen| seen.refused += 1),
                 Ok(_) | Err(_) => {}
@@ -87,15 +119,46 @@ impl Senders {
             self.note(connection, |seen| seen.again += 1);
             tokio::time::sleep(Duration::from_millis(100 << attempt.min(4))).await;
         }
-        self.complain(format!("{connection}: `{key}` was never accepted"));
+        self.complain(format!("{connection}: `{}` was never accepted", delivery.key));
     }
 
-    async fn attempt(&self, connection: &str, key: &str, body: &[u8]) -> std::io::Result<u16> {
+    /// Sends it once, signed with the connection's secret or another one.
+    async fn attempt(&self, delivery: &Delivery, secret: Option<&str>) -> std::io::Result<u16> {
         let _turn = self.gate.acquire().await.map_err(std::io::Error::other)?;
-        let route = self.route(connection).ok_or_else(|| std::io::Error::other("no such connection"))?;
-        let draft = Draft { method: "POST", url: &route.url, body, at_ms: sandbox::server::now_ms(), id: key };
-        let proven = sign(&route.scheme, &draft, &route.secret).map_err(std::io::Error::other)?;
-        post(&route.url, &proven.headers, proven.body).await.map(|(status, _)| status)
+        let route = self.route(&delivery.connection).ok_or_else(|| std::io::Error::other("no such connection"))?;
+        let url = delivery.url(&route);
+        let (body, id) = (delivery.body.as_slice(), delivery.key.as_str());
+        let draft = Draft { method: "POST", url: &url, body, at_ms: sandbox::server::now_ms(), id };
+        let scheme = match &delivery.version {
+            Some(version) => route.scheme.clone().with_versions(vec![version.clone()]),
+            None => route.scheme.clone(),
+        };
+        let signed = sign(&scheme, &draft, secret.unwrap_or(&route.secret)).map_err(std::io::Error::other)?;
+        let headers: Vec<(String, String)> = delivery.headers.iter().cloned().chain(signed.headers).collect();
+        post(&url, &headers, signed.body).await.map(|(status, _)| status)
+    }
+
+    /// The same webhook without a proof, and with somebody else's.
+    pub async fn forge(&self, delivery: &Delivery) {
+        let Some(route) = self.route(&delivery.connection) else { return };
+        let status = self.ask(&delivery.url(&route), &delivery.headers, delivery.body.clone()).await;
+        self.judge(&delivery.connection, "a webhook without a proof", status, 401);
+        let other = match &route.scheme {
+            // There is one certificate.
+            Scheme::Sns(_) => return,
+            Scheme::Signed(_) if sign_fails(&route, OTHER) => {
+                webhook::ecdsa_pair().map(|(private, _)| private).unwrap_or_default()
+            }
+            _ => OTHER.to_owned(),
+        };
+        for _ in 0..TRIES {
+            match self.attempt(delivery, Some(&other)).await {
+                Ok(status) if status < 500 => {
+                    return self.judge(&delivery.connection, "another sender's proof", Some(status), 401);
+                }
+                _ => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
     }
 
     /// Sends everything that must not get in, and sees that it does not.
@@ -154,7 +217,7 @@ fn forgeries(route: &Route) -> Vec<(&'static str, Forged)> {
         headers.iter().cloned().chain(headers.iter().map(|(name, value)| (name.clone(), format!("{value}x")))).collect()
     });
     vec![
-        ("another sender's signature", send(signed("d3Jvbmctc2VjcmV0LXdyb25nLXNlY3JldC13cm9uZw==", now, BODY), BODY)),
+        ("another sender's signature", send(signed(OTHER, now, BODY), BODY)),
         ("a tampered body", send(signed(&route.secret, now, BODY), &tampered)),
         ("a signature from an hour ago", send(signed(&route.secret, now - 3_600_000, BODY), BODY)),
         ("a signature from the future", send(signed(&route.secret, now + 3_600_000, BODY), BODY)),
@@ -162,6 +225,11 @@ fn forgeries(route: &Route) -> Vec<(&'static str, Forged)> {
         ("two signature headers", send(doubled, BODY)),
         ("a body that is too large", send(Ok(Vec::new()), &vec![b' '; TOO_LARGE])),
     ]
+}
+
+fn sign_fails(route: &Route, secret: &str) -> bool {
+    let draft = Draft { method: "POST", url: &route.url, body: b"{}", at_ms: 0, id: "" };
+    sign(&route.scheme, &draft, secret) == Err(SignError::UnusableSecret)
 }
 
 /// When the copies of a webhook arrive, in milliseconds after its time: three in ten come twice, one in ten three times, one in

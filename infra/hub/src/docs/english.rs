@@ -151,7 +151,19 @@ impl Told<'_> {
         if !rule.unless.is_empty() {
             steps.push(format!("not where {}", conditions(self.map, &rule.unless, "or")));
         }
+        if self.is_alternative() {
+            steps.push("only where the rule before gives nothing".to_owned());
+        }
+        if !self.plan.when.is_empty() {
+            steps.push(format!("of records where {}", conditions(self.map, &self.plan.when, "and")));
+        }
         steps
+    }
+
+    /// Whether another rule of the field is asked first.
+    fn is_alternative(&self) -> bool {
+        let before = self.plan.rules.iter().take_while(|rule| !std::ptr::eq(*rule, self.rule));
+        before.filter(|rule| rule.direction.reads()).any(|rule| rule.field == self.rule.field)
     }
 
     /// How one value comes out of what is there.
@@ -328,17 +340,22 @@ impl Told<'_> {
 
     fn members_out(&self) -> String {
         let rule = self.rule;
-        let FieldKind::Enum(members) = self.def.kind else { return "as it is".to_owned() };
-        let mut table = Vec::new();
+        if rule.values.is_empty() && rule.out.is_empty() {
+            return "the same names".to_owned();
+        }
+        let named: Vec<&str> =
+            rule.out.iter().map(|(name, _)| name).chain(rule.values.iter().map(|(_, name)| name)).map(String::as_str).collect();
+        let members = match self.def.kind {
+            FieldKind::Enum(members) => members,
+            _ => named.as_slice(),
+        };
+        let mut table: Vec<String> = Vec::new();
         for member in members {
             let listed = rule.out.iter().find(|(name, _)| name == member).map(|(_, native)| native);
             let reversed = || rule.values.iter().find(|(_, name)| name == member).map(|(native, _)| native);
-            if let Some(native) = listed.or_else(|| if rule.out_only_listed { None } else { reversed() }) {
-                table.push(format!("`{member}` → `{native}`"));
-            }
-        }
-        if rule.values.is_empty() && rule.out.is_empty() {
-            return "the same names".to_owned();
+            let native = listed.or_else(|| if rule.out_only_listed { None } else { reversed() });
+            let pair = native.map(|native| format!("`{member}` → `{native}`"));
+            table.extend(pair.filter(|pair| !table.contains(pair)));
         }
         let rest = if table.len() == members.len() { "" } else { "; no other is written" };
         format!("{}{rest}", table.join(", "))

@@ -47,7 +47,8 @@ pub fn escape(text: &str) -> String {
             '`' => quoted = !quoted,
             '|' => out.push('\\'),
             // Inside of a word, an underscore is one.
-            '_' if !quoted && !(inside && rest.peek().is_some_and(|next| next.is_alphanumeric())) => out.push('\\'),
+            '_' if inside && rest.peek().is_some_and(|next| next.is_alphanumeric()) => {}
+            '_' if !quoted => out.push('\\'),
             '*' | '<' | '[' if !quoted => out.push('\\'),
             _ => {}
         }

@@ -6,9 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
-use providers::Provider;
-
-use crate::check::load;
+use crate::check::{load, registry};
 use crate::cli::DocsArgs;
 use crate::out::{CommandError, root, shown, write};
 
@@ -43,7 +41,7 @@ pub fn run(args: &DocsArgs) -> Result<ExitCode, CommandError> {
     let loaded = load(&args.config)?;
     let path = root().join("template.yaml");
     let template = std::fs::read_to_string(&path).map_err(|e| CommandError::Read(shown(&path), e))?;
-    let pages = pages(&Facts::new(&loaded, Provider::builtin_names(), &template)?);
+    let pages = pages(&Facts::new(&loaded, registry(&args.config.without)?.names(), &template)?);
     let folder = args.out.clone().unwrap_or_else(|| root().join(FOLDER));
     if !args.check {
         for page in &pages {

@@ -143,7 +143,10 @@ fn a_subscription_of_a_configured_topic_waits_for_its_confirmation() {
     let Some(Reply::Confirm(confirmation)) = handshake(webhook, &verified) else { panic!("a confirmation") };
     assert_eq!((confirmation.topic.as_str(), confirmation.token.as_str()), (topic, "tok"));
     assert!(confirmation.url.starts_with("https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription"));
-    assert_eq!(certificate_url(body), Ok("https://sns.eu-west-1.amazonaws.com/Simple-1.pem".into()));
+    let (Scheme::Sns(anyone), Scheme::Sns(ours)) = (&webhook.scheme, &scheme) else { panic!("SNS") };
+    assert_eq!(certificate_url(anyone, body), Err(Rejection::TopicNotConfigured));
+    assert_eq!(certificate_url(ours, body), Ok("https://sns.eu-west-1.amazonaws.com/Simple-1.pem".into()));
+    assert_eq!(ours.hosts(), ["sns.eu-west-1.amazonaws.com"]);
 }
 
 #[test]

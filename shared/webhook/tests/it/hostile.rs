@@ -1,6 +1,6 @@
 //! Hostile input: nothing panics, and nothing random is believed.
 
-use webhook::{Headers, certificate_url, greet, verify};
+use webhook::{Headers, greet, verify};
 
 use crate::support::{NOW_MS, WEBHOOKS, request};
 
@@ -106,7 +106,6 @@ fn random_requests_are_refused_without_panic() {
             assert!(!believed || guessable, "{name}: {raw:?}");
             seen += 1;
         }
-        let _ = certificate_url(&body);
     }
     assert!(seen > 5000);
 }

@@ -1,0 +1,160 @@
+//! Amazon SNS at the front door: whose certificates count, where they come from, and when a subscription is confirmed.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use hub::config::{Changes, DEFAULT, Loaded};
+use providers::http::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+use sync::config::Config;
+use sync::ports::{Blob, Clock, Http, HttpError, Outgoing, PortError, Queue, SecretSet, Secrets};
+use sync::receive::{Instance, Request, handle};
+use webhook::{Draft, Headers, Scheme, Sns, sign};
+
+const TOPIC: &str = "arn:aws:sns:eu-central-1:210987654321:mail";
+const KEY: &str = include_str!("../../../shared/webhook/tests/it/sns_key.txt");
+const CERTIFICATE: &str = include_str!("../../../shared/webhook/tests/it/sns_certificate.pem");
+const NOW_MS: i64 = 1_790_000_000_000;
+
+/// A front door without secrets, and an outside that answers with one status.
+#[derive(Default)]
+struct World {
+    status: u16,
+    sent: Mutex<Vec<String>>,
+    called: Mutex<Vec<String>>,
+}
+
+impl Clock for World {
+    fn now_ms(&self) -> i64 {
+        NOW_MS
+    }
+    fn random(&self) -> u64 {
+        7
+    }
+    fn fill_secret(&self, buffer: &mut [u8]) {
+        buffer.fill(7);
+    }
+    async fn sleep(&self, _ms: u64) {}
+}
+
+impl Queue for World {
+    async fn send(&self, queue: &str, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
+        self.sent.lock().unwrap().push(queue.to_owned());
+        messages.iter().map(|_| Ok(())).collect()
+    }
+    async fn delay(&self, _queue: &str, _receipt: &str, _seconds: u32) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+impl Blob for World {
+    async fn put(&self, _key: &str, _bytes: &[u8]) -> Result<(), PortError> {
+        Ok(())
+    }
+    async fn get_blob(&self, _key: &str) -> Result<Option<Vec<u8>>, PortError> {
+        Ok(None)
+    }
+}
+
+impl Secrets for World {
+    async fn secret(&self, _name: &str, _fresh: bool) -> Result<SecretSet, PortError> {
+        Ok(SecretSet::default())
+    }
+}
+
+impl Http for World {
+    async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        self.called.lock().unwrap().push(request.url);
+        Ok(HttpResponse { status: self.status, headers: Vec::new(), body: CERTIFICATE.into() })
+    }
+}
+
+fn config() -> Config {
+    let connection = format!(
+        "[connections.mail]\nprovider = \"amazon-ses\"\nroles = [\"source\"]\nowner = \"marketing\"\nsla = \"10m\"\n\
+         signature = {{ topics = [\"{TOPIC}\"] }}\n"
+    );
+    let loaded = Loaded::new("hub.toml", format!("{DEFAULT}\n{connection}"), None);
+    Config::open(loaded.pack(&Changes::default()).unwrap_or_else(|e| panic!("{e}"))).unwrap()
+}
+
+fn message(changes: Value) -> Value {
+    let mut message = json!({"Type": "Notification", "MessageId": "1", "TopicArn": TOPIC, "Message": "{}",
+        "Timestamp": "2026-01-01T00:00:00Z", "SigningCertURL": "https://sns.eu-central-1.amazonaws.com/one.pem"});
+    message.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    message
+}
+
+/// Signs it and brings it to the front door; the status of the answer.
+async fn deliver(world: &World, config: &Config, instance: &Instance, message: &Value, tamper: bool) -> u16 {
+    let url = "https://hub.example/hooks/mail";
+    let scheme = Scheme::Sns(Sns { topics: vec![TOPIC.into()], certificate_names: vec!["sns.amazonaws.com".into()] });
+    let body = message.to_string();
+    let draft = Draft { method: "POST", url, body: body.as_bytes(), at_ms: NOW_MS, id: "" };
+    let mut signed: Value = serde_json::from_slice(&sign(&scheme, &draft, KEY.trim()).unwrap().body).unwrap();
+    if tamper {
+        signed["Message"] = json!("{\"forged\":true}");
+    }
+    let request = Request {
+        method: "POST".into(),
+        path: "/hooks/mail".into(),
+        url: url.into(),
+        headers: Headers::new(),
+        body: signed.to_string().into_bytes(),
+    };
+    handle(world, config, instance, &request).await.status
+}
+
+#[tokio::test]
+async fn a_certificate_is_fetched_once_and_from_the_topics_host() {
+    let (config, world) = (config(), World { status: 200, ..World::default() });
+    let instance = Instance::new(&world);
+    assert_eq!(config.hub().connections["mail"].hosts, ["sns.eu-central-1.amazonaws.com"]);
+    for _ in 0..2 {
+        assert_eq!(deliver(&world, &config, &instance, &message(json!({})), false).await, 200);
+    }
+    assert_eq!(deliver(&world, &config, &instance, &message(json!({})), true).await, 401);
+    assert_eq!(*world.called.lock().unwrap(), ["https://sns.eu-central-1.amazonaws.com/one.pem"]);
+    assert_eq!(world.sent.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn nothing_is_fetched_for_strangers() {
+    let (config, world) = (config(), World { status: 200, ..World::default() });
+    let instance = Instance::new(&world);
+    for changes in [
+        json!({"TopicArn": "arn:aws:sns:eu-central-1:666666666666:mail"}),
+        json!({"SigningCertURL": "https://evil.example/one.pem"}),
+        json!({"SigningCertURL": "https://sns.eu-central-1.amazonaws.com.evil.example/one.pem"}),
+        json!({"SigningCertURL": "http://sns.eu-central-1.amazonaws.com/one.pem"}),
+    ] {
+        assert_eq!(deliver(&world, &config, &instance, &message(changes.clone()), false).await, 401, "{changes}");
+    }
+    assert!(world.called.lock().unwrap().is_empty() && world.sent.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_had_makes_the_sender_try_again() {
+    let (config, world) = (config(), World { status: 500, ..World::default() });
+    assert_eq!(deliver(&world, &config, &Instance::new(&world), &message(json!({})), false).await, 503);
+    assert!(world.sent.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_subscription_is_confirmed_when_it_is_signed_and_of_our_topic() {
+    let wanted = json!({"Type": "SubscriptionConfirmation", "Token": "t",
+        "SubscribeURL": "https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=t"});
+    let config = config();
+    let outcomes: BTreeMap<&str, (u16, usize)> = [("confirmed", (200, 2)), ("tampered", (401, 1))].into();
+    for (name, (status, calls)) in outcomes {
+        let world = World { status: 200, ..World::default() };
+        let instance = Instance::new(&world);
+        let answered = deliver(&world, &config, &instance, &message(wanted.clone()), name == "tampered").await;
+        assert_eq!((answered, world.called.lock().unwrap().len()), (status, calls), "{name}");
+        assert!(world.sent.lock().unwrap().is_empty(), "{name}: there is no event in it");
+    }
+    let world = World { status: 200, ..World::default() };
+    let elsewhere = json!({"Type": "SubscriptionConfirmation", "Token": "t", "SubscribeURL": "https://evil.example/"});
+    assert_eq!(deliver(&world, &config, &Instance::new(&world), &message(elsewhere), false).await, 200);
+    assert_eq!(world.called.lock().unwrap().len(), 1, "the certificate alone");
+}
