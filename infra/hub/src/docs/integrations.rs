@@ -159,8 +159,7 @@ fn traits(manifest: &Manifest, comments: &Comments<'_>) -> Vec<(&'static str, St
     traits.extend(proofs(&manifest.webhook.scheme).into_iter().map(|proof| ("signs", proof)));
     traits.extend(handshakes(&manifest.webhook.handshakes).into_iter().map(|handshake| ("handshake", handshake)));
     if let Some(events) = &manifest.events {
-        let shape = shape(events);
-        traits.push(("a body holds", listing(&shape, "or")));
+        traits.push(("a body holds", shape(events)));
         traits.push(("idempotency key", joined(&events.key, " + ")));
         traits.extend(events.once.iter().map(|once| ("a proof counts once, by", codes(once.as_slice(), "else"))));
         let stamp = events.stamp.as_ref().map(|stamp| {
@@ -180,7 +179,7 @@ fn traits(manifest: &Manifest, comments: &Comments<'_>) -> Vec<(&'static str, St
     traits
 }
 
-fn shape(events: &Events) -> Vec<String> {
+fn shape(events: &Events) -> String {
     let mut shape = Vec::new();
     shape.extend(events.at.iter().map(|at| format!("events at {}", codes(at.as_slice(), "else"))));
     let forms = [
@@ -193,10 +192,8 @@ fn shape(events: &Events) -> Vec<String> {
     if shape.is_empty() {
         shape.push("one event".to_owned());
     }
-    if let Some(most) = events.at_most {
-        shape.push(format!("at most {most} at once"));
-    }
-    shape
+    let most = events.at_most.map(|most| format!(", at most {most} at once")).unwrap_or_default();
+    listing(&shape, "or") + &most
 }
 
 fn test_records(events: &Events) -> Option<String> {
