@@ -190,7 +190,8 @@ fn row_result(row: &Row, result: &Value) -> RowResult {
 fn failure(error: &Value, code: Option<&str>) -> RowFailure {
     let code = code.and_then(word).unwrap_or_else(|| "UNKNOWN".to_owned());
     let message = text(error, "message").unwrap_or_default();
-    let field = error.pointer("/fields/0").and_then(Value::as_str).and_then(word);
+    let column = || message.split_once("No such column '").and_then(|(_, rest)| rest.split_once('\'')).and_then(|(name, _)| word(name));
+    let field = error.pointer("/fields/0").and_then(Value::as_str).and_then(word).or_else(column);
     let (kind, detail) = classify(&code, message, field.is_some());
     RowFailure { kind, code, detail: detail.to_owned(), field }
 }

@@ -155,6 +155,9 @@ impl<W: World> Reconcile<'_, W> {
         read: impl Fn(&Target, &HttpResponse) -> Result<T, CallFailure>,
     ) -> Result<T, Failure> {
         let (connection, provider) = self.config.connection(name)?;
+        let Some(api_secret) = connection.api_secret.as_deref() else {
+            return Err(Failure::new(Code::CannotFetch, format!("`{name}` has no `api_secret` to read with")));
+        };
         let id_property = provider.destination(object).map(|d| d.id_property.clone()).unwrap_or_default();
         let version = match connection.api_version.as_str() {
             "" => provider.manifest().api_version().to_owned(),
@@ -163,7 +166,7 @@ impl<W: World> Reconcile<'_, W> {
         for fresh in [false, true] {
             check_deadline(self.world, self.deadline_ms)?;
             take_tokens(self.world, name, connection.burst, connection.per_second, 1).await?;
-            let set = self.world.secret(connection.api_secret.as_deref().unwrap_or_default(), fresh).await?;
+            let set = self.world.secret(api_secret, fresh).await?;
             let token = access_token(set.current.as_deref().unwrap_or_default()).unwrap_or_default();
             let target = Target {
                 base_url: connection.base_url.clone(),
@@ -212,9 +215,6 @@ impl<W: World> Reconcile<'_, W> {
         requests: &[(usize, FetchRequest)],
     ) -> Result<Vec<RemoteRecord>, Failure> {
         let (connection, provider) = self.config.connection(name)?;
-        if connection.api_secret.is_none() {
-            return Err(Failure::new(Code::CannotFetch, format!("`{name}` has no `api_secret` to read with")));
-        }
         let mut since: BTreeMap<&str, i64> = BTreeMap::new();
         for (_, request) in requests {
             let received = request.cause.as_ref().map_or_else(|| self.world.now_ms(), |cause| cause.received_at_ms);

@@ -56,6 +56,8 @@ pub(super) fn objects(hub_id: &str) -> BTreeMap<String, ObjectSchema> {
         for system in ["SystemModstamp", "LastModifiedDate", "CreatedDate"] {
             properties.insert(system.to_owned(), Property { read_only: true, ..Property::of(Kind::Datetime) });
         }
+        // Every object has it in an org with several currencies.
+        properties.entry("CurrencyIsoCode".to_owned()).or_insert_with(|| text(3));
         if matches!(name, "Account" | "Contact" | "Lead") {
             properties.insert("MasterRecordId".to_owned(), Property { read_only: true, ..text(18) });
         }
