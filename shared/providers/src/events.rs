@@ -193,8 +193,12 @@ impl Provider {
             version: None,
             body: ignored("the provider sends no events"),
         };
-        let (Some(events), Some(reader)) = (&self.manifest().events, self.event_reader()) else {
+        let (Some(events), reader) = (&self.manifest().events, self.event_reader()) else {
             event.body = self.bare_record(raw, inbound).unwrap_or(event.body);
+            return vec![event];
+        };
+        let Some(reader) = reader else {
+            event.body = malformed("the manifest has a place that cannot be read");
             return vec![event];
         };
         let slots = match reader.reader.json(raw.as_bytes()) {

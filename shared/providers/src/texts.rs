@@ -25,10 +25,8 @@ pub(crate) fn opened(event: &str, events: &Events) -> Option<String> {
     if found.is_empty() {
         return None;
     }
-    let all: BTreeMap<&str, &RawValue> = members
-        .iter()
-        .map(|(name, raw)| (name.as_str(), found.get(name.as_str()).map_or(*raw, |inside| &**inside)))
-        .collect();
+    let all: BTreeMap<&str, &RawValue> =
+        members.iter().map(|(name, raw)| (name.as_str(), found.get(name.as_str()).map_or(*raw, |inside| &**inside))).collect();
     serde_json::to_string(&all).ok()
 }
 

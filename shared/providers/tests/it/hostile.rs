@@ -25,7 +25,8 @@ fn harmless(found: &Result<Vec<InboundEvent>, Malformed>) -> bool {
 }
 
 fn bodies(name: &str) -> Vec<String> {
-    let webhooks = fixtures(name).iter().map(|file| read(file)).filter(|fixture| fixture.get("object").is_none()).collect::<Vec<_>>();
+    let webhooks =
+        fixtures(name).iter().map(|file| read(file)).filter(|fixture| fixture.get("object").is_none()).collect::<Vec<_>>();
     webhooks.iter().map(|f| f["text"].as_str().map_or_else(|| f["body"].to_string(), str::to_owned)).collect()
 }
 
@@ -81,7 +82,8 @@ fn nesting_ends_without_harm() {
 #[test]
 fn what_is_cut_off_is_told_as_such() {
     for (name, provider) in all() {
-        for body in bodies(name).iter().filter(|body| body.starts_with(['{', '[', '<']) && body.len() > 2) {
+        let whole = |body: &&String| body.starts_with(['{', '[', '<']) && events(&provider, body.as_bytes()).is_ok();
+        for body in bodies(name).iter().filter(|body| body.len() > 2).filter(whole) {
             for at in [1, body.len() / 3, body.len() / 2, body.trim_end().len() - 1] {
                 let Some(cut) = body.get(..at) else { continue };
                 let reason = events(&provider, cut.as_bytes()).unwrap_err().reason;

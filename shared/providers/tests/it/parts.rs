@@ -81,6 +81,13 @@ fn forms_and_texts_hold_events() {
 }
 
 #[test]
+fn a_manifest_that_cannot_be_read_loses_nothing() {
+    let broken = provider(json!({"key": ["a["]}));
+    let found = events(&broken, &[], r#"{"type":"said"}"#).unwrap().remove(0);
+    assert!(matches!(found.body, EventBody::Malformed { .. }), "{found:?}");
+}
+
+#[test]
 fn headers_alone_are_an_event() {
     let bodyless = provider(json!({"bodyless": true, "headers": ["x-state"], "key": ["$header.x-state"]}));
     let found = events(&bodyless, &[("x-state", "lost")], "").unwrap().remove(0);
@@ -239,13 +246,17 @@ fn what_a_merge_leaves_is_read_by_an_event_of_its_own() {
 }
 
 fn multipart(fields: &[(&str, &[u8])]) -> Vec<u8> {
-    let part = |(head, value): &(&str, &[u8])| [b"--b\r\nContent-Disposition: form-data; ", head.as_bytes(), b"\r\n\r\n", value, b"\r\n"].concat();
+    let part = |(head, value): &(&str, &[u8])| {
+        [b"--b\r\nContent-Disposition: form-data; ", head.as_bytes(), b"\r\n\r\n", value, b"\r\n"].concat()
+    };
     fields.iter().map(part).chain([b"--b--\r\n".to_vec()]).collect::<Vec<_>>().concat()
 }
 
 #[test]
 fn multipart_forms_keep_files_apart_and_read_each_field_in_its_character_set() {
-    let forms = provider(json!({"multipart": true, "charsets": "sets", "key": ["a", "b", "c", "d", "e[x]", "file.filename", "file.type", "file.size"]}));
+    let forms = provider(
+        json!({"multipart": true, "charsets": "sets", "key": ["a", "b", "c", "d", "'e[x]'", "file.filename", "file.type", "file.size"]}),
+    );
     let body = multipart(&[
         (r#"name="type""#, b"said"),
         (r#"name="a""#, b"\xe9"),
@@ -260,7 +271,11 @@ fn multipart_forms_keep_files_apart_and_read_each_field_in_its_character_set() {
     assert_eq!(forms.unmapped(&body).unwrap(), ["sets"]);
     let cut = Inbound { body: &body[..body.len() - 9], ..inbound };
     assert_eq!(forms.events(&cut).unwrap_err().to_string(), "the form is broken or cut off");
-    assert_eq!(events(&provider(json!({"form": true, "key": ["a"]})), &[], "--b\r\n\r\n--b--").unwrap()[0].key, "", "only where it is declared");
+    assert_eq!(
+        events(&provider(json!({"form": true, "key": ["a"]})), &[], "--b\r\n\r\n--b--").unwrap()[0].key,
+        "",
+        "only where it is declared"
+    );
 }
 
 #[test]
@@ -274,12 +289,18 @@ fn names_that_strangers_choose_make_no_objects() {
 
 #[test]
 fn texts_may_hold_more_than_text() {
-    let texts = provider(json!({"texts": {"head": "mail", "more": "json"}, "key": ["head.message-id", "head.references", "head.'(body)'", "more.n", "more", "big"]}));
+    let texts = provider(
+        json!({"texts": {"head": "mail", "more": "json"}, "key": ["head.message-id", "head.references", "head.'(body)'", "more.n", "more", "big"]}),
+    );
     let told = |head: &str, more: &str| {
-        let body = json!({"type": "said", "head": head, "more": more}).to_string().replacen('{', r#"{"big":9007199254740993.10,"#, 1);
+        let body =
+            json!({"type": "said", "head": head, "more": more}).to_string().replacen('{', r#"{"big":9007199254740993.10,"#, 1);
         keys(&texts, &body).remove(0)
     };
-    assert_eq!(told("Message-ID: <a>\r\nReferences: <b>\r\n <c>\r\n\r\nhi", r#"{"n":1.50}"#), "3:<a>7:<b> <c>2:hi4:1.50-19:9007199254740993.10");
+    assert_eq!(
+        told("Message-ID: <a>\r\nReferences: <b>\r\n <c>\r\n\r\nhi", r#"{"n":1.50}"#),
+        "3:<a>7:<b> <c>2:hi4:1.50-19:9007199254740993.10"
+    );
     assert_eq!(told(r#"[["MESSAGE-ID","<a>"]]"#, "{broken"), "3:<a>---7:{broken19:9007199254740993.10");
     assert_eq!(texts.unmapped(br#"{"type":"said","head":"Subject: x"}"#).unwrap(), ["head.subject"]);
 }
