@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use sync::config::Hub;
-use webhook::{Compare, KeyForm, Scheme, Shared, SharedPlace, ecdsa_pair};
+use webhook::{Scheme, key_pair};
 
 use crate::operate::open::parse;
 use crate::out::{CommandError, root, write};
@@ -81,7 +81,6 @@ const SENDER: &str = " (sender)";
 
 /// What the sender holds and what the hub is told, in the form that the scheme wants.
 fn pair(scheme: Option<&Scheme>) -> Result<(String, String), CommandError> {
-    let same = |value: String| Ok((value.clone(), value));
     match scheme {
         Some(Scheme::Sns(_)) => {
             let read = |file: &str| {
@@ -90,22 +89,8 @@ fn pair(scheme: Option<&Scheme>) -> Result<(String, String), CommandError> {
             };
             Ok((read(SNS[0])?.trim().to_owned(), read(SNS[1])?))
         }
-        Some(Scheme::Signed(signed)) if signed.proofs.iter().all(|proof| proof.key == KeyForm::Spki) => {
-            ecdsa_pair().map_err(|e| CommandError::Backend(format!("no keys: {e}")))
-        }
-        Some(Scheme::Basic(_)) => same(format!("hub:{}", random()?)),
-        // A Salesforce organisation.
-        Some(scheme) if ids(scheme) => same(format!("00D{}", &random()?[..15])),
-        _ => same(random()?),
-    }
-}
-
-fn ids(scheme: &Scheme) -> bool {
-    let shared = |shared: &Shared| shared.compare == Compare::Id15Or18;
-    match scheme {
-        Scheme::Shared(declared) => shared(declared) && matches!(declared.at, SharedPlace::Xml(_)),
-        Scheme::Versions(versions) => versions.versions.iter().filter_map(|v| v.shared.as_ref()).any(shared),
-        _ => false,
+        Some(scheme) => key_pair(scheme, &random()?).map_err(|e| CommandError::Backend(format!("no keys: {e}"))),
+        None => random().map(|value| (value.clone(), value)),
     }
 }
 

@@ -5,8 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use sync::ports::{
-    Blob, Clock, Delivery, Item, Key, Outgoing, Page, PortError, Queue, SecretSet, SecretVersions, Secrets, Store, Table, Write,
-    WriteError,
+    Blob, Clock, Delivery, Http, HttpError, HttpRequest, HttpResponse, Item, Key, Outgoing, Page, PortError, Queue, SecretSet,
+    SecretVersions, Secrets, Store, Table, Write, WriteError,
 };
 
 use crate::conformance::{QUEUES, SECRETS, Subject};
@@ -36,6 +36,8 @@ pub struct Twin {
     pub tables: RefCell<Tables>,
     /// The queues.
     pub queues: RefCell<Queues>,
+    /// What is found at a URL by GET; at any other there is no host.
+    pub pages: RefCell<BTreeMap<String, Vec<u8>>>,
     now: Cell<i64>,
     random: Cell<u64>,
     blobs: RefCell<BTreeMap<String, Vec<u8>>>,
@@ -123,6 +125,14 @@ impl Blob for Twin {
 
     async fn get_blob(&self, key: &str) -> Result<Option<Vec<u8>>, PortError> {
         Ok(self.blobs.borrow().get(key).cloned())
+    }
+}
+
+impl Http for Twin {
+    async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let page = self.pages.borrow().get(&request.url).filter(|_| request.method == "GET").cloned();
+        let body = page.ok_or_else(|| HttpError::NotSent("no such host".into()))?;
+        Ok(HttpResponse { status: 200, headers: Vec::new(), body })
     }
 }
 

@@ -31,14 +31,29 @@ pub fn is_multipart(body: &[u8]) -> bool {
 /// the body begins with, so that proof and mapping can never disagree about it.
 pub fn fields(body: &[u8]) -> Option<Vec<Field<'_>>> {
     if is_multipart(body) {
-        return multipart(body);
+        return Some(multipart(body)?.into_iter().map(|(field, _)| field).collect());
     }
     let pairs = encoding::form_pairs(body);
     let plain = |(name, value)| Field { name: Cow::Owned(name), file: None, media: None, value: Cow::Owned(value) };
     (pairs.len() <= MOST_FIELDS).then(|| pairs.into_iter().map(plain).collect())
 }
 
-fn multipart(body: &[u8]) -> Option<Vec<Field<'_>>> {
+/// The form with another value of one field, which it has or gets; for senders. `None` when it is no form.
+pub(crate) fn with_field(body: &[u8], name: &str, value: &str) -> Option<Vec<u8>> {
+    if is_multipart(body) {
+        let fields = multipart(body)?;
+        let (field, end) = fields.iter().find(|(field, _)| *field.name == *name.as_bytes())?;
+        return Some([&body[..end - field.value.len()], value.as_bytes(), &body[*end..]].concat());
+    }
+    let kept = body.split(|b| *b == b'&').filter(|pair| !pair.is_empty());
+    let kept = kept.filter(|pair| encoding::form_pairs(pair).first().is_none_or(|(known, _)| known != name.as_bytes()));
+    let own =
+        format!("{}={}", encoding::percent_encode(name.as_bytes(), "-_."), encoding::percent_encode(value.as_bytes(), "-_."));
+    Some(kept.chain([own.as_bytes()]).collect::<Vec<_>>().join(&b'&'))
+}
+
+/// Each field with the place in the body where its value ends.
+fn multipart(body: &[u8]) -> Option<Vec<(Field<'_>, usize)>> {
     let first = body.iter().position(|b| *b == b'\n')?;
     let line_end: &[u8] = if body[..first].ends_with(b"\r") { b"\r\n" } else { b"\n" };
     let delimiter = body[..first].trim_ascii_end();
@@ -53,7 +68,7 @@ fn multipart(body: &[u8]) -> Option<Vec<Field<'_>>> {
         let after = body[line..end].strip_prefix(delimiter).map(<[u8]>::trim_ascii_end);
         if let Some(after @ (b"" | b"--")) = after {
             let part = body[start..line].strip_suffix(line_end)?;
-            found.push(field(part)?);
+            found.push((field(part)?, start + part.len()));
             if after == b"--" {
                 return Some(found);
             }
@@ -190,6 +205,17 @@ mod tests {
         }
         assert_eq!(read(&format!("--{}\r\n", "x".repeat(80))), None);
         assert_eq!(read(&"a=1&".repeat(2_001)), None);
+    }
+
+    #[test]
+    fn a_sender_puts_a_field_in() {
+        let put = |body: &str, name, value| with_field(body.as_bytes(), name, value).map(|b| String::from_utf8(b).unwrap());
+        assert_eq!(put("a=1&b%5B=2&c=3", "b[", "x&y").as_deref(), Some("a=1&c=3&b%5B=x%26y"));
+        assert_eq!(put("", "a", "1").as_deref(), Some("a=1"));
+        let part = |name: &str, value: &str| format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        let form = |b: &str| format!("{}{}--x--\r\n", part("a", "1"), part("b", b));
+        assert_eq!(put(&form("2"), "b", "two"), Some(form("two")));
+        assert_eq!(put(&form("2"), "c", "3"), None);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use scheme::{
     Algorithm, Basic, Compare, DeclarationError, Encoding, Handshake, KeyForm, Layout, Place, Proof, Scheme, Shared, SharedPlace,
     Signature, Signed, Sns, Timestamp, Unit, UrlForm, Version, Versions, Webhook, When,
 };
-pub use sign::{Draft, Proven, SignError, ecdsa_pair, sign};
+pub use sign::{Draft, Proven, SignError, ecdsa_pair, key_pair, sign};
 pub use sns::certificate_url;
 pub use template::{Template, TemplateError};
 pub use verify::verify;

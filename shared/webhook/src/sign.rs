@@ -10,11 +10,11 @@ use thiserror::Error;
 
 use crate::encoding;
 use crate::scheme::{
-    Algorithm, Encoding, KeyForm, Layout, Place, Proof, Scheme, Shared, SharedPlace, Signed, Timestamp, Unit, When,
+    Algorithm, Compare, Encoding, KeyForm, Layout, Place, Proof, Scheme, Shared, SharedPlace, Signed, Timestamp, Unit, When,
 };
 use crate::shared::xml_element;
-use crate::signed::{Filling, reads_json, signed_url};
-use crate::{sns, url_form};
+use crate::signed::{Filling, reads_form, reads_json, signed_url};
+use crate::{form, sns, url_form};
 
 /// What is about to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -150,10 +150,15 @@ fn sign_sns(draft: &Draft<'_>, secret: &str) -> Result<Proven, SignError> {
 fn sign_template(signed: &Signed, draft: &Draft<'_>, secret: &str) -> Result<Proven, SignError> {
     let timestamp = signed.timestamp.as_ref().map(|t| written(t.unit, draft.at_ms)).transpose()?;
     let mut json = if reads_json(signed) { Some(json_of(draft.body)?) } else { None };
-    if let (Some(json), Some(Timestamp { at: Place::Json(pointer), .. }), Some(text)) = (&mut json, &signed.timestamp, &timestamp)
-    {
-        put(json, pointer, text)?;
+    let mut form = draft.body.to_vec();
+    match (&mut json, &signed.timestamp, &timestamp) {
+        (Some(json), Some(Timestamp { at: Place::Json(pointer), .. }), Some(text)) => put(json, pointer, text)?,
+        (_, Some(Timestamp { at: Place::Form(name), .. }), Some(text)) => {
+            form = form::with_field(&form, name, text).ok_or(SignError::Unsupported)?;
+        }
+        _ => {}
     }
+    let fields = if reads_form(signed) { form::fields(&form) } else { None };
     let filling = Filling {
         method: draft.method,
         url: signed_url(signed, draft.url),
@@ -161,7 +166,7 @@ fn sign_template(signed: &Signed, draft: &Draft<'_>, secret: &str) -> Result<Pro
         timestamp: timestamp.as_deref().map(Cow::Borrowed),
         id: Some(Cow::Borrowed(draft.id)),
         json: json.as_ref(),
-        form: None,
+        form: fields.as_deref(),
     };
     let message = filling.fill(&signed.content, secret).map_err(|_| SignError::Unsupported)?;
     let (proof, tag) = first_tag(&signed.proofs, &message, secret)?;
@@ -176,8 +181,7 @@ fn sign_template(signed: &Signed, draft: &Draft<'_>, secret: &str) -> Result<Pro
         match &declared.at {
             Place::Header(names) => headers.push((first(names)?, text.clone())),
             Place::Pair(key) => prefix = format!("{key}={text},"),
-            Place::Json(_) => {}
-            Place::Form(_) => return Err(SignError::Unsupported),
+            Place::Json(_) | Place::Form(_) => {}
         }
     }
     match &signed.id {
@@ -197,9 +201,38 @@ fn sign_template(signed: &Signed, draft: &Draft<'_>, secret: &str) -> Result<Pro
             put(&mut json, pointer, &value)?;
             return Ok(Proven { headers, body: json.to_string().into_bytes() });
         }
+        (Place::Form(name), _) => {
+            let body = form::with_field(&form, name, &value).ok_or(SignError::Unsupported)?;
+            return Ok(Proven { headers, body });
+        }
         _ => return Err(SignError::Unsupported),
     }
     Ok(Proven { headers, body: draft.body.to_vec() })
+}
+
+/// What the sender holds and what the hub is told, in the form that the scheme needs, made of a random text of at least 15
+/// hexadecimal digits, a multiple of four (so that it is base64 as well).
+///
+/// # Errors
+/// [`SignError::Unsupported`] for SNS, whose keys are Amazon's; or there is no randomness.
+pub fn key_pair(scheme: &Scheme, random: &str) -> Result<(String, String), SignError> {
+    let same = |value: String| Ok((value.clone(), value));
+    match scheme {
+        Scheme::Sns(_) => Err(SignError::Unsupported),
+        Scheme::Signed(signed) if signed.proofs.iter().all(|proof| proof.key == KeyForm::Spki) => ecdsa_pair(),
+        Scheme::Basic(_) => same(format!("hub:{random}")),
+        scheme if compares_ids(scheme) => same(format!("00D{}", random.get(..15).ok_or(SignError::UnusableSecret)?)),
+        _ => same(random.to_owned()),
+    }
+}
+
+fn compares_ids(scheme: &Scheme) -> bool {
+    let ids = |shared: &Shared| shared.compare == Compare::Id15Or18;
+    match scheme {
+        Scheme::Shared(shared) => ids(shared),
+        Scheme::Versions(versions) => versions.versions.iter().filter_map(|v| v.shared.as_ref()).any(ids),
+        _ => false,
+    }
 }
 
 /// A new pair of keys for a scheme with public keys by ECDSA: what the sender holds, and what the hub is told.

@@ -231,7 +231,7 @@ pub(crate) fn reads_json(signed: &Signed) -> bool {
     signed.content.reads_json() || places(signed).any(|place| matches!(place, Place::Json(_)))
 }
 
-fn reads_form(signed: &Signed) -> bool {
+pub(crate) fn reads_form(signed: &Signed) -> bool {
     signed.content.reads_form() || places(signed).any(|place| matches!(place, Place::Form(_)))
 }
 

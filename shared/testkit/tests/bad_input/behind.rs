@@ -1,0 +1,369 @@
+//! Behind the door: what is proven and makes no sense changes nothing, or is a dead letter that says why; what is good beside it
+//! goes on.
+
+use providers::{EventBody, InboundEvent};
+use serde_json::{Value, json};
+use sync::receive::Request;
+use webhook::{Handshake, Place, SharedPlace};
+
+use crate::bodies::{Kind, empty_at, kind, list_at, padded, with_a_name_twice, with_bytes, with_member};
+use crate::hub::{Hub, Ran};
+use crate::sender::{ALL, Fixture, Sender};
+use crate::table::Table;
+
+/// Stands in every bad body, and in no reason.
+const CANARY: &str = "Kanarienvogel";
+const DEEP: usize = 100_000;
+
+fn run(sender: &Sender, request: &Request) -> Ran {
+    Hub::new(sender).run(request)
+}
+
+fn status(sender: &Sender) -> u16 {
+    sender.provider.manifest().accepted().status
+}
+
+/// The fixture, changed; and the status that it has to get: what can be signed is accepted, what cannot carry its proof is 401.
+fn attack(sender: &Sender, fixture: &Fixture, change: &dyn Fn(&[u8]) -> Vec<u8>) -> (Request, u16) {
+    let changed = sender.with_content(fixture, change(&sender.content(fixture)));
+    if let Some(request) = changed.and_then(|changed| sender.request(&changed).ok()) {
+        return (request, status(sender));
+    }
+    let good = sender.request(fixture).unwrap();
+    (Request { body: change(&good.body), ..good }, 401)
+}
+
+/// Refused without a trace, or taken, settled and accounted for, each dead letter with its reason.
+fn is_told(ran: &Ran, want: u16) -> bool {
+    let reasons = ran.dead.iter().all(|d| !d.code.is_empty() && !d.detail.is_empty() && !d.detail.contains(CANARY));
+    let account = ran.account.iter().all(|line| !line.contains(CANARY) && !line.starts_with("in_flight "));
+    let kept = if want == 401 { ran.queued == 0 && ran.account.is_empty() } else { ran.queued == 1 && !ran.account.is_empty() };
+    ran.status == want && ran.stuck == 0 && reasons && account && kept
+}
+
+/// As [`is_told`], and nothing came of it: every event is dead, or ignored for a reason.
+fn is_harmless(ran: &Ran, want: u16) -> bool {
+    let idle =
+        |line: &String| ["dead ", "ignored "].iter().any(|outcome| line.strip_prefix(outcome).is_some_and(|why| !why.is_empty()));
+    is_told(ran, want) && ran.effects == 0 && ran.account.iter().all(idle)
+}
+
+/// As [`is_harmless`], and where it was taken there is one dead letter, about the whole body.
+fn is_malformed(ran: &Ran, want: u16) -> bool {
+    let whole = ran.dead.len() == 1 && ran.dead.iter().all(|d| d.code == "malformed-body" && d.event.is_none());
+    is_harmless(ran, want) && (whole || want == 401)
+}
+
+/// The verdict for the table: as wanted, or what came instead.
+fn verdict(as_wanted: bool, ran: &Ran) -> String {
+    if as_wanted { "as it should be".to_owned() } else { ran.to_string() }
+}
+
+fn check(table: &mut Table, sender: &Sender, case: &str, judge: fn(&Ran, u16) -> bool, change: &dyn Fn(&[u8]) -> Vec<u8>) {
+    table.check(&sender.title, case, || {
+        let (request, want) = attack(sender, sender.best(), change);
+        let ran = run(sender, &request);
+        (verdict(true, &ran), verdict(judge(&ran, want), &ran))
+    });
+}
+
+fn manifest(sender: &Sender) -> Value {
+    let packed: Value = serde_json::from_str(&sender.provider.to_packed()).unwrap();
+    packed["manifest"].clone()
+}
+
+#[test]
+fn a_body_of_another_type_is_harmless() {
+    let mut table = Table::default();
+    for sender in ALL.iter() {
+        let lists = manifest(sender)["events"]["list"] == json!(true);
+        for (case, body) in [
+            ("a number", "7".to_owned()),
+            ("null", "null".to_owned()),
+            ("true", "true".to_owned()),
+            ("a JSON text", format!("\"{CANARY}\"")),
+            ("an empty list", "[]".to_owned()),
+            ("a list of what is no event", format!("[7, null, \"{CANARY}\", [], {{}}]")),
+            ("an object of something else", format!("{{\"unheard\":\"{CANARY}\"}}")),
+            ("a text", format!("hello {CANARY}")),
+            ("a form of something else", format!("unheard={CANARY}")),
+            ("XML of something else", format!("<unheard>{CANARY}</unheard>")),
+            ("a form in parts", format!("--b\r\nContent-Disposition: form-data; name=\"unheard\"\r\n\r\n{CANARY}\r\n--b--\r\n")),
+            ("bytes", "\u{1}\u{2}\u{fffe}".to_owned()),
+            ("a byte order mark alone", "\u{feff}".to_owned()),
+        ] {
+            // Headers tell everything, or an empty list is an empty batch.
+            if kind(&sender.best().body) == Kind::Nothing && body.contains(['{', '\u{feff}']) || lists && body == "[]" {
+                continue;
+            }
+            check(&mut table, sender, case, is_harmless, &|_| body.clone().into_bytes());
+        }
+    }
+    table.judge(20 * 12);
+}
+
+#[test]
+fn what_is_cut_off_is_a_dead_letter() {
+    let mut table = Table::default();
+    for sender in ALL.iter() {
+        for (case, share) in [("a third", 3), ("half", 2), ("all but the end", 1)] {
+            let cut = |body: &[u8]| match kind(body) {
+                Kind::Nothing => b"{".to_vec(),
+                _ => body[..(body.trim_ascii_end().len() / share).min(body.trim_ascii_end().len() - 3)].to_vec(),
+            };
+            // Of a form nobody can tell that it was cut; its proof covers it.
+            let judge = if kind(&sender.best().body) == Kind::Form { continue } else { is_malformed };
+            check(&mut table, sender, case, judge, &cut);
+        }
+    }
+    table.judge(15 * 3);
+}
+
+#[test]
+fn nesting_is_harmless() {
+    let mut table = Table::default();
+    let deep = format!("{}{}", "[".repeat(DEEP), "]".repeat(DEEP));
+    for sender in ALL.iter() {
+        for (case, body) in [
+            ("lists", deep.clone()),
+            ("lists without an end", "[".repeat(DEEP)),
+            ("objects", format!("{}1{}", "{\"a\":".repeat(DEEP), "}".repeat(DEEP))),
+            ("a form's brackets", format!("a{}=1", "[b]".repeat(DEEP))),
+            ("XML", format!("{}{}", "<a>".repeat(DEEP), "</a>".repeat(DEEP))),
+        ] {
+            if kind(&sender.best().body) == Kind::Nothing && body.starts_with('{') {
+                continue;
+            }
+            check(&mut table, sender, case, is_harmless, &|_| body.clone().into_bytes());
+        }
+        check(&mut table, sender, "a member", is_told, &|body| match std::str::from_utf8(body) {
+            Ok(text) if kind(body) == Kind::Json => with_member(text, "more", &deep).unwrap().into_bytes(),
+            _ => body.to_vec(),
+        });
+    }
+    table.judge(20 * 5);
+}
+
+#[test]
+fn of_a_name_that_comes_twice_the_last_counts() {
+    let mut table = Table::default();
+    for sender in ALL.iter() {
+        let fixture = sender.best();
+        let Some(content) = with_a_name_twice(&sender.content(fixture), CANARY) else { continue };
+        let twice = sender.with_content(fixture, content).unwrap();
+        table
+            .check(&sender.title, "events", || (format!("{:?}", sender.events(fixture)), format!("{:?}", sender.events(&twice))));
+        table.check(&sender.title, "outcomes", || {
+            let good = sender.request(fixture).unwrap();
+            let request = match sender.proof_in_body() && !sender.carries() {
+                true => Request { body: with_a_name_twice(&good.body, CANARY).unwrap(), ..good.clone() },
+                false => sender.request(&twice).unwrap(),
+            };
+            (run(sender, &good).to_string(), run(sender, &request).to_string())
+        });
+    }
+    table.judge(20 * 2);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_told() {
+    let mut table = Table::default();
+    for sender in ALL.iter() {
+        let strict = matches!(kind(&sender.best().body), Kind::Json | Kind::Nothing);
+        let judge = if strict { is_malformed } else { is_told };
+        for (case, bytes) in [("a stray byte", &b"\xff"[..]), ("half a character", b"\xc3"), ("a surrogate", b"\xed\xa0\x80")] {
+            check(&mut table, sender, case, judge, &|body| with_bytes(body, bytes));
+        }
+        check(&mut table, sender, "NUL", judge, &|body| with_bytes(body, b"\0"));
+        if strict && kind(&sender.best().body) == Kind::Json {
+            for escape in ["\\u0000", "\\ud800", "\\ufffe\\u001f"] {
+                check(&mut table, sender, escape, is_told, &|body| with_bytes(body, escape.as_bytes()));
+            }
+        }
+    }
+    table.judge(20 * 4);
+}
+
+/// The fixture and its content with another type of event, wherever its own stands; else something that has none.
+fn of_unknown_type(sender: &Sender) -> (Fixture, String) {
+    const UNKNOWN: &str = "no.such_event";
+    let fixture = sender.best();
+    let own = sender.events(fixture).unwrap()[0].event_type.clone();
+    let mut other = fixture.clone();
+    other.headers.iter_mut().filter(|(_, value)| *value == own).for_each(|(_, value)| *value = UNKNOWN.to_owned());
+    let text = String::from_utf8(sender.content(fixture)).unwrap();
+    let replaced = match kind(text.as_bytes()) {
+        Kind::Json => text.replace(&json!(own).to_string(), &json!(UNKNOWN).to_string()),
+        Kind::Form => text.replace(&format!("={own}&"), &format!("={UNKNOWN}&")),
+        _ => text.clone(),
+    };
+    if replaced != text || other.headers != fixture.headers {
+        return (other, replaced);
+    }
+    let nothing = match kind(text.as_bytes()) {
+        Kind::Form => format!("unheard={CANARY}"),
+        Kind::Xml => format!("<unheard>{CANARY}</unheard>"),
+        _ => format!("{{\"unheard\":\"{CANARY}\"}}"),
+    };
+    (other, nothing)
+}
+
+#[test]
+fn an_unknown_event_is_harmless() {
+    let mut table = Table::default();
+    for sender in ALL.iter() {
+        table.check(&sender.title, "an unknown event", || {
+            let (fixture, content) = of_unknown_type(sender);
+            let (request, want) = attack(sender, &fixture, &|_| content.clone().into_bytes());
+            let ran = run(sender, &request);
+            (verdict(true, &ran), verdict(is_harmless(&ran, want), &ran))
+        });
+    }
+    table.judge(20);
+}
+
+/// Where lists of events are, in bodies that are objects.
+fn list_places(sender: &Sender) -> Vec<String> {
+    let at = manifest(sender)["events"]["at"].clone();
+    let all = at.as_array().cloned().unwrap_or_else(|| vec![at]);
+    all.iter().filter_map(|path| path.as_str()).filter(|path| path.contains("[*]")).map(str::to_owned).collect()
+}
+
+/// True where an empty list is no proof, false where it is a handshake.
+fn empty_list_proves(sender: &Sender) -> Option<bool> {
+    let handshakes = &sender.provider.manifest().webhook.handshakes;
+    if matches!(sender.shared().map(|shared| &shared.at), Some(SharedPlace::JsonEach { .. })) {
+        return Some(false);
+    }
+    handshakes.iter().any(|h| matches!(h, Handshake::EmptyList { .. })).then_some(true)
+}
+
+#[test]
+fn an_empty_batch_is_nothing() {
+    let mut table = Table::default();
+    for sender in ALL.iter().filter(|sender| !sender.carries()) {
+        let mut bodies: Vec<String> =
+            list_places(sender).iter().filter_map(|path| empty_at(path)).map(|v| v.to_string()).collect();
+        bodies.extend((manifest(sender)["events"]["list"] == json!(true)).then(|| "[]".to_owned()));
+        for body in bodies {
+            let Ok(request) = sender.request(&sender.best().with(body.clone())) else { continue };
+            table.check(&sender.title, &body, || {
+                let (status, queued) = match empty_list_proves(sender) {
+                    Some(false) => (401, 0),
+                    Some(true) => (200, 0),
+                    None => (status(sender), 1),
+                };
+                let quiet = Ran { status, queued, account: vec![], dead: vec![], effects: 0, stuck: 0 };
+                (quiet.to_string(), run(sender, &request).to_string())
+            });
+        }
+    }
+    table.judge(4);
+}
+
+/// The list of events in a body.
+fn events_in<'v>(sender: &Sender, body: &'v mut Value) -> Option<&'v mut Vec<Value>> {
+    if manifest(sender)["events"]["list"] == json!(true) && body.is_array() {
+        return body.as_array_mut();
+    }
+    let path = list_places(sender).into_iter().find(|path| list_at(&mut body.clone(), path).is_some())?;
+    list_at(body, &path)
+}
+
+/// A batch of at least two events, and the same with one behind the first that nobody can read.
+fn batches(sender: &Sender) -> Option<(Fixture, Fixture)> {
+    let xml = manifest(sender)["events"]["xml"]["lists"][0].as_str().map(|tag| format!("</{tag}>"));
+    let parsed = |fixture: &Fixture| serde_json::from_slice::<Value>(&fixture.body).ok();
+    let size = |fixture: &Fixture| match (&xml, parsed(fixture)) {
+        (Some(end), None) => String::from_utf8_lossy(&fixture.body).matches(end).count(),
+        (_, body) => body.and_then(|mut body| Some(events_in(sender, &mut body)?.len())).unwrap_or(0),
+    };
+    let idle = |event: &InboundEvent| matches!(event.body, EventBody::Ignored { .. });
+    let rank = |fixture: &&Fixture| (!sender.events(fixture).unwrap().iter().any(idle), size(fixture));
+    let batches = sender.fixtures.iter().rev().filter(|fixture| size(fixture) > 0);
+    let largest = batches.max_by_key(rank)?;
+    let Some(mut good) = parsed(largest) else {
+        let (end, text) = (xml?, String::from_utf8_lossy(&largest.body).into_owned());
+        let bad = text.replacen(&end, &format!("{end}{}<unheard>{CANARY}</unheard>{end}", end.replace('/', "")), 1);
+        return Some((largest.clone(), largest.with(bad)));
+    };
+    let others = sender.fixtures.iter().filter(|other| other.name != largest.name);
+    for mut other in others.filter_map(parsed) {
+        match (events_in(sender, &mut good)?, events_in(sender, &mut other)) {
+            (events, _) if events.len() > 1 => break,
+            (events, more) => events.extend(more.into_iter().flatten().map(|event| event.take())),
+        }
+    }
+    let mut bad = good.clone();
+    events_in(sender, &mut bad)?.insert(1, json!({ "unheard": CANARY }));
+    Some((largest.with(good.to_string()), largest.with(bad.to_string())))
+}
+
+#[test]
+fn one_bad_event_of_a_batch_is_parked_alone() {
+    let mut table = Table::default();
+    for sender in ALL.iter() {
+        let Some((good, bad)) = batches(sender) else { continue };
+        table.check(&sender.title, &good.name, || {
+            let mut alone = run(sender, &sender.request(&good).unwrap());
+            let place =
+                sender.events(&bad).unwrap().iter().find(|e| matches!(e.body, EventBody::Malformed { .. })).unwrap().index;
+            let mut ran = run(sender, &sender.request(&bad).unwrap());
+            let parked = ran.dead.pop().map(|dead| (dead.code, dead.event, dead.detail.is_empty(), dead.detail.contains(CANARY)));
+            let line = ran.account.remove(place as usize);
+            alone.account.push(format!(
+                "then {:?} as {:?}",
+                "dead malformed-event",
+                ("malformed-event", Some(place), false, false)
+            ));
+            ran.account.push(format!("then {line:?} as {:?}", parked.unwrap_or_default()));
+            (alone.to_string(), ran.to_string())
+        });
+    }
+    table.judge(5);
+}
+
+#[test]
+fn the_largest_body_is_read_like_a_small_one() {
+    let mut table = Table::default();
+    for sender in ALL.iter() {
+        let fixture = sender.best();
+        let content = sender.content(fixture);
+        let room = sender.config.hub().limits.body_bytes - fixture.body.len() - 4096;
+        let large = match (kind(&content), std::str::from_utf8(&content)) {
+            (Kind::Json, Ok(text)) => with_member(text, "padding", &json!("x".repeat(room)).to_string()).map(String::into_bytes),
+            _ => padded(&content, room),
+        };
+        let Some(large) = large.and_then(|large| sender.with_content(fixture, large)) else { continue };
+        table.check(&sender.title, "the largest", || {
+            let request = sender.request(&large).unwrap();
+            (run(sender, &sender.request(fixture).unwrap()).to_string(), run(sender, &request).to_string())
+        });
+    }
+    table.judge(20);
+}
+
+#[test]
+fn a_proof_that_covers_no_event_counts_for_one() {
+    let mut table = Table::default();
+    let root = |sender: &Sender| match &sender.signed()?.signature.at {
+        Place::Json(pointer) if !sender.signs("{body}") => pointer.split('/').nth(1).map(str::to_owned),
+        _ => None,
+    };
+    for (sender, root) in ALL.iter().filter_map(|sender| Some((sender, root(sender)?))) {
+        table.check(&sender.title, "an event under the proof of another", || {
+            let first = sender.request(sender.best()).unwrap();
+            let other =
+                sender.fixtures.iter().find(|f| sender.events(f).unwrap()[0].key != sender.events(sender.best()).unwrap()[0].key);
+            let mut body: Value = serde_json::from_slice(&other.unwrap().body).unwrap();
+            body[&root] = serde_json::from_slice::<Value>(&first.body).unwrap()[&root].clone();
+            let hub = Hub::new(sender);
+            let before = hub.run(&first);
+            let after = hub.run(&Request { body: body.to_string().into_bytes(), ..first });
+            let told = |ran: &Ran, dead: usize| format!("{} effects, {dead} dead", ran.effects);
+            let reused = after.dead.iter().filter(|dead| dead.code == "proof-reused").count();
+            (told(&before, 1), told(&after, reused))
+        });
+    }
+    table.judge(1);
+}
