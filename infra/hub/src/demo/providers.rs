@@ -20,6 +20,9 @@ pub type Rows = BTreeMap<String, BTreeMap<String, Vec<Map<String, Value>>>>;
 struct File {
     #[serde(default)]
     connection: toml::Table,
+    /// Text in the fixtures → what stands there in the demo: each provider has people of its own.
+    #[serde(default)]
+    replace: BTreeMap<String, String>,
     send: Vec<SendRow>,
     #[serde(default)]
     record: Vec<RecordRow>,
@@ -103,14 +106,14 @@ fn part(registry: &Registry, hub: &Hub, provider: &str) -> Result<Part, CommandE
     let mut outcomes = BTreeMap::new();
     let mut sends = Vec::new();
     for row in &file.send {
-        let fixture = fixture(&folder, &row.fixture)?;
+        let fixture = fixture(&folder, &row.fixture, &file.replace)?;
         row.outcomes.iter().for_each(|(name, count)| *outcomes.entry(name.clone()).or_default() += count);
         let delivery = delivery(&connection, row, &fixture);
         sends.push(Send { delivery, again: row.again, events: row.outcomes.values().sum() });
     }
     let mut records = BTreeMap::new();
     for row in &file.record {
-        let record = fixture(&folder, &row.fixture)?;
+        let record = fixture(&folder, &row.fixture, &file.replace)?;
         records.insert(row.path.clone(), record["record"].to_string());
     }
     let mut parked = BTreeMap::new();
@@ -119,23 +122,40 @@ fn part(registry: &Registry, hub: &Hub, provider: &str) -> Result<Part, CommandE
     Ok(Part { connection, sends, records, outcomes, parked, expect: file.expect, section })
 }
 
-fn fixture(folder: &Path, name: &str) -> Result<Value, CommandError> {
+fn fixture(folder: &Path, name: &str, replace: &BTreeMap<String, String>) -> Result<Value, CommandError> {
     let path: PathBuf = folder.join("fixtures").join(format!("{name}.json"));
-    serde_json::from_slice(&read(&path)?).map_err(|e| CommandError::Usage(format!("`{}` is no JSON: {e}", shown(&path))))
+    let mut text = String::from_utf8_lossy(&read(&path)?).into_owned();
+    for (old, new) in replace {
+        text = text.replace(old, new);
+    }
+    serde_json::from_str(&text).map_err(|e| CommandError::Usage(format!("`{}` is no JSON: {e}", shown(&path))))
 }
 
 fn delivery(connection: &str, row: &SendRow, fixture: &Value) -> Delivery {
     let headers = fixture["headers"].as_object().into_iter().flatten();
-    let headers: Vec<(String, String)> =
+    let mut headers: Vec<(String, String)> =
         headers.filter_map(|(name, value)| Some((name.to_ascii_lowercase(), value.as_str()?.to_owned()))).collect();
     let body = match (&fixture["text"], &fixture["body"]) {
         (Value::String(text), _) => text.clone(),
         (_, Value::Null) => String::new(),
         (_, body) => body.to_string(),
     };
+    if !headers.iter().any(|(name, _)| name == "content-type") {
+        headers.push(("content-type".to_owned(), media(&body)));
+    }
     let query = fixture["target"].as_str().and_then(|target| target.split_once('?')).map(|(_, query)| query.to_owned());
     let key = format!("demo_{connection}_{}", row.fixture);
     Delivery { connection: connection.to_owned(), key, headers, query, body: body.into_bytes(), version: row.version.clone() }
+}
+
+/// The media type that a body has by its looks.
+fn media(body: &str) -> String {
+    match body.trim_start().chars().next() {
+        None | Some('{' | '[') => "application/json".to_owned(),
+        Some('<') => "text/xml".to_owned(),
+        Some('-') => format!("multipart/form-data; boundary={}", body.lines().next().unwrap_or_default().trim_start_matches("--")),
+        Some(_) => "application/x-www-form-urlencoded".to_owned(),
+    }
 }
 
 /// The connection as `hub.toml` has it.

@@ -162,7 +162,7 @@ impl Report {
         }
         let faults = self.faults();
         if faults.is_empty() {
-            text += "\nboth CRMs hold exactly what they must (infra/hub/demo/expected.toml)\n";
+            text += "\nboth CRMs hold exactly what they must (infra/hub/demo/expected.toml, shared/providers/*/demo.toml)\n";
         } else {
             let _ = writeln!(text, "\n{} things are not as they must be:", faults.len());
             faults.iter().for_each(|fault| _ = writeln!(text, "  {fault}"));
