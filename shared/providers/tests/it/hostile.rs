@@ -1,10 +1,8 @@
 //! Bodies that no provider sends: each ends with a reason or without a change, for every provider, and nothing panics.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use proptest::prelude::*;
 use providers::{EventBody, Inbound, InboundEvent, Malformed, Overrides, Provider};
 use serde_json::{Value, json};
 
@@ -112,42 +110,5 @@ fn the_largest_body_is_read_in_time() {
     let many = format!("[{}]", vec!["{}"; 20_000].join(","));
     for (name, provider) in all() {
         assert!(harmless(&events(&provider, many.as_bytes())), "{name}");
-    }
-}
-
-/// How many bodies are mangled; `HUB_FUZZ_CASES=1000000 cargo test --release -p providers --features compile mangled` takes longer.
-fn cases() -> u32 {
-    std::env::var("HUB_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200)
-}
-
-static ALL: LazyLock<Vec<(&str, Provider, Vec<String>)>> =
-    LazyLock::new(|| all().map(|(name, provider)| (name, provider, bodies(name))).collect());
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
-
-    #[test]
-    fn mangled_bodies_never_panic(
-        which in any::<prop::sample::Index>(),
-        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..4), 1..8),
-    ) {
-        for (_, provider, bodies) in ALL.iter().filter(|(_, _, bodies)| !bodies.is_empty()) {
-            let mut body = which.get(bodies.as_slice()).clone().into_bytes();
-            for (at, byte, edit) in &edits {
-                if body.is_empty() {
-                    break;
-                }
-                let at = at.index(body.len());
-                match edit {
-                    0 => body[at] = *byte,
-                    1 => body.insert(at, *byte),
-                    2 => drop(body.remove(at)),
-                    _ => body.truncate(at),
-                }
-            }
-            let _ = events(provider, &body);
-            let _ = provider.sequence(&body);
-            let _ = provider.unmapped(&body);
-        }
     }
 }

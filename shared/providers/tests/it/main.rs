@@ -2,6 +2,7 @@
 
 mod bodies;
 mod folders;
+mod fuzz;
 mod golden;
 mod hostile;
 mod parts;
