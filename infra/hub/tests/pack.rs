@@ -1,7 +1,7 @@
 //! What is packed can be opened by the functions, and says what the configuration says.
 
 use hub::config::{Changes, DEFAULT, Loaded, pack};
-use sync::config::{Config, EffectValue, Survivorship};
+use sync::config::{Bucket, Config, EffectValue, Survivorship};
 
 fn open(changes: &Changes) -> Config {
     Config::open(pack(changes).unwrap_or_else(|e| panic!("{e}"))).expect("a pack")
@@ -34,8 +34,18 @@ fn the_pack_says_what_the_file_says() {
 #[test]
 fn a_rate_never_lets_more_through_than_the_account_allows() {
     let config = open(&Changes::default());
-    let hubspot = &config.hub().connections["hubspot"];
-    assert!(f64::from(hubspot.burst) + hubspot.per_second * 10.0 <= 100.0, "{hubspot:?}");
+    for (name, provider, window_s, calls) in
+        [("hubspot", "account", 10.0, 100.0), ("hubspot", "search", 1.0, 5.0), ("salesforce", "daily", 86_400.0, 100_000.0)]
+    {
+        let connection = &config.hub().connections[name];
+        let bucket = connection.buckets.iter().find(|bucket| bucket.name == provider).expect("a bucket of the manifest");
+        assert!(f64::from(bucket.burst) + bucket.per_second * window_s <= calls + 0.001, "{bucket:?}");
+        assert_eq!(bucket.path.is_empty(), provider != "search");
+    }
+    let own = DEFAULT.replace("roles = [\"destination\"]", "roles = [\"destination\"]\nrate = { requests = 10, per = \"1s\" }");
+    let pack = Loaded::new("hub.toml", own, None).pack(&Changes::default()).expect("sound");
+    let buckets = Config::open(pack).expect("a pack").hub().connections["salesforce"].buckets.clone();
+    assert_eq!(buckets, [Bucket::of("rate", 10, 1_000)], "the account's own rate stands in place of the manifest's");
 }
 
 #[test]

@@ -447,6 +447,9 @@ pub struct Rate {
     pub capacity: u64,
     /// In how many milliseconds an empty bucket is full again.
     pub window_ms: u64,
+    /// Counts only calls whose path ends so; empty for all.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
 }
 
 /// A way of reading.

@@ -156,12 +156,9 @@ pub struct Connection {
     /// The logical name of the secret with its API token.
     #[serde(default)]
     pub api_secret: Option<String>,
-    /// Token bucket: requests that may be made at once.
-    #[serde(default = "default_burst")]
-    pub burst: u32,
-    /// Token bucket: requests per second that come back.
-    #[serde(default = "default_rate")]
-    pub per_second: f64,
+    /// Token buckets, all of which a call must pass.
+    #[serde(default)]
+    pub buckets: Vec<Bucket>,
     /// Who answers for it.
     #[serde(default)]
     pub owner: String,
@@ -173,12 +170,28 @@ pub struct Connection {
     pub test_records: bool,
 }
 
-fn default_burst() -> u32 {
-    50
+/// A token bucket that all workers share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// What it counts.
+    pub name: String,
+    /// Calls that may be made at once.
+    pub burst: u32,
+    /// Calls per second that come back.
+    pub per_second: f64,
+    /// Counts only calls whose path ends so; empty for all.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
 }
 
-fn default_rate() -> f64 {
-    5.0
+impl Bucket {
+    /// An allowance of `calls` per window as a bucket that can never pass more than that in any window of that length: half of
+    /// it may go at once, the other half comes back over the window.
+    pub fn of(name: &str, calls: u64, window_ms: u64) -> Bucket {
+        let burst = u32::try_from(calls / 2).unwrap_or(u32::MAX).max(1);
+        let rest = calls.saturating_sub(u64::from(burst)).max(1);
+        Bucket { name: name.to_owned(), burst, per_second: rest as f64 * 1000.0 / window_ms.max(1) as f64, path: String::new() }
+    }
 }
 
 /// Bounds. Beyond one, a record is parked with its reason, never cut.

@@ -2,7 +2,10 @@
 
 use canonical::Dispatch;
 
+use providers::api::Usage;
+
 use crate::batch::write_if;
+use crate::config::Bucket;
 use crate::failure::{Code, Failure};
 use crate::ports::{Attr, Clock, Condition, Item, Key, Store, Table, Write, WriteError};
 
@@ -50,17 +53,24 @@ pub async fn hold<W: Store + Clock>(world: &W, destination: &str, dispatch: &Dis
 /// How often a bucket is tried against other workers before the caller must wait.
 const BUCKET_TRIES: usize = 6;
 
-/// Takes tokens from a connection's bucket, shared by all workers, or says how long to wait. Tokens are kept in thousandths.
-pub async fn take_tokens<W: Store + Clock>(
-    world: &W,
-    connection: &str,
-    burst: u32,
-    per_second: f64,
-    tokens: u32,
-) -> Result<(), Failure> {
-    let place = Key::new(format!("bucket#{connection}"), "bucket");
-    let full = i64::from(burst) * 1000;
-    let need = i64::from(tokens) * 1000;
+/// Takes a token from each bucket of a connection that counts a call of this URL, or says how long to wait.
+pub async fn take_tokens<W: Store + Clock>(world: &W, connection: &str, buckets: &[Bucket], url: &str) -> Result<(), Failure> {
+    let path = url.split('?').next().unwrap_or_default();
+    let counts = |bucket: &&Bucket| path.ends_with(&bucket.path);
+    // The narrow ones first: who has to wait there takes nothing from the others.
+    let (narrow, wide): (Vec<&Bucket>, Vec<&Bucket>) = buckets.iter().filter(counts).partition(|b| !b.path.is_empty());
+    for bucket in narrow.into_iter().chain(wide) {
+        take_token(world, connection, bucket).await?;
+    }
+    Ok(())
+}
+
+/// Tokens are kept in thousandths.
+async fn take_token<W: Store + Clock>(world: &W, connection: &str, bucket: &Bucket) -> Result<(), Failure> {
+    let Bucket { name, burst, per_second, .. } = bucket;
+    let place = Key::new(format!("bucket#{connection}"), name.clone());
+    let full = i64::from(*burst) * 1000;
+    let need = 1000;
     for _ in 0..BUCKET_TRIES {
         let now = world.now_ms();
         let stored = world.get(Table::Control, &place).await?;
@@ -74,7 +84,11 @@ pub async fn take_tokens<W: Store + Clock>(
         };
         if level < need {
             let wait = ((need - level) as f64 / per_second.max(0.001)).ceil() as u64;
-            return Err(Failure::throttled(Code::RateLimited, wait.max(100), format!("the bucket of `{connection}` is empty")));
+            return Err(Failure::throttled(
+                Code::RateLimited,
+                wait.max(100),
+                format!("the bucket `{name}` of `{connection}` is empty"),
+            ));
         }
         let item = Item::new(place.clone())
             .with("level", Attr::N(level - need))
@@ -87,5 +101,14 @@ pub async fn take_tokens<W: Store + Clock>(
             Err(WriteError::Port(error)) => return Err(error.into()),
         }
     }
-    Err(Failure::throttled(Code::RateLimited, 250, format!("the bucket of `{connection}` is contended")))
+    Err(Failure::throttled(Code::RateLimited, 250, format!("the bucket `{name}` of `{connection}` is contended")))
+}
+
+/// Tells people when a provider says that less than a tenth of its calls are left.
+pub fn note_usage(connection: &str, usage: Option<Usage>) {
+    if let Some(Usage { remaining, max, window_ms }) = usage
+        && remaining.saturating_mul(10) < max
+    {
+        tracing::warn!(connection, remaining, max, window_ms, "less than a tenth of the provider's calls are left");
+    }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::{BatchReport, Metric, check_deadline, settle, write_if};
 use crate::config::Config;
-use crate::control::{pause_for_auth, paused, take_tokens};
+use crate::control::{note_usage, pause_for_auth, paused, take_tokens};
 use crate::failure::{Class, Code, Failure};
 use crate::journal::{account, outcome_of, settled};
 use crate::ports::{Attr, Blob, Clock, Condition, Delivery, Http, Item, Key, Outgoing, Queue, Secrets, Store, Table, Write};
@@ -165,7 +165,6 @@ impl<W: World> Reconcile<'_, W> {
         };
         for fresh in [false, true] {
             check_deadline(self.world, self.deadline_ms)?;
-            take_tokens(self.world, name, connection.burst, connection.per_second, 1).await?;
             let set = self.world.secret(api_secret, fresh).await?;
             let token = access_token(set.current.as_deref().unwrap_or_default()).unwrap_or_default();
             let target = Target {
@@ -178,8 +177,10 @@ impl<W: World> Reconcile<'_, W> {
             let mut request = build(&target)
                 .ok_or_else(|| Failure::new(Code::CannotFetch, format!("the manifest of `{name}` cannot read `{object}`")))?;
             request.timeout_ms = provider.manifest().call_timeout_ms();
+            take_tokens(self.world, name, &connection.buckets, &request.url).await?;
             let response =
                 self.world.http(request).await.map_err(|e| Failure::new(Code::ProviderUnavailable, format!("{name}: {e}")))?;
+            note_usage(name, providers::api::api(&connection.provider).and_then(|api| api.usage(&response)));
             match read(&target, &response) {
                 Ok(value) => return Ok(value),
                 Err(failure) if failure.kind == FailureKind::Auth && !fresh => {}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use canonical::{Lane, ObjectType};
-use sync::config::{Connection, Hub, Limits, Retry};
+use sync::config::{Bucket, Connection, Hub, Limits, Retry};
 use toml::de::DeTable;
 
 use super::effects;
@@ -198,7 +198,7 @@ fn connection(context: &Context<'_>, name: &str, table: Table<'_>, places: &mut 
         }
     }
     let (source, destination) = roles(findings, &table);
-    let (burst, per_second) = rate(findings, &table);
+    let buckets = rate(findings, &table);
     let sweep = table.texts("sweep").unwrap_or_default();
     let signing_secret = table.text("signing_secret").map(|t| t.value);
     let api_secret = table.text("api_secret").map(|t| t.value);
@@ -232,8 +232,7 @@ fn connection(context: &Context<'_>, name: &str, table: Table<'_>, places: &mut 
         api_version,
         signing_secret,
         api_secret,
-        burst,
-        per_second,
+        buckets,
         owner,
         sweep: sweep.into_iter().map(|object| object.value).collect(),
         test_records,
@@ -286,11 +285,10 @@ fn base_url(findings: &Findings, table: &Table<'_>) -> Option<String> {
     Some(url.value)
 }
 
-/// An allowance of `requests` per window becomes a bucket that can never pass more than `requests` in any window of that
-/// length: half of it may go at once, the other half comes back over the window.
-fn rate(findings: &Findings, table: &Table<'_>) -> (u32, f64) {
-    let Some(rate) = table.table("rate", "rate") else { return (50, 5.0) };
-    let requests: Option<u32> = rate.number("requests", 2);
+/// The account's own rate, in place of those of the provider's manifest.
+fn rate(findings: &Findings, table: &Table<'_>) -> Vec<Bucket> {
+    let Some(rate) = table.table("rate", "rate") else { return Vec::new() };
+    let requests: Option<u64> = rate.number("requests", 2);
     let per = rate.duration("per").filter(|ms| *ms > 0);
     if requests.is_none() && !rate.has("requests") {
         rate.missing("requests");
@@ -301,14 +299,11 @@ fn rate(findings: &Findings, table: &Table<'_>) -> (u32, f64) {
     let span = rate.span();
     rate.finish();
     match (requests, per) {
-        (Some(requests), Some(per)) => {
-            let burst = (requests / 2).max(1);
-            (burst, f64::from(requests - burst) * 1000.0 / per as f64)
-        }
+        (Some(requests), Some(per)) => vec![Bucket::of("rate", requests, per)],
         _ => {
             findings
                 .add(Finding::error(span, "a rate needs `requests` and `per`").help("rate = { requests = 100, per = \"10s\" }"));
-            (50, 5.0)
+            Vec::new()
         }
     }
 }

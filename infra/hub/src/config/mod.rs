@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mapping::compile::Diagnostic;
-use providers::{LoadError, Override, Overrides, Provider, Registry};
-use sync::config::{Config, PackError};
+use providers::{LoadError, Override, Overrides, Provider, Rate, Registry};
+use sync::config::{Bucket, Config, PackError};
 use thiserror::Error;
 use webhook::Scheme;
 
@@ -122,6 +122,12 @@ impl Loaded {
     pub fn pack(&self, changes: &Changes) -> Result<Vec<u8>, ConfigError> {
         let mut hub = self.sound()?.hub.clone();
         for (name, provider) in &self.providers {
+            if let Some(connection) = hub.connections.get_mut(name).filter(|c| c.buckets.is_empty()) {
+                let rates = provider.manifest().api.rates.iter();
+                let bucket =
+                    |rate: &Rate| Bucket { path: rate.path.clone(), ..Bucket::of(&rate.name, rate.capacity, rate.window_ms) };
+                connection.buckets = rates.map(bucket).collect();
+            }
             if let (Some(connection), Scheme::Sns(sns)) = (hub.connections.get_mut(name), &provider.manifest().webhook.scheme) {
                 connection.hosts = sns.hosts();
             }

@@ -153,7 +153,9 @@ fn media(body: &str) -> String {
     match body.trim_start().chars().next() {
         None | Some('{' | '[') => "application/json".to_owned(),
         Some('<') => "text/xml".to_owned(),
-        Some('-') => format!("multipart/form-data; boundary={}", body.lines().next().unwrap_or_default().trim_start_matches("--")),
+        Some('-') => {
+            format!("multipart/form-data; boundary={}", body.lines().next().unwrap_or_default().trim_start_matches("--"))
+        }
         Some(_) => "application/x-www-form-urlencoded".to_owned(),
     }
 }

@@ -3,6 +3,8 @@
 use providers::api::{Op, api};
 use providers::{ApiInfo, Destination, Rate, ReadWay};
 
+use sync::config::Bucket;
+
 use super::english::{code, codes};
 use super::facts::{Facts, Folder};
 use super::integrations::with_comment;
@@ -118,7 +120,7 @@ fn writing(folder: &Folder, destination: &Destination) -> [String; 9] {
 }
 
 fn connections(facts: &Facts<'_>) -> String {
-    let mut table = Table::new(&["connection", "base URL", "version", "at once", "comes back per second"]);
+    let mut table = Table::new(&["connection", "base URL", "version", "rate"]);
     let called = facts.compiled.hub.connections.iter().filter(|(_, c)| c.destination || !c.sweep.is_empty());
     for (name, connection) in called {
         let version = match connection.api_version.as_str() {
@@ -129,11 +131,18 @@ fn connections(facts: &Facts<'_>) -> String {
             code(name),
             code(&connection.base_url),
             if version.is_empty() { String::new() } else { code(version) },
-            connection.burst.to_string(),
-            connection.per_second.to_string(),
+            if connection.buckets.is_empty() {
+                "its provider's".to_owned()
+            } else {
+                connection.buckets.iter().map(bucket).collect()
+            },
         ]);
     }
-    format!("## The rates of the connections\n\nA token bucket for each, shared by all workers.\n\n{}", table.end())
+    format!("## The connections\n\nRates are token buckets, shared by all workers.\n\n{}", table.end())
+}
+
+fn bucket(bucket: &Bucket) -> String {
+    format!("{} at once, {} per second come back", bucket.burst, bucket.per_second)
 }
 
 #[cfg(test)]

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use canonical::{FieldKind, FieldName, ObjectType, RemoteId, Stamp, Value, find_field};
 use providers::Provider;
-use providers::api::{Api, CallFailure, FailureKind, Op, RemoteRecord, Row, RowFailure, RowResult, Target};
+use providers::api::{Api, CallFailure, FailureKind, Op, RemoteRecord, Row, RowFailure, RowResult, Target, Usage};
 use providers::http::HttpRequest;
 
 use crate::batch::check_deadline;
 use crate::config::{Config, Connection};
-use crate::control::{pause_for_auth, take_tokens};
+use crate::control::{note_usage, pause_for_auth, take_tokens};
 use crate::failure::{Class, Code, Failure};
 use crate::ports::{HttpError, Table};
 use crate::record::{GoldenRecord, Link, Sent, golden_by_id, key_place, may_be_made_of, read_link, remote_hash};
@@ -70,6 +70,7 @@ pub struct Destination<'a, W> {
     config: &'a Config,
     connection: &'a Connection,
     calls: Cell<u32>,
+    usage: Cell<Option<Usage>>,
 }
 
 /// Sorts a provider's failure into our classes.
@@ -98,7 +99,19 @@ impl<'a, W: World> Destination<'a, W> {
         let api = providers::api::api(&connection.provider)
             .ok_or_else(|| Failure::new(Code::Bug, format!("provider `{}` cannot be a destination", connection.provider)))?;
         let timeout_ms = provider.manifest().call_timeout_ms();
-        Ok(Destination { world, vault, name, provider, api, deadline_ms, timeout_ms, config, connection, calls: Cell::new(0) })
+        Ok(Destination {
+            world,
+            vault,
+            name,
+            provider,
+            api,
+            deadline_ms,
+            timeout_ms,
+            config,
+            connection,
+            calls: Cell::new(0),
+            usage: Cell::new(None),
+        })
     }
 
     /// By how much the waits that the hub chooses are shortened (1 in production).
@@ -109,6 +122,11 @@ impl<'a, W: World> Destination<'a, W> {
     /// Calls made by this invocation.
     pub fn calls_made(&self) -> u32 {
         self.calls.get()
+    }
+
+    /// What the destination last said about the calls that are left.
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage.get()
     }
 
     /// The native name of an object at this destination.
@@ -213,11 +231,11 @@ impl<'a, W: World> Destination<'a, W> {
         read: impl Fn(&Target, &providers::http::HttpResponse) -> Result<T, CallFailure>,
     ) -> Result<T, CallError> {
         for fresh in [false, true] {
-            self.may_call().await.map_err(CallError::NotSent)?;
             let token = self.token(fresh).await.map_err(CallError::NotSent)?;
             let target = self.target(object, token).map_err(CallError::NotSent)?;
             let mut request = build(&target);
             request.timeout_ms = self.timeout_ms;
+            self.may_call(&request).await.map_err(CallError::NotSent)?;
             self.calls.set(self.calls.get() + 1);
             let response = match self.world.http(request).await {
                 Ok(response) => response,
@@ -228,6 +246,9 @@ impl<'a, W: World> Destination<'a, W> {
                     return Err(CallError::Unknown(Failure::new(Code::ProviderUnavailable, format!("{}: {reason}", self.name))));
                 }
             };
+            let usage = self.api.usage(&response);
+            note_usage(self.name, usage);
+            self.usage.set(usage.or(self.usage.get()));
             match read(&target, &response) {
                 Ok(value) => return Ok(value),
                 Err(failure) if failure.kind == FailureKind::Auth && !fresh => {}
@@ -247,9 +268,9 @@ impl<'a, W: World> Destination<'a, W> {
     }
 
     /// A call is made only if its effects end before the lease does.
-    async fn may_call(&self) -> Result<(), Failure> {
+    async fn may_call(&self, request: &HttpRequest) -> Result<(), Failure> {
         check_deadline(self.world, self.deadline_ms)?;
-        take_tokens(self.world, self.name, self.connection.burst, self.connection.per_second, 1).await
+        take_tokens(self.world, self.name, &self.connection.buckets, &request.url).await
     }
 
     /// Writes rows in one call.

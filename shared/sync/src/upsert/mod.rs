@@ -82,6 +82,9 @@ pub async fn handle_batch<W: World>(
             let upsert = Upsert { worker, queue: &queue };
             upsert.run(&mut jobs).await;
             report.metrics.push(Metric::count("api_calls", upsert.worker.calls_made() as f64, destination));
+            if let Some(usage) = upsert.worker.usage() {
+                report.metrics.push(Metric::count("api_calls_left", usage.remaining as f64, destination));
+            }
             Ok(())
         }
         Err(failure) => Err(failure),
@@ -474,7 +477,9 @@ impl<W: World> Upsert<'_, W> {
         let (Some(golden), Some(intent)) = (&job.golden, &job.intent) else { return };
         let link = &mut job.link;
         let outcome = match result {
-            RowResult::Done { remote_id, properties, stamp, .. } => {
+            RowResult::Done { remote_id, properties, stamp, created } => {
+                let outcome = if created { "created" } else { "updated" };
+                tracing::info!(destination = self.worker.name, %object, record = %golden.id, version = golden.version, outcome, trace = %job.dispatch.trace, "row");
                 link.remote = Some(remote_id);
                 link.marked = true;
                 link.rejected = false;
@@ -490,7 +495,10 @@ impl<W: World> Upsert<'_, W> {
                     Err(Failure::new(Code::ProviderUnavailable, "written, but what became of it could not be read back"))
                 }
             }
-            RowResult::Failed(failure) => self.row_failed(link, golden.version, failure),
+            RowResult::Failed(failure) => {
+                tracing::warn!(destination = self.worker.name, %object, record = %golden.id, version = golden.version, outcome = %failure, trace = %job.dispatch.trace, "row");
+                self.row_failed(link, golden.version, failure)
+            }
         };
         self.release(job, outcome).await;
     }
