@@ -62,7 +62,7 @@ fn check_fails_with_the_line_and_packs_nothing() {
     let done = hub(&["check", "--config", &config, "--pack", &pack.display().to_string()]);
     assert_eq!(done.status.code(), Some(1));
     let said = text(&done.stderr);
-    assert!(said.contains("hub.toml:36:12") && said.contains("did you mean `stripe`?") && said.contains("1 error"), "{said}");
+    assert!(said.contains("hub.toml:34:12") && said.contains("did you mean `stripe`?") && said.contains("1 error"), "{said}");
     assert!(!pack.exists());
 }
 
