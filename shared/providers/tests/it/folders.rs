@@ -1,5 +1,6 @@
 use providers::fetch::Fetch;
 use providers::{Overrides, Provider};
+use serde_json::json;
 
 use crate::golden::{fixtures, mapped, read};
 
@@ -32,20 +33,20 @@ fn what_events_ask_for_can_be_read() {
 
 #[test]
 fn a_record_is_read_at_the_configured_host_alone() {
-    let google = Provider::builtin("google-calendar", &Overrides::default()).unwrap();
-    let url = |id| {
-        let fetch =
-            Fetch { base_url: "https://api.example", token: "t", account: "", object: "event", id, since_ms: 1_790_000_000_000 };
-        google.fetch(&fetch).unwrap().url
+    let about = json!({"name": "made-up", "title": "Made up"});
+    let api = json!({"fetch": {"page": "/{path}?updatedMin={since}&max=9", "thing": "/v2/things/{id}"}, "headers": {"tenant": "{account}"}});
+    let packed = json!({"manifest": {"provider": about, "webhook": {"scheme": {"form": "basic"}}, "api": api}, "maps": []});
+    let provider = Provider::from_packed(&packed.to_string()).unwrap();
+    let request = |object, id| {
+        let at = Fetch { base_url: "https://api.example", token: "t", account: "ours", object, id, since_ms: 1_790_000_000_000 };
+        provider.fetch(&at).unwrap()
     };
-    let wanted = "https://api.example/calendar/v3/calendars/a%40b/events?updatedMin=2026-09-21T14%3A13%3A20Z&showDeleted=true&maxResults=2500";
-    assert_eq!(url("https://www.googleapis.com/calendar/v3/calendars/a%40b/events?alt=json"), wanted);
-    assert!(url("https://evil.example/../..//x@y\r\nhost: z").starts_with("https://api.example/x@yhost:z?"));
-    assert!(url("no-url").starts_with("https://api.example/?"));
-    let xero = Provider::builtin("xero", &Overrides::default()).unwrap();
-    let fetch =
-        Fetch { base_url: "https://api.example", token: "t", account: "tenant", object: "Contact", id: "a/../b", since_ms: 0 };
-    let request = xero.fetch(&fetch).unwrap();
-    assert_eq!(request.url, "https://api.example/api.xro/2.0/Contacts/a%2F..%2Fb");
-    assert!(request.headers.contains(&("xero-tenant-id".into(), "tenant".into())));
+    let page = |id| request("page", id).url;
+    let wanted = "https://api.example/v3/calendars/a%40b/events?updatedMin=2026-09-21T14%3A13%3A20Z&max=9";
+    assert_eq!(page("https://www.example.com/v3/calendars/a%40b/events?alt=json"), wanted);
+    assert!(page("https://evil.example/../..//x@y\r\nhost: z").starts_with("https://api.example/x@yhost:z?"));
+    assert!(page("no-url").starts_with("https://api.example/?"));
+    let thing = request("thing", "a/../b");
+    assert_eq!(thing.url, "https://api.example/v2/things/a%2F..%2Fb");
+    assert!(thing.headers.contains(&("tenant".into(), "ours".into())));
 }

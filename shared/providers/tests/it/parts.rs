@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use providers::{EventBody, Inbound, InboundEvent, Malformed, Overrides, Provider, Sequence};
+use providers::{EventBody, Inbound, InboundEvent, Malformed, Provider, Sequence};
 use serde_json::{Value, json};
 
 /// A provider with these `[events]`: `changed` is thin, `lost` asks for a reconcile.
@@ -230,9 +230,13 @@ fn conditions_may_be_patterns() {
 
 #[test]
 fn what_a_merge_leaves_is_read_by_an_event_of_its_own() {
-    let hubspot = Provider::builtin("hubspot", &Overrides::default()).unwrap();
-    let body = r#"[{"subscriptionType":"contact.merge","primaryObjectId":1,"mergedObjectIds":[2],"newObjectId":3}, {"subscriptionType":"contact.creation","objectId":4}]"#;
-    let found = events(&hubspot, &[], body).unwrap();
+    let mut packed: Value = serde_json::from_str(&provider(json!({"list": true, "key": ["id"]})).to_packed()).unwrap();
+    packed["maps"] = json!([{"name": "thing", "objects": [["thing", "contact"]], "map": {}}]);
+    packed["manifest"]["events"]["on"][1] = json!({"types": "merged", "do": "merge", "object": "thing", "id": "id", "also": "others",
+        "survivor": ["new", "id"], "then_fetch": true});
+    let merging = Provider::from_packed(&packed.to_string()).unwrap();
+    let body = r#"[{"type":"merged","id":1,"others":[2],"new":3},{"type":"changed","id":4}]"#;
+    let found = events(&merging, &[], body).unwrap();
     let fetched: Vec<Option<&str>> = found
         .iter()
         .map(|e| match &e.body {
