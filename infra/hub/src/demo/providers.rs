@@ -40,6 +40,9 @@ struct SendRow {
     #[serde(default)]
     again: bool,
     version: Option<String>,
+    /// For this fixture, instead of the file's own.
+    #[serde(default)]
+    replace: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -106,7 +109,8 @@ fn part(registry: &Registry, hub: &Hub, provider: &str) -> Result<Part, CommandE
     let mut outcomes = BTreeMap::new();
     let mut sends = Vec::new();
     for row in &file.send {
-        let fixture = fixture(&folder, &row.fixture, &file.replace)?;
+        let replace = if row.replace.is_empty() { &file.replace } else { &row.replace };
+        let fixture = fixture(&folder, &row.fixture, replace)?;
         row.outcomes.iter().for_each(|(name, count)| *outcomes.entry(name.clone()).or_default() += count);
         let delivery = delivery(&connection, row, &fixture);
         sends.push(Send { delivery, again: row.again, events: row.outcomes.values().sum() });
