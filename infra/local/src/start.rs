@@ -97,19 +97,16 @@ fn state_folder(options: &Options) -> Result<(PathBuf, Option<tempfile::TempDir>
     Ok((folder.clone(), None))
 }
 
-/// Removes what a stack has kept, and nothing else that may be in the folder.
+/// Removes what a stack has kept, and nothing else that may be in the folder. What goes by itself meanwhile is gone as well: a database
+/// that is being closed removes its own files.
 fn forget(folder: &Path) -> std::io::Result<()> {
-    let objects = folder.join("objects");
-    if objects.exists() {
-        std::fs::remove_dir_all(objects)?;
-    }
-    for name in ["secrets.json", "queues.jsonl", "tables.sqlite", "tables.sqlite-wal", "tables.sqlite-shm"] {
-        let path = folder.join(name);
-        if path.exists() {
-            std::fs::remove_file(path)?;
-        }
-    }
-    Ok(())
+    let gone = |result: std::io::Result<()>| match result {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    gone(std::fs::remove_dir_all(folder.join("objects")))?;
+    let files = ["secrets.json", "queues.jsonl", "tables.sqlite", "tables.sqlite-wal", "tables.sqlite-shm"];
+    files.iter().try_for_each(|name| gone(std::fs::remove_file(folder.join(name))))
 }
 
 fn make_secrets(template: &Template, options: &Options, secrets: &Secrets, values: &mut Values) -> Result<(), StartError> {
