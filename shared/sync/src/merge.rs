@@ -241,6 +241,7 @@ fn take_over(link: &mut Link, moved: Link) {
     }
     link.orphans.extend(moved.orphans);
     link.strays.extend(moved.strays);
+    link.look_again = link.look_again.max(moved.look_again);
     match (&link.remote, moved.remote) {
         (None, Some(remote)) => {
             // The object still carries the retired id: the next push marks it with the survivor's.
@@ -313,7 +314,11 @@ impl Observer<'_> {
             ChangeKind::Delete { .. } => self.delete(source, link.as_deref_mut(), stamp),
             ChangeKind::MergedInto { id } => {
                 if let Some(link) = link.as_deref_mut() {
-                    link.remote = Some(id.clone());
+                    if !link.orphans.remove(&self.change.source.id) {
+                        link.point_to(id.clone());
+                    } else if link.remote.as_ref() != Some(id) {
+                        link.orphans.insert(id.clone());
+                    }
                     link.marked = false;
                     link.dirty = true;
                 }
@@ -321,7 +326,7 @@ impl Observer<'_> {
             }
             ChangeKind::Snapshot | ChangeKind::Partial | ChangeKind::Restored => {
                 if let (ChangeKind::Restored, Some(link)) = (&self.change.kind, link.as_deref_mut()) {
-                    link.gone = false;
+                    link.gone &= self.is_orphan(link);
                 }
                 if source.alive.is_none_or(|alive| alive < stamp) {
                     source.alive = Some(stamp);
@@ -339,13 +344,18 @@ impl Observer<'_> {
             if let Some(link) = link.as_deref_mut() {
                 // A link speaks the destination's own language: references as they stand there.
                 let there = &field.value;
-                self.compare_with_golden(link, name, there, &value, known, golden);
+                let orphan = self.is_orphan(link);
+                if !orphan {
+                    self.compare_with_golden(link, name, there, &value, known, golden);
+                }
                 let since = |written: Stamp| {
                     let own = source.fields.get(name).and_then(Observation::current);
                     own.is_some_and(|c| *c.value != value && c.stamp > written)
                 };
                 let echo = self.echo(link, name, field, stamp, since)?;
-                link.see(name, there, stamp);
+                if !orphan {
+                    link.see(name, there, stamp);
+                }
                 if echo && !mutant(Mutant::EchoAsObservation) {
                     self.tally.echo += 1;
                     continue;
@@ -376,8 +386,14 @@ impl Observer<'_> {
         if let Some(link) = link
             && source.is_deleted()
         {
-            link.gone = true;
+            // Losing a merge task is what merge tasks are for.
+            link.gone |= !link.orphans.remove(&self.change.source.id);
         }
+    }
+
+    /// True when the change comes from an object that only waits to be merged: it is not what the link writes to.
+    fn is_orphan(&self, link: &Link) -> bool {
+        link.orphans.contains(&self.change.source.id)
     }
 
     /// A stamp that lies too far in our future is brought back to the bound and flagged.

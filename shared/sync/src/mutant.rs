@@ -8,7 +8,8 @@ pub enum Mutant {
     AcknowledgeBeforeEnqueue,
     /// `transform` writes the journal entry before, and apart from, the observations.
     JournalBeforeObservations,
-    /// `upsert` commits without checking its fence.
+    /// `upsert` does not mind the end of its lease: it commits without checking its fence, believes what it reads back, does not
+    /// look for what a late worker may have written, nor whether the record rose.
     NoFence,
     /// Observations are stamped with their arrival.
     LastWriteWinsByArrival,

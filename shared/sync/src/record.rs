@@ -201,6 +201,10 @@ pub struct Link {
     /// Other objects at the destination that turned out to be the same thing: merge tasks.
     #[serde(default)]
     pub orphans: BTreeSet<String>,
+    /// Until when a worker that held an expired lease may still write, in milliseconds: after that the destination is looked at
+    /// once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look_again: Option<i64>,
     /// Records that were merged into this one while an object was being created for them, and until when that object may still
     /// appear, in milliseconds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -226,6 +230,17 @@ impl Link {
         Key::new(format!("l#{destination}#{object}#{record}"), "link")
     }
 
+    /// Makes the link stand for this object. What is known of another object says nothing about it.
+    pub fn point_to(&mut self, id: String) {
+        if self.remote.as_ref().is_some_and(|remote| *remote != id) {
+            self.seen.clear();
+            self.pushed.clear();
+            self.back.clear();
+        }
+        self.orphans.remove(&id);
+        self.remote = Some(id);
+    }
+
     /// Remembers what is about to be sent.
     pub fn intend(&mut self, field: &FieldName, value: Value, now_ms: i64) {
         self.remember(field, Sent { value, stamp: None, intended_ms: now_ms });
@@ -247,6 +262,14 @@ impl Link {
             if ring.last().is_some_and(|sent| sent.stamp.is_none()) {
                 ring.pop();
             }
+        }
+    }
+
+    /// Asks to look at the destination when it is time to.
+    pub fn look_due(&mut self, now_ms: i64) {
+        if self.look_again.is_some_and(|at| at <= now_ms) {
+            self.look_again = None;
+            self.dirty = true;
         }
     }
 

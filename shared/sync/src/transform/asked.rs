@@ -90,24 +90,27 @@ impl<W: World> Transform<'_, W> {
         };
         let mut ended = Ended::with(if duplicate { Outcome::Duplicate } else { Outcome::InFlight });
         if !entry.dispatched {
+            // Before the question: its answer may be there before the next line runs, and must be the last word.
+            if !duplicate {
+                self.open(place).await?;
+            }
             self.ask(&envelope.connection, &requests(&cause)).await?;
             let item = Entry { dispatched: true, ..entry }.item(key, self.expires(envelope));
             ended.close.push(Write::Put { table: Table::Journal, item, condition: Condition::Always });
         }
-        if !duplicate {
-            let days = self.config.hub().journal_days;
-            // The answer may be there already, or an earlier try may have been parked.
-            let condition = match outcome_of(self.world, place).await? {
-                None => Some(Condition::Absent),
-                Some(Outcome::Dead) => Some(Condition::Equals("outcome", Attr::S(Outcome::Dead.name().into()))),
-                Some(_) => None,
-            };
-            if let Some(condition) = condition {
-                let write = account(place, Outcome::InFlight, None, days, condition);
-                write_if(self.world, write).await?;
-            }
-        }
         Ok(ended)
+    }
+
+    /// Opens the account line of an event that is about to ask, also where an earlier try of it was parked.
+    async fn open(&self, place: &EventRef) -> Result<(), Failure> {
+        let condition = match outcome_of(self.world, place).await? {
+            None => Condition::Absent,
+            Some(Outcome::Dead) => Condition::Equals("outcome", Attr::S(Outcome::Dead.name().into())),
+            Some(_) => return Ok(()),
+        };
+        let write = account(place, Outcome::InFlight, None, self.config.hub().journal_days, condition);
+        write_if(self.world, write).await?;
+        Ok(())
     }
 
     async fn ask(&self, connection: &str, requests: &[ReadRequest]) -> Result<(), Failure> {

@@ -456,11 +456,17 @@ impl<'a, W: World> Destination<'a, W> {
                 return Err(Failure::new(Code::ProviderAmbiguous, detail));
             }
         }
-        link.remote = Some(remote.id.clone());
+        link.point_to(remote.id.clone());
         link.marked = remote.hub_id.as_deref() == Some(hub_id);
         let mut unheard = BTreeSet::new();
         let stamp = remote.stamp.unwrap_or(Stamp::at(0));
-        for (field, value) in self.provider.canonical(&native, &remote.properties) {
+        let values = self.provider.canonical(&native, &remote.properties);
+        // What stands there only to fill a required field is no value, whatever was there before.
+        let emptied: Vec<FieldName> = link.seen.keys().filter(|field| !values.contains_key(*field)).cloned().collect();
+        for field in emptied {
+            link.see(&field, &Value::Null, stamp);
+        }
+        for (field, value) in values {
             let heard = link.seen.get(&field).is_some_and(|seen| seen.value == value);
             let made_of = link.sent.get(&field).and_then(|ring| {
                 ring.iter().rev().find(|s| s.value == value || s.stamp.is_none() && may_be_made_of(&value, &s.value)).cloned()

@@ -15,7 +15,7 @@ use providers::api::{FailureKind, Op, Row, RowFailure, RowResult};
 use crate::batch::{BatchReport, Metric, settle};
 use crate::config::Config;
 use crate::control::{Pause, hold, paused};
-use crate::failure::{Code, Failure};
+use crate::failure::{Class, Code, Failure};
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
 use crate::ports::{Attr, Clock, Condition, Delivery, Http, Item, Outgoing, Queue, Secrets, Store, Table, Write, WriteError};
@@ -36,6 +36,13 @@ impl<T: Store + Queue + Secrets + Http + Clock> World for T {}
 /// last moment may still take effect in it.
 const LEASE_MARGIN_MS: i64 = 5_000;
 
+/// How long a worker whose lease has expired may still write, in milliseconds: a process that was frozen, a request that was held
+/// up on its way.
+const LATE_WORKER_MS: i64 = 300_000;
+
+/// What clocks may differ by between whoever asks to look again and whoever looks, in seconds.
+const LATE_WORKER_SLACK_S: i64 = 2;
+
 /// How long a lease is kept after a call whose outcome is unknown, in milliseconds: it may still take effect, and whatever is
 /// written before that would be undone by it.
 const UNSETTLED_MS: i64 = 30_000;
@@ -49,9 +56,8 @@ struct Job {
     intent: Option<Intent>,
     result: Option<Result<(), Failure>>,
     latency_ms: Option<i64>,
-    /// The link's merge tasks and strays when the lease was taken.
-    orphans_before: BTreeSet<String>,
-    strays_before: BTreeSet<String>,
+    /// The link as it was last stored by this job, to tell what others have put into it since.
+    stored: Link,
 }
 
 impl Job {
@@ -124,8 +130,7 @@ fn collect(deliveries: &[Delivery], results: &mut [Result<(), Failure>]) -> Vec<
                     intent: None,
                     result: None,
                     latency_ms: None,
-                    orphans_before: BTreeSet::new(),
-                    strays_before: BTreeSet::new(),
+                    stored: Link::default(),
                 });
                 job.deliveries.push(index);
                 if dispatch.version > job.dispatch.version {
@@ -238,6 +243,7 @@ impl<W: World> Upsert<'_, W> {
                 return Err(Failure::throttled(Code::LeaseBusy, wait, detail));
             }
             let to_merge = !job.link.orphans.is_empty() && self.worker.can_merge();
+            job.link.look_due(self.world().now_ms());
             let unsettled = job.link.dirty || job.link.open || !job.link.strays.is_empty();
             if intent.is_empty() && !unsettled && !to_merge {
                 self.note_level(job, &golden).await?;
@@ -263,6 +269,12 @@ impl<W: World> Upsert<'_, W> {
     }
 
     async fn lease(&self, job: &mut Job, golden: GoldenRecord, intent: Intent) -> Result<(), Failure> {
+        if job.link.open && !mutant(Mutant::NoFence) {
+            // Whoever let this lease expire may be writing still, and be gone before it can tell.
+            job.link.look_again = Some(self.world().now_ms() + LATE_WORKER_MS / i64::from(self.worker.speed()));
+            let delay_s = LATE_WORKER_MS / i64::from(self.worker.speed()) / 1000 + LATE_WORKER_SLACK_S;
+            self.send_dispatch_after(u32::try_from(delay_s).unwrap_or(0), golden.object, &golden.id, 0, "").await?;
+        }
         job.link.fence += 1;
         job.link.lease_until =
             self.worker.deadline_ms + i64::try_from(self.worker.timeout_ms).unwrap_or(i64::MAX) + LEASE_MARGIN_MS;
@@ -271,9 +283,8 @@ impl<W: World> Upsert<'_, W> {
         if !intent.needs_look_up(&job.link) {
             intent.note(&mut job.link, self.world().now_ms());
         }
-        job.orphans_before = job.link.orphans.clone();
-        job.strays_before = job.link.strays.keys().cloned().collect();
         self.store(job.object(), &golden.id, &mut job.link).await?;
+        job.stored = job.link.clone();
         job.golden = Some(golden);
         job.intent = Some(intent);
         Ok(())
@@ -372,7 +383,6 @@ impl<W: World> Upsert<'_, W> {
                     let mine = stray.hub_id.as_deref() == Some(record.as_str());
                     let (keep, other) = if mine { (stray, kept) } else { (kept, stray) };
                     job.link.orphans.insert(other.id);
-                    job.link.orphans.remove(&keep.id);
                     found.object = Some(keep);
                 }
                 _ => found.object = Some(stray),
@@ -393,7 +403,7 @@ impl<W: World> Upsert<'_, W> {
         if let (Some(kept), Some(orphan)) = (job.link.remote.clone(), job.link.orphans.first().cloned())
             && self.worker.can_merge()
         {
-            self.merge_orphan(object, job, &kept, &orphan).await?;
+            self.merge_orphan(object, &record, job, &kept, &orphan).await?;
             // What the merge made of the two is looked at in the next round.
             self.send_dispatch(object, &record, 0, "").await?;
             return Ok(Next::Done);
@@ -406,27 +416,44 @@ impl<W: World> Upsert<'_, W> {
         }
         intent.note(&mut job.link, self.world().now_ms());
         self.store(object, &record, &mut job.link).await?;
+        job.stored = job.link.clone();
         Ok(Next::Write)
     }
 
     /// Two objects at the destination turned out to be one thing: the destination merges them.
-    async fn merge_orphan(&self, object: ObjectType, job: &mut Job, kept: &str, orphan: &str) -> Result<(), Failure> {
+    async fn merge_orphan(
+        &self,
+        object: ObjectType,
+        record: &str,
+        job: &mut Job,
+        kept: &str,
+        orphan: &str,
+    ) -> Result<(), Failure> {
         job.link.dirty = true;
+        // What the merge moves from one object to the other is our doing, and comes back with new stamps, maybe before we go on.
+        let (before, now_ms) = (job.link.sent.clone(), self.world().now_ms());
+        for sent in job.link.sent.values_mut().flatten() {
+            *sent = Sent { stamp: None, intended_ms: now_ms, ..sent.clone() };
+        }
+        self.store(object, record, &mut job.link).await?;
+        job.stored = job.link.clone();
         match self.worker.merge(object, kept, orphan).await {
             Ok(Some(remains)) => {
                 tracing::info!(destination = self.worker.name, kept, orphan, "merged two objects at the destination");
                 job.link.orphans.remove(orphan);
-                job.link.remote = Some(remains);
+                job.link.point_to(remains);
                 job.link.marked = false;
-                // What the merge moves from one object to the other is our doing, and comes back with new stamps.
-                let now_ms = self.world().now_ms();
-                for sent in job.link.sent.values_mut().flatten() {
-                    *sent = Sent { stamp: None, intended_ms: now_ms, ..sent.clone() };
-                }
                 Ok(())
             }
-            Ok(None) => Ok(()),
-            Err(calls::CallError::NotSent(failure) | calls::CallError::Unknown(failure)) => Err(failure),
+            Ok(None) => {
+                job.link.sent = before;
+                Ok(())
+            }
+            Err(calls::CallError::NotSent(failure)) => {
+                job.link.sent = before;
+                Err(failure)
+            }
+            Err(calls::CallError::Unknown(failure)) => Err(failure),
         }
     }
 
@@ -480,14 +507,16 @@ impl<W: World> Upsert<'_, W> {
             RowResult::Done { remote_id, properties, stamp, created } => {
                 let outcome = if created { "created" } else { "updated" };
                 tracing::info!(destination = self.worker.name, %object, record = %golden.id, version = golden.version, outcome, trace = %job.dispatch.trace, "row");
-                link.remote = Some(remote_id);
+                link.point_to(remote_id);
                 link.marked = true;
                 link.rejected = false;
                 link.open = false;
                 link.pushed_version = golden.version;
                 job.latency_ms = Some(self.world().now_ms() - job.dispatch.received_at_ms);
                 let native = self.worker.native(object).unwrap_or_default();
-                if let (Some(properties), Some(stamp)) = (&properties, stamp) {
+                // Who reads back after his lease may read what the next one has written.
+                let in_time = self.world().now_ms() <= link.lease_until || mutant(Mutant::NoFence);
+                if let (Some(properties), Some(stamp), true) = (&properties, stamp, in_time) {
                     link.settle(intent, &self.worker.provider.canonical(&native, properties), stamp);
                     Ok(())
                 } else {
@@ -537,10 +566,15 @@ impl<W: World> Upsert<'_, W> {
 
     /// Gives the lease back with everything that was learnt, unless another worker has taken it over.
     async fn release(&self, job: &mut Job, result: Result<(), Failure>) {
-        match self.commit(job).await {
-            Ok(()) => job.end(result),
-            Err(failure) => job.end(Err(failure)),
+        let mut committed = self.commit(job).await;
+        for _ in 1..RELEASES {
+            // Only this worker knows what it has written: if it took too long, nobody else would look.
+            if !committed.as_ref().is_err_and(|failure| failure.class == Class::Transient) {
+                break;
+            }
+            committed = self.commit(job).await;
         }
+        job.end(committed.and(result));
     }
 
     async fn commit(&self, job: &mut Job) -> Result<(), Failure> {
@@ -555,19 +589,10 @@ impl<W: World> Upsert<'_, W> {
             if stored.fence != mine.fence && !mutant(Mutant::NoFence) {
                 return self.fenced_out(object, &record, stored).await;
             }
-            let mut next = mine.clone();
-            next.version = stored.version;
-            // Merge tasks and strays that a merge of records brought meanwhile stay; those that were settled here do not come back.
-            next.orphans.extend(stored.orphans.difference(&job.orphans_before).cloned());
-            next.strays
-                .extend(stored.strays.iter().filter(|(id, _)| !job.strays_before.contains(*id)).map(|(i, u)| (i.clone(), *u)));
-            next.gone |= stored.gone;
-            for (field, seen) in &stored.seen {
-                next.see(field, &seen.value, seen.stamp);
-            }
+            let mut next = mine.with_what_others_put(&job.stored, &stored);
             next.lease_until = if next.open { self.world().now_ms() + UNSETTLED_MS / i64::from(self.worker.speed()) } else { 0 };
             let mut writes = vec![self.link_write(object, &record, &next).await?];
-            if let (Some(remote), None) = (&next.remote, &stored.remote) {
+            if let Some(remote) = next.remote.as_ref().filter(|_| next.remote != stored.remote) {
                 writes.push(self.pointer(object, &record, remote));
             }
             if next.pushed_version != stored.pushed_version {
@@ -655,6 +680,7 @@ impl<W: World> Upsert<'_, W> {
                 }
             };
             if now > golden.version
+                && !mutant(Mutant::NoFence)
                 && let Err(failure) = self.send_dispatch(golden.object, &golden.id, now, &job.dispatch.trace).await
             {
                 tracing::warn!(code = %failure.code, "could not dispatch again; the record's own message will come");
@@ -663,6 +689,17 @@ impl<W: World> Upsert<'_, W> {
     }
 
     async fn send_dispatch(&self, object: ObjectType, record: &str, version: u64, trace: &str) -> Result<(), Failure> {
+        self.send_dispatch_after(0, object, record, version, trace).await
+    }
+
+    async fn send_dispatch_after(
+        &self,
+        delay_s: u32,
+        object: ObjectType,
+        record: &str,
+        version: u64,
+        trace: &str,
+    ) -> Result<(), Failure> {
         let dispatch = Dispatch {
             object,
             record: record.to_owned(),
@@ -671,7 +708,7 @@ impl<W: World> Upsert<'_, W> {
             received_at_ms: self.world().now_ms(),
         };
         let body = serde_json::to_string(&dispatch).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
-        let sent = self.world().send(self.queue, vec![Outgoing::new(body)]).await;
+        let sent = self.world().send(self.queue, vec![Outgoing { delay_s, ..Outgoing::new(body) }]).await;
         for result in sent {
             result?;
         }
@@ -684,8 +721,39 @@ const MAX_HOPS: usize = 16;
 /// How often a commit is tried against other writers of the link.
 const MAX_COMMITS: usize = 8;
 
+/// How often a lease is tried to be given back while the store fails.
+const RELEASES: usize = 4;
+
 impl Link {
     /// Notes what the destination made of a push.
+    /// This link as it is to be stored, with what others have put into it since it was `base`: merge tasks and strays of a merge of
+    /// records, a new object, what webhooks told. What was settled here does not come back.
+    fn with_what_others_put(&self, base: &Link, stored: &Link) -> Link {
+        let mut next = Link { version: stored.version, ..self.clone() };
+        next.orphans.extend(stored.orphans.difference(&base.orphans).cloned());
+        next.orphans.retain(|id| stored.orphans.contains(id) || !base.orphans.contains(id));
+        let strays = stored.strays.iter().filter(|(id, _)| !base.strays.contains_key(*id));
+        next.strays.extend(strays.map(|(id, until)| (id.clone(), *until)));
+        next.look_again = next.look_again.max(stored.look_again.filter(|_| stored.look_again != base.look_again));
+        next.gone |= stored.gone;
+        next.dirty |= stored.dirty && !base.dirty;
+        if let Some(theirs) = stored.remote.as_ref().filter(|_| stored.remote != base.remote && stored.remote != self.remote) {
+            if self.remote == base.remote {
+                next.point_to(theirs.clone());
+                next.marked = false;
+            } else {
+                next.orphans.insert(theirs.clone());
+            }
+            next.dirty = true;
+        }
+        if stored.remote.is_none() || stored.remote == next.remote {
+            for (field, seen) in &stored.seen {
+                next.see(field, &seen.value, seen.stamp);
+            }
+        }
+        next
+    }
+
     fn settle(&mut self, intent: &Intent, back: &Fields, stamp: Stamp) {
         self.open = false;
         self.dirty = false;

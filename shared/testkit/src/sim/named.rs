@@ -19,6 +19,7 @@ pub const NAMED: &[(&str, Write)] = &[
     ("form-from-2099", form_from_2099),
     ("truncating-destination", truncating_destination),
     ("outage-of-one-destination", outage_of_one_destination),
+    ("question-without-answer", question_without_answer),
 ];
 
 const MAIL: &str = "ada@example.com";
@@ -64,9 +65,15 @@ fn edit_of_owned_field(seed: u64) -> Script {
 /// Updates that follow each other closely, while calls stall beyond the end of their lease, in processes that nobody ends.
 fn lease_expiry_with_stalled_write(seed: u64) -> Script {
     let mut author = Author::new(seed);
-    for n in 0..4 {
-        let stamp = START_MS + n * 15_000;
-        author.form(&form(None, Some(["Ada", "Adah"][usize::try_from(n % 2).unwrap_or(0)])), stamp, stamp + 100);
+    for person in
+        ["ada@example.com", "bob@example.com", "cy@example.com", "dee@example.com", "eve@example.com", "flo@example.com"]
+    {
+        for n in 0..4 {
+            let stamp = START_MS + n * 20_000 + author.rng.range(0, 10_000);
+            let first_name = Some(format!("Name{n}"));
+            let form = Form { email: person, first_name, ..Form::default() };
+            author.form(&form, stamp, stamp + 100);
+        }
     }
     author.script.hanging = true;
     done(author)
@@ -156,5 +163,15 @@ fn outage_of_one_destination(seed: u64) -> Script {
     }
     let outage = Outage { crm: "salesforce.test", from_ms: START_MS, until_ms: START_MS + 240_000 };
     author.script.outages.push(outage);
+    done(author)
+}
+
+/// Events that ask for what cannot be read: each ends as dead, also when it is given up before its asker has gone on.
+fn question_without_answer(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    for n in 0..6 {
+        author.unreadable(START_MS + n * 300);
+    }
+    author.disturb();
     done(author)
 }

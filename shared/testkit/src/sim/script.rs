@@ -212,10 +212,21 @@ impl Author {
         self.send("stripe", format!("evt_{serial:06}"), body.to_string().into_bytes(), Some(fact), at_ms);
     }
 
-    /// A body that its sender signs but nobody can read, or an event that nothing is mapped for.
+    /// An event that says only where to look, from a sender that the hub has no token for.
+    pub fn unreadable(&mut self, at_ms: i64) {
+        let serial = self.serial();
+        let id = format!("evt_{serial:06}");
+        let body = json!({
+            "id": id, "object": "v2.core.event", "type": "v1.customer.updated", "livemode": true, "created": iso(at_ms),
+            "related_object": { "id": "cus_far", "type": "customer", "url": "/v1/customers/cus_far" },
+        });
+        self.send("stripe", id, body.to_string().into_bytes(), None, at_ms);
+    }
+
+    /// A body that its sender signs but nobody can read, an event that nothing is mapped for, or one that asks in vain.
     pub fn oddity(&mut self, at_ms: i64) {
         let serial = self.serial();
-        let body = match self.rng.below(3) {
+        let body = match self.rng.below(4) {
             0 => b"{\"id\": \"evt_cut\", \"type\": \"customer.upd".to_vec(),
             1 => {
                 json!({ "id": format!("evt_{serial:06}"), "object": "event", "created": at_ms / 1000, "type": "tax_rate.created",
@@ -223,6 +234,7 @@ impl Author {
                 .to_string()
                 .into_bytes()
             }
+            2 => return self.unreadable(at_ms),
             _ => b"[]".to_vec(),
         };
         self.send("stripe", format!("odd_{serial:06}"), body, None, at_ms);
