@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use providers::{Overrides, Registry};
-use webhook::vectors::{Got, Outcome};
-use webhook::{Headers, RawRequest, Rejection, Scheme, Webhook, diagnose, greet, verify};
+use webhook::vectors::{Declared, Got, Outcome};
+use webhook::{Headers, RawRequest, Rejection, Scheme, diagnose, greet, verify};
 
 use crate::check::registry;
 use crate::cli::VerifyArgs;
@@ -16,15 +16,24 @@ use crate::out::{CommandError, read, shown};
 pub fn run(args: &VerifyArgs) -> Result<ExitCode, CommandError> {
     match &args.vectors {
         Some(file) => {
-            let text =
-                String::from_utf8(read(file)?).map_err(|_| CommandError::Usage(format!("`{}` is not UTF-8", shown(file))))?;
+            let bytes = read(file)?;
+            // A line that is no text fails for itself; the others are tried.
+            let lines = bytes.split(|byte| *byte == b'\n').map(|line| std::str::from_utf8(line).unwrap_or("not UTF-8"));
+            let text = lines.collect::<Vec<_>>().join("\n");
             let report = vectors(&registry(&args.without)?, &text, args.provider.as_deref(), now_ms());
             report.lines.iter().for_each(|line| println!("{line}"));
+            if report.passed + report.failed == 0 {
+                eprintln!("there is no vector in `{}`{}", shown(file), of(args.provider.as_deref()));
+            }
             println!("{} passed, {} failed", report.passed, report.failed);
-            Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(if report.failed == 0 && report.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         None => single(args),
     }
+}
+
+fn of(provider: Option<&str>) -> String {
+    provider.map(|name| format!(" of provider `{name}`")).unwrap_or_default()
 }
 
 fn now_ms() -> i64 {
@@ -46,14 +55,15 @@ pub struct Report {
 pub fn vectors(registry: &Registry, text: &str, only: Option<&str>, now_ms: i64) -> Report {
     let webhook = |name: &&str| {
         let provider = registry.open(name, &Overrides::default()).ok()?;
-        Some(((*name).to_owned(), provider.manifest().webhook.clone()))
+        let manifest = provider.manifest();
+        Some(((*name).to_owned(), Declared { webhook: manifest.webhook.clone(), accepted: manifest.accepted() }))
     };
-    let declared: Vec<(String, Webhook)> = registry.names().iter().filter_map(webhook).collect();
+    let declared: Vec<(String, Declared)> = registry.names().iter().filter_map(webhook).collect();
     let find = |provider: &str, _kind: &str, _headers: &Headers| {
-        declared.iter().find(|(name, webhook)| webhook.answers_to(name, provider)).map(|(_, webhook)| webhook.clone())
+        declared.iter().find(|(name, one)| one.webhook.answers_to(name, provider)).map(|(_, one)| one.clone())
     };
     let mut report = Report::default();
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         if only.is_some_and(|only| provider_of(line).is_some_and(|provider| provider != only)) {
             continue;
         }
@@ -83,9 +93,10 @@ fn disagreement(outcome: &Outcome) -> String {
         Got::Accepted => "it verifies".to_owned(),
         Got::Rejected(rejection) => format!("it does not verify: {rejection}"),
         Got::OtherAnswer(what) => format!("it is answered otherwise: {what}"),
-        Got::Unsupported => format!("provider `{}` is not supported", outcome.provider),
+        Got::Unsupported => format!("provider `{}` is not supported", outcome.provider.escape_debug()),
     };
-    format!("{} ({}): expected {expected}, but {got}", outcome.id, outcome.kind)
+    // What a file names itself must not pass for what we say of it.
+    format!("{} ({}): expected {expected}, but {got}", outcome.id.escape_debug(), outcome.kind.escape_debug())
 }
 
 fn single(args: &VerifyArgs) -> Result<ExitCode, CommandError> {

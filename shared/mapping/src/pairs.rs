@@ -19,6 +19,9 @@ pub struct Pairs {
     pub name: Vec<Path>,
     /// Where an element has its value: the first that has one. A list gives a pair for each of its elements.
     pub value: Vec<Path>,
+    /// An element without a value counts by its name alone.
+    #[serde(default)]
+    pub bare: bool,
 }
 
 impl Pairs {
@@ -38,6 +41,9 @@ impl Pairs {
             let (names, values) = slots.split_at(self.name.len());
             let Some(name) = names.iter().find_map(|c| text_of(c).filter(|text| !text.is_empty())) else { continue };
             let texts = values.iter().map(texts).find(|texts| !texts.is_empty()).unwrap_or_default();
+            if texts.is_empty() && self.bare {
+                set.push(Value::text(name));
+            }
             set.extend(texts.into_iter().map(|text| Value::Text(format!("{name}={text}"))));
         }
         set.sort();
@@ -80,13 +86,17 @@ mod tests {
             list: Input::Slot(0),
             name: vec![path("field.ref"), path("field.id")],
             value: vec![path("text"), path("n"), path("many")],
+            bare: false,
         };
         let raw = r#"[{"field":{"ref":"b","id":"1"},"text":" x "},{"field":{"id":"a"},"n":true},{"field":{"id":"c"},"many":["p","q"]},
             {"field":{"id":"d"}},{"text":"nameless"},3]"#;
         let set = pairs.set(&Captured::List(raw)).unwrap();
         assert_eq!(set, Value::List(["a=true", "b= x ", "c=p", "c=q"].map(Value::text).to_vec()));
         assert_eq!(pairs.set(&Captured::List("[]")), None);
-        let own = Pairs { list: Input::Slot(0), name: vec![], value: vec![] };
+        let bare = Pairs { bare: true, ..pairs.clone() };
+        let set = bare.set(&Captured::List(raw)).unwrap();
+        assert_eq!(set, Value::List(["a=true", "b= x ", "c=p", "c=q", "d"].map(Value::text).to_vec()));
+        let own = Pairs { list: Input::Slot(0), name: vec![], value: vec![], bare: false };
         let set = own.set(&Captured::Object(r#"{"b":["x","y"],"a":1,"n":null,"o":{}}"#)).unwrap();
         assert_eq!(set, Value::List(["a=1", "b=x", "b=y"].map(Value::text).to_vec()));
         assert_eq!(pairs.set(&Captured::Null), None);

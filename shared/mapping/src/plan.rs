@@ -112,6 +112,8 @@ pub enum Unit {
     Minor,
     /// Money only: whole units with decimals.
     Major,
+    /// Decimals only: a fraction of one, where the canonical value is in percent.
+    Fraction,
 }
 
 /// When the object last changed.

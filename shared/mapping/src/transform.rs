@@ -120,7 +120,9 @@ impl<'p, 'a> Scope<'p, 'a> {
             Picked::Scalar(text) if means_none(rule, text) => Ok(Found::Value(Value::Null, false)),
             Picked::Scalar(text) if rule.placeholder.as_deref() == Some(text) => Ok(Found::Absent),
             Picked::Scalar(text) if rule.first_word || rule.angled => {
-                let text = if rule.first_word { text.split_whitespace().next().unwrap_or(text) } else { text };
+                let between = |c: char| c.is_whitespace() || matches!(c, ',' | ';');
+                let first = || text.split(between).find(|word| !word.is_empty()).unwrap_or(text);
+                let text = if rule.first_word { first() } else { text };
                 let bare = rule.angled && !text.starts_with('<');
                 self.scalar(rule, &if bare { Cow::Owned(format!("<{text}>")) } else { Cow::Borrowed(text) })
             }
@@ -157,15 +159,17 @@ impl<'p, 'a> Scope<'p, 'a> {
             Kind::Domain => Value::Text(normal::domain(text)?),
             Kind::Country => Value::text(normal::country(text)?),
             Kind::Currency => Value::text(normal::currency(text)?),
+            Kind::Decimal if rule.unit == Some(Unit::Fraction) => Value::Text(normal::percent(text)?),
             Kind::Decimal => Value::Text(normal::decimal(text)?),
             Kind::Int => integer(text)?,
             Kind::Bool => boolean(text)?,
             Kind::Ref => Value::Text(format!("{}:{text}", rule.remote.as_deref().unwrap_or_default())),
             Kind::Phone => {
-                let apart = self.first(&rule.calling_code).filter(|_| !text.trim_start().starts_with('+'));
-                let text = apart
-                    .map_or(Cow::Borrowed(text), |code| Cow::Owned(format!("+{} {text}", code.trim().trim_start_matches('+'))));
-                let phone = normal::phone(&text, self.region(rule))?;
+                let region = match self.first(&rule.calling_code) {
+                    Some(code) => Some(normal::region_of_code(code)?),
+                    None => self.region(rule),
+                };
+                let phone = normal::phone(text, region)?;
                 flagged = phone.extension;
                 Value::Text(phone.e164)
             }
@@ -236,7 +240,7 @@ impl<'p, 'a> Scope<'p, 'a> {
             let sum = total.as_ref().map_or(Some(money.minor), |t| t.minor.checked_add(money.minor));
             total = Some(canonical::Money { minor: sum.ok_or(Fault("an amount beyond 64 bits"))?, ..money });
         }
-        Ok(total.map_or(Found::Absent, |total| Found::Value(Value::Money(total), false)))
+        total.map_or_else(|| self.nothing(rule), |total| Ok(Found::Value(Value::Money(total), false)))
     }
 
     /// The canonical name of a member, and whether it is known.
@@ -277,8 +281,9 @@ fn means_none(rule: &Rule, text: &str) -> bool {
 
 fn empty(kind: Kind) -> Value {
     match kind {
-        Kind::Money | Kind::Bool | Kind::Int | Kind::Ref => Value::Null,
         Kind::Set => Value::List(Vec::new()),
+        Kind::Money | Kind::Bool | Kind::Int | Kind::Decimal | Kind::Ref => Value::Null,
+        Kind::Enum | Kind::Country | Kind::Currency | Kind::Date | Kind::Instant => Value::Null,
         _ => Value::text(""),
     }
 }

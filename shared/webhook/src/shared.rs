@@ -20,7 +20,13 @@ pub(crate) fn verify(shared: &Shared, request: &RawRequest<'_>, secrets: &[&str]
         SharedPlace::JsonEach { items, field } => each_item(&parse_json(request.body)?, items, field)?,
         SharedPlace::Xml(path) => vec![xml_text(request.body, path)?],
     };
-    first_match(secrets, |secret| given.iter().all(|value| equal(shared.compare, value, secret)))
+    // Items of one body may come from subscriptions of before and after a rotation: each must show one of the secrets.
+    let mut evidence = None;
+    for value in &given {
+        let found = first_match(secrets, |secret| equal(shared.compare, value, secret))?;
+        evidence.get_or_insert(found);
+    }
+    evidence.ok_or(Rejection::Mismatch)
 }
 
 pub(crate) fn verify_basic(request: &RawRequest<'_>, secrets: &[&str]) -> Result<Evidence, Rejection> {
@@ -29,7 +35,7 @@ pub(crate) fn verify_basic(request: &RawRequest<'_>, secrets: &[&str]) -> Result
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(Rejection::MalformedSignature);
     }
-    let given = encoding::base64(credentials).ok_or(Rejection::MalformedSignature)?;
+    let given = encoding::base64(credentials.trim_start_matches(' ')).ok_or(Rejection::MalformedSignature)?;
     first_match(secrets, |secret| secret.contains(':') && same(&given, secret.as_bytes()))
 }
 

@@ -149,9 +149,7 @@ impl<'a> Reader<'a> {
         let mut reader = Reader { signed, request, json, form, alternative, pairs: Vec::new() };
         if let (Layout::Pairs, Place::Header(names)) = (&signed.signature.layout, &signed.signature.at) {
             let value = reader.header(names)?;
-            // A proxy may join doubled headers with a comma and a space: the trimmed key shows the double.
-            reader.pairs =
-                value.split(',').filter_map(|pair| pair.split_once('=')).map(|(key, text)| (key.trim(), text)).collect();
+            reader.pairs = value.split(',').filter_map(|pair| pair.split_once('=')).collect();
         }
         Ok(reader)
     }
@@ -195,7 +193,8 @@ impl<'a> Reader<'a> {
             Place::Json(pointer) => json_text(self.json, pointer),
             Place::Form(name) => form_text(self.form, name),
             Place::Pair(key) => {
-                let mut values = self.pairs.iter().filter(|(k, _)| k == key).map(|(_, v)| *v);
+                // A proxy may join doubled headers with a comma and a space: the trimmed key shows the double.
+                let mut values = self.pairs.iter().filter(|(k, _)| k.trim() == key).map(|(k, v)| if k == key { *v } else { "" });
                 match (values.next(), values.next()) {
                     (Some(""), None) | (None, _) => Err(Rejection::MalformedTimestamp),
                     (Some(value), None) => Ok(Cow::Borrowed(value)),

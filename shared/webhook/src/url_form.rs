@@ -96,9 +96,12 @@ fn spellings(url: &str) -> BTreeSet<String> {
         let component = |text: &str| percent_again(text);
         let pair = |part: &str| match part.split_once('=') {
             Some((name, value)) => format!("{}={}", component(name), component(value)),
-            None => component(part),
+            None => format!("{}=", component(part)),
         };
         out.insert(format!("{base}?{}", query.split('&').map(pair).collect::<Vec<_>>().join("&")));
+        if query.split('&').any(|part| !part.contains('=')) {
+            out.insert(format!("{base}?{}", query.split('&').map(component).collect::<Vec<_>>().join("&")));
+        }
     }
     out
 }

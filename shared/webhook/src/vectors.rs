@@ -23,7 +23,7 @@ const ANY_URL: &str = "https://hub.example/hooks/vector";
 
 /// A line that is not a vector.
 #[derive(Debug, Error)]
-#[error("not a signature vector")]
+#[error("not a signature vector: {0}")]
 pub struct VectorError(#[from] serde_json::Error);
 
 /// What became of one vector.
@@ -65,20 +65,29 @@ impl Outcome {
     }
 }
 
-/// Runs one line. `webhook_for` finds the declaration by provider, kind and headers.
+/// What is declared of a provider.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// How its webhooks are verified.
+    pub webhook: Webhook,
+    /// How an ordinary one is answered.
+    pub accepted: Answer,
+}
+
+/// Runs one line. `declared_for` finds what is declared by provider, kind and headers.
 ///
 /// A vector without a clock is not checked for time, and certificates are then checked at `now_ms`; a `tolerance_s` of
 /// its own, null included, replaces the declared one. Every declared version is accepted, or the one that `kind` names
 /// at its end.
 pub fn run(
     line: &str,
-    webhook_for: &dyn Fn(&str, &str, &Headers) -> Option<Webhook>,
+    declared_for: &dyn Fn(&str, &str, &Headers) -> Option<Declared>,
     now_ms: i64,
 ) -> Result<Outcome, VectorError> {
     let vector: Vector = serde_json::from_str(line)?;
     let headers = vector.headers();
-    let got = match webhook_for(&vector.provider, &vector.kind, &headers) {
-        Some(webhook) => vector.judge(webhook, &headers, now_ms),
+    let got = match declared_for(&vector.provider, &vector.kind, &headers) {
+        Some(declared) => vector.judge(declared, &headers, now_ms),
         None => Got::Unsupported,
     };
     Ok(Outcome { id: vector.id, provider: vector.provider, kind: vector.kind, expected: vector.valid, got })
@@ -98,8 +107,7 @@ struct Vector {
     certificate_pem: Option<String>,
     username: Option<String>,
     password: Option<String>,
-    #[serde(default)]
-    headers: BTreeMap<String, Many>,
+    headers: Option<BTreeMap<String, Many>>,
     method: Option<String>,
     url: Option<String>,
     params: Option<BTreeMap<String, Many>>,
@@ -115,23 +123,25 @@ struct Vector {
     expect_content_type: Option<String>,
 }
 
-/// No value, one, or several.
+/// No value, one, or several; what is no text is taken as it is written.
 #[derive(Default, Deserialize)]
-#[serde(untagged)]
-enum Many {
-    #[default]
-    None,
-    One(String),
-    Several(Vec<String>),
+#[serde(from = "Value")]
+struct Many(Vec<String>);
+
+impl From<Value> for Many {
+    fn from(value: Value) -> Many {
+        Many(match value {
+            Value::Null => Vec::new(),
+            Value::String(text) => vec![text],
+            Value::Array(values) => values.into_iter().flat_map(|value| Many::from(value).0).collect(),
+            other => vec![other.to_string()],
+        })
+    }
 }
 
 impl Many {
     fn each(&self) -> &[String] {
-        match self {
-            Many::None => &[],
-            Many::One(value) => std::slice::from_ref(value),
-            Many::Several(values) => values,
-        }
+        &self.0
     }
 }
 
@@ -142,7 +152,11 @@ fn even_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<u32>>, 
 
 impl Vector {
     fn headers(&self) -> Headers {
-        let pairs = self.headers.iter().flat_map(|(name, values)| values.each().iter().map(move |value| (name, value.as_str())));
+        let pairs = self
+            .headers
+            .iter()
+            .flatten()
+            .flat_map(|(name, values)| values.each().iter().map(move |value| (name, value.as_str())));
         let mut headers: Headers = pairs.collect();
         if self.params.is_some() && !headers.contains("content-type") {
             headers.append("content-type", "application/x-www-form-urlencoded");
@@ -152,14 +166,16 @@ impl Vector {
 
     fn body(&self) -> Vec<u8> {
         match (&self.body, &self.params) {
-            (Some(body), _) => body.clone().into_bytes(),
-            (None, Some(params)) => {
+            (Some(body), params) if !body.is_empty() || params.as_ref().is_none_or(BTreeMap::is_empty) => {
+                body.clone().into_bytes()
+            }
+            (_, Some(params)) => {
                 let escape = |text: &str| percent_encode(text.as_bytes(), "");
                 let pairs = params.iter().flat_map(|(name, values)| values.each().iter().map(move |value| (name, value)));
                 let written: Vec<String> = pairs.map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
                 written.join("&").into_bytes()
             }
-            (None, None) => Vec::new(),
+            (_, None) => Vec::new(),
         }
     }
 
@@ -173,26 +189,27 @@ impl Vector {
         all
     }
 
-    fn judge(&self, webhook: Webhook, headers: &Headers, now_ms: i64) -> Got {
+    fn judge(&self, declared: Declared, headers: &Headers, now_ms: i64) -> Got {
         let (body, secrets) = (self.body(), self.secrets());
+        let Declared { webhook, accepted } = declared;
         let webhook = Webhook { scheme: self.fitted(webhook.scheme, &body), ..webhook };
         let method = self.method.as_deref().unwrap_or("POST");
         let request = RawRequest { method, url: self.url.as_deref().unwrap_or(ANY_URL), headers, body: &body };
         if let Some(answer) = greet(&webhook, &request) {
-            return self.compare(Some(&answer));
+            return self.compare(&answer, true);
         }
         // A vector that only shows a challenge and its answer brings nothing to verify with.
         if secrets.is_empty()
             && let Some(answer) = answer_alone(&webhook, &body)
         {
-            return self.compare(Some(&answer));
+            return self.compare(&answer, true);
         }
         let borrowed: Vec<&str> = secrets.iter().map(String::as_str).collect();
         match verify(&webhook.scheme, request, &borrowed, self.clock_ms().unwrap_or(now_ms)) {
             Err(rejection) => Got::Rejected(rejection),
             Ok(verified) => match handshake(&webhook, &verified) {
-                Some(Reply::Answer(answer)) => self.compare(Some(&answer)),
-                Some(Reply::Confirm(_)) | None => self.compare(None),
+                Some(Reply::Answer(answer)) => self.compare(&answer, true),
+                Some(Reply::Confirm(_)) | None => self.compare(&accepted, false),
             },
         }
     }
@@ -227,16 +244,16 @@ impl Vector {
         }
     }
 
-    fn compare(&self, answer: Option<&Answer>) -> Got {
-        if self.expect_status.is_some_and(|status| status != answer.map_or(200, |a| a.status)) && self.valid {
+    /// A handshake's answer must be the expected one; to the sender of an event every 2xx says the same.
+    fn compare(&self, answer: &Answer, handshake: bool) -> Got {
+        let same_status = |status: u16| status == answer.status || !handshake && status / 100 == answer.status / 100;
+        if self.valid && self.expect_status.is_some_and(|status| !same_status(status)) {
             return Got::OtherAnswer("another status is expected");
         }
-        if let Some(expected) = &self.expect_body
-            && !answer.is_some_and(|a| same_body(expected, &a.body))
-        {
+        if self.expect_body.as_ref().is_some_and(|expected| !same_body(expected, &answer.body)) {
             return Got::OtherAnswer("another body is expected");
         }
-        let media_type = answer.and_then(|a| a.content_type);
+        let media_type = answer.content_type;
         if self.expect_content_type.as_deref().is_some_and(|expected| Some(expected) != media_type) {
             return Got::OtherAnswer("another content type is expected");
         }

@@ -30,10 +30,12 @@ pub fn verify<'a>(
     Ok(VerifiedRequest::new(request, evidence))
 }
 
-/// The strongest version that the request claims is the only one looked at, so that nobody can fall back to a weaker one.
+/// The strongest accepted version that the request claims is the only one looked at, so that nobody can fall back to a weaker
+/// one. What is not accepted may come along: HubSpot sends older proofs beside newer ones.
 fn verify_version(versions: &Versions, request: &RawRequest<'_>, secrets: &[&str], now_ms: i64) -> Result<Evidence, Rejection> {
-    let claimed = versions.versions.iter().find(|version| version.when.as_ref().is_none_or(|when| claims(when, request)));
-    let Some(version) = claimed else {
+    let claimed = || versions.versions.iter().filter(|version| version.when.as_ref().is_none_or(|when| claims(when, request)));
+    let accepted = claimed().find(|version| versions.accept.contains(&version.name));
+    let Some(version) = accepted.or_else(|| claimed().next()) else {
         let accepted = versions.versions.iter().find(|v| versions.accept.contains(&v.name));
         let missing = accepted.and_then(|v| v.when.as_ref()).map(|when| when.header.clone());
         return Err(missing.map_or(Rejection::NoAcceptedVersion, Rejection::MissingHeader));

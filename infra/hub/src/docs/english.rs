@@ -96,6 +96,7 @@ pub const fn unit(unit: Unit) -> &'static str {
         Unit::Rfc1123 => "RFC 1123 (Tue, 15 Nov 1994 12:45:26 GMT)",
         Unit::Minor => "minor units (cents)",
         Unit::Major => "whole units with decimals",
+        Unit::Fraction => "a fraction of one, here percent",
     }
 }
 
@@ -180,7 +181,8 @@ impl Told<'_> {
             }
             let paths = |paths: &[mapping::Path]| codes(&paths.iter().map(ToString::to_string).collect::<Vec<_>>(), "else");
             let (name, value) = (paths(&pairs.name), paths(&pairs.value));
-            return vec![format!("each element of `{list}` becomes `name=value`: the name from {name}, the value from {value}")];
+            let bare = if pairs.bare { ", or `name` where there is no value" } else { "" };
+            return vec![format!("each element of `{list}` becomes `name=value`: the name from {name}, the value from {value}{bare}")];
         }
         if !rule.collect.is_empty() {
             return vec![format!("collected as `name=value`, with the names {}", codes(&rule.collect, "and"))];

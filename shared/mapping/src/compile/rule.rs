@@ -58,6 +58,7 @@ const UNITS: &[(&str, Unit)] = &[
     ("iso_or_s", Unit::IsoOrS),
     ("dotnet", Unit::Dotnet),
     ("rfc1123", Unit::Rfc1123),
+    ("fraction", Unit::Fraction),
     ("minor", Unit::Minor),
     ("major", Unit::Major),
 ];
@@ -251,19 +252,20 @@ impl Builder {
 
     fn pairs(&mut self, item: &Item<'_>, trouble: &mut Trouble) -> Option<Pairs> {
         let table = item.table(trouble)?;
-        table.only(&["list", "object", "name", "value"], trouble);
+        table.only(&["list", "object", "name", "value", "bare"], trouble);
         let paths = |key: &str, trouble: &mut Trouble| -> Vec<Path> {
             table.get(key).map(|i| i.each()).unwrap_or_default().iter().filter_map(|i| i.path(trouble)).collect()
         };
         let (name, value) = (paths("name", trouble), paths("value", trouble));
+        let bare = table.get("bare").and_then(|i| i.boolean(trouble)).unwrap_or_default();
         if let Some(object) = table.get("object") {
-            return Some(Pairs { list: self.input(&object, trouble)?, name, value });
+            return Some(Pairs { list: self.input(&object, trouble)?, name, value, bare });
         }
         let list = table.get("list").and_then(|i| self.input(&i, trouble));
         if list.is_none() || name.is_empty() || value.is_empty() {
             trouble.tell(item.span(), "`pairs` says where `list`, `name` and `value` are, or where the `object` is", None);
         }
-        Some(Pairs { list: list?, name, value })
+        Some(Pairs { list: list?, name, value, bare })
     }
 
     fn field_stamp(&mut self, path: &Path, scope: &PlanScope) -> Option<FieldStamp> {
@@ -318,8 +320,12 @@ fn check(rule: &Rule, def: &FieldDef, item: &Item<'_>, table: &Table<'_>, troubl
         tell("a reference says what it refers to", "add `remote`, the provider's name of that object");
     }
     let amount = matches!(rule.unit, Some(Unit::Minor | Unit::Major));
-    if rule.unit.is_some() && amount != (rule.kind == Kind::Money) {
-        tell("this unit does not go with this kind", "`minor` and `major` are for money, the others for times");
+    let fraction = rule.unit == Some(Unit::Fraction);
+    if rule.unit.is_some() && (amount != (rule.kind == Kind::Money) || fraction != (rule.kind == Kind::Decimal)) {
+        tell("this unit does not go with this kind", "`minor` and `major` are for money, `fraction` for decimals, the others for times");
+    }
+    if fraction && rule.direction.writes() {
+        tell("a fraction is read only", "add `read_only = true` or `direction = \"in\"`");
     }
     if rule.exclusive && rule.kind != Kind::Date {
         tell("only a day can be the one after the last", "remove `exclusive`");
@@ -330,8 +336,8 @@ fn check(rule: &Rule, def: &FieldDef, item: &Item<'_>, table: &Table<'_>, troubl
     if rule.pairs.is_some() && rule.kind != Kind::Set {
         tell("only a set is made of `pairs`", "use it for a field of kind set");
     }
-    if rule.unit.is_some() && !matches!(rule.kind, Kind::Money | Kind::Instant | Kind::Date) {
-        tell("only money and times have a unit", "remove `unit`");
+    if rule.unit.is_some() && !matches!(rule.kind, Kind::Money | Kind::Decimal | Kind::Instant | Kind::Date) {
+        tell("only money, decimals and times have a unit", "remove `unit`");
     }
     if let (FieldKind::Enum(members), Kind::Enum) = (def.kind, rule.kind) {
         let values = table.get("values").and_then(|i| i.table(trouble));

@@ -14,8 +14,8 @@ use thiserror::Error;
 pub use country::{country, country_in};
 pub use email::email;
 pub use money::{currency, exponent, major, minor};
-pub use phone::{Phone, phone};
-pub use text::{decimal, domain, industry, name, tidy, url};
+pub use phone::{Phone, phone, region_of_code};
+pub use text::{decimal, domain, industry, name, percent, tidy, url};
 pub use time::{Zone, date, day_before, day_of, instant, instant_ms, zone};
 
 /// Why a value has no canonical form. Never holds the value.

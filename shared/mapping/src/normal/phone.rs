@@ -75,6 +75,16 @@ pub fn phone(text: &str, region: Option<&str>) -> Result<Phone, Fault> {
     Ok(Phone { e164, extension })
 }
 
+/// A region (ISO 3166-1 alpha-2) that has this calling code, as a number is dialled there: `44`, `+44` and `0044` are GB's.
+///
+/// # Errors
+/// No country has the code.
+pub fn region_of_code(code: &str) -> Result<&'static str, Fault> {
+    let digits = code.trim().trim_start_matches(['+', '0']);
+    let country = COUNTRIES.iter().find(|country| country.code.to_string() == digits);
+    country.map(|country| country.alpha2).ok_or(Fault("an unknown calling code"))
+}
+
 /// `x12`, `ext. 12`, `#12`, `;ext=12` at the end.
 fn cut_extension(text: &str) -> (&str, bool) {
     let end = text.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -157,6 +167,23 @@ mod tests {
         ] {
             assert_eq!(phone(text, region).map(|p| p.e164).as_deref(), Ok(e164), "{text}");
         }
+    }
+
+    #[test]
+    fn a_calling_code_apart_says_how_to_read_the_rest() {
+        for (code, text, e164) in [
+            ("64", "04 1111111", "+6441111111"),
+            ("61", "02 9876 5432", "+61298765432"),
+            ("+49", "030 1234567", "+49301234567"),
+            ("0044", "020 7946 0958", "+442079460958"),
+            ("44", "7700 900123", "+447700900123"),
+            ("39", "02 1234 5678", "+390212345678"),
+            ("1", "(650) 555-0123", "+16505550123"),
+            ("33", "+44 20 7946 0958", "+442079460958"),
+        ] {
+            assert_eq!(phone(text, Some(region_of_code(code).unwrap())).map(|p| p.e164).as_deref(), Ok(e164), "{code} {text}");
+        }
+        assert!(region_of_code("").is_err() && region_of_code("999").is_err() && region_of_code("UK").is_err());
     }
 
     #[test]

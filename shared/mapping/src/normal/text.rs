@@ -160,6 +160,25 @@ pub fn decimal(text: &str) -> Result<String, Fault> {
     Ok(number.print())
 }
 
+/// A fraction of one as percent: `0.25` is `25`. To four digits after the point, half up: some senders give a binary fraction in full.
+///
+/// # Errors
+/// See [`decimal`].
+pub fn percent(text: &str) -> Result<String, Fault> {
+    let number = Number::parse(text.trim()).ok_or(Fault("not a number"))?;
+    let mut scale = number.scale;
+    let mut digits = format!("{:0>width$}", format!("{}00", number.digits), width = scale + 1);
+    let cut = scale.saturating_sub(4);
+    let dropped = digits.split_off(digits.len() - cut);
+    scale -= cut;
+    let up = dropped.starts_with(|c: char| c >= '5');
+    let whole: u128 = digits.parse().map_err(|_| Fault("not a number"))?;
+    let rounded = (whole + u128::from(up)).to_string();
+    let padded = format!("{rounded:0>width$}", width = scale + 1);
+    let (before, after) = padded.split_at(padded.len() - scale);
+    decimal(&format!("{}{before}.{after}", if number.negative { "-" } else { "" }))
+}
+
 /// A decimal number, digit by digit: `digits × 10^-scale`.
 pub(super) struct Number {
     pub negative: bool,
@@ -242,6 +261,27 @@ mod tests {
         for text in ["", "ftp://example.com", "javascript://example.com/%0a", "not a url", "https://"] {
             assert!(url(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn fractions_become_percent() {
+        for (text, canonical) in [
+            ("0.2", "20"),
+            ("1", "100"),
+            ("1.0", "100"),
+            ("0", "0"),
+            ("0.0", "0"),
+            ("0.125", "12.5"),
+            ("0.90", "90"),
+            ("0.200000000000000011102230246251565404236316680908203125", "20"),
+            ("0.3333333", "33.3333"),
+            ("0.99999996", "100"),
+            ("-0.05", "-5"),
+            ("5e-2", "5"),
+        ] {
+            assert_eq!(percent(text).as_deref(), Ok(canonical), "{text}");
+        }
+        assert!(percent("").is_err() && percent("20 %").is_err());
     }
 
     #[test]

@@ -4,14 +4,14 @@
 use serde_json::Value;
 use webhook::vectors::{self, Got};
 
-use crate::support::{NOW_MS, WEBHOOKS};
+use crate::support::{NOW_MS, declared};
 
 #[test]
 fn every_known_answer_agrees_for_the_stated_reason() {
     let mut count = 0;
     for line in include_str!("known.jsonl").lines() {
         let stated: Value = serde_json::from_str(line).expect("JSON");
-        let outcome = vectors::run(line, &|provider, _, _| WEBHOOKS.get(provider).cloned(), NOW_MS).expect("a vector");
+        let outcome = vectors::run(line, &|provider, _, _| declared(provider), NOW_MS).expect("a vector");
         let reason = match &outcome.got {
             Got::Rejected(rejection) => Some(rejection.code()),
             Got::Accepted => None,
@@ -32,7 +32,7 @@ fn every_known_answer_agrees_for_the_stated_reason() {
 #[test]
 fn a_wrong_expectation_is_noticed() {
     let line = r#"{"id":"x","provider":"sha1-hex","kind":"k","valid":true,"method":"HEAD","headers":{},"body":"","expect_body":"hello"}"#;
-    let find = |provider: &str, _: &str, _: &webhook::Headers| WEBHOOKS.get(provider).cloned();
+    let find = |provider: &str, _: &str, _: &webhook::Headers| declared(provider);
     assert!(!vectors::run(line, &find, NOW_MS).expect("a vector").agrees());
     let refused = line.replace("true", "false").replace("hello", "");
     assert!(!vectors::run(&refused, &find, NOW_MS).expect("a vector").agrees());

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use webhook::{Headers, RawRequest, Webhook};
+use webhook::vectors::Declared;
+use webhook::{Answer, Headers, RawRequest, Webhook};
 
 /// 2026-09-21T14:13:20Z, the clock of all test data.
 pub const NOW_MS: i64 = 1_790_000_000_000;
@@ -11,6 +12,12 @@ pub static WEBHOOKS: LazyLock<BTreeMap<String, Webhook>> =
 
 pub fn webhook(name: &str) -> &'static Webhook {
     WEBHOOKS.get(name).expect("a declared form")
+}
+
+/// What a vector is judged by: ordinary events are answered 200, with nothing.
+pub fn declared(name: &str) -> Option<Declared> {
+    let accepted = Answer { status: 200, content_type: None, body: Vec::new() };
+    WEBHOOKS.get(name).map(|webhook| Declared { webhook: webhook.clone(), accepted })
 }
 
 pub fn request<'a>(method: &'a str, url: &'a str, headers: &'a Headers, body: &'a [u8]) -> RawRequest<'a> {
