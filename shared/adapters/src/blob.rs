@@ -11,7 +11,7 @@ use sync::ports::{Blob, HttpRequest, HttpResponse, PortError};
 
 use crate::Aws;
 
-const TIMEOUT_MS: u64 = 10_000;
+const TIMEOUT_MS: u64 = 5_000;
 
 /// The bucket and what a signature needs.
 pub struct Bucket {
@@ -81,8 +81,9 @@ impl Blob for Aws {
         let answer = self.bucket_call(self.blob.signed("GET", key, Vec::new())?).await?;
         match answer.status {
             200 => Ok(Some(answer.body)),
-            // Without leave to list, S3 answers 403 for a key that is not there.
-            403 | 404 => Ok(None),
+            404 => Ok(None),
+            // Who may list the bucket is told 404 of a key that is not there: this is a slip of permissions, which somebody mends.
+            403 => Err(PortError::unavailable("the bucket answered 403")),
             status => Err(failed(status)),
         }
     }

@@ -34,7 +34,7 @@ use secrets::SecretCache;
 const SDK_ATTEMPTS: u32 = 3;
 const CONNECT: Duration = Duration::from_secs(2);
 const ATTEMPT: Duration = Duration::from_secs(4);
-const OPERATION: Duration = Duration::from_secs(10);
+const OPERATION: Duration = Duration::from_secs(5);
 
 /// Where things are: what the environment variables of a function say.
 #[derive(Debug, Clone, Default)]
@@ -171,6 +171,29 @@ impl Aws {
     }
 }
 
+/// Parts of the codes of errors that may pass by themselves. What is denied may be a slip of permissions or of a key, which somebody
+/// mends: nothing may be lost by it.
+const PASSING: &[&str] = &[
+    "Throttl",
+    "Limit",
+    "Exceeded",
+    "Unavailable",
+    "Internal",
+    "ServiceError",
+    "InProgress",
+    "Timeout",
+    "Transaction",
+    "SlowDown",
+    "Denied",
+    "Unauthorized",
+    "NotAuthorized",
+    "Expired",
+    "UnrecognizedClient",
+    "InvalidClientToken",
+    "KMS",
+    "Kms",
+];
+
 /// Turns an SDK error into ours: what may pass by itself, and what never will. Messages of the service hold no personal data
 /// that we have not sent as a key; only the code is kept.
 fn port_error<E, R>(error: &aws_smithy_runtime_api::client::result::SdkError<E, R>) -> PortError
@@ -180,9 +203,9 @@ where
     use aws_smithy_runtime_api::client::result::SdkError;
     match error {
         SdkError::ServiceError(service) => {
-            let code = service.err().code().unwrap_or("Unknown");
-            let passing = ["Throttl", "Limit", "Unavailable", "Internal", "InProgress", "Timeout", "Transaction"];
-            if passing.iter().any(|part| code.contains(part)) { PortError::unavailable(code) } else { PortError::rejected(code) }
+            // A service that names no code has failed before it looked at the request.
+            let Some(code) = service.err().code() else { return PortError::unavailable("no code") };
+            if PASSING.iter().any(|part| code.contains(part)) { PortError::unavailable(code) } else { PortError::rejected(code) }
         }
         SdkError::TimeoutError(_) => PortError::unavailable("timed out"),
         SdkError::DispatchFailure(_) => PortError::unavailable("no connection"),

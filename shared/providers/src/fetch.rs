@@ -69,7 +69,7 @@ pub fn fetched(r: &HttpResponse) -> Result<Option<Vec<u8>>, CallFailure> {
     let kind = match r.status {
         200..=299 => return Ok(Some(r.body.clone())),
         404 | 410 => return Ok(None),
-        401 | 403 => FailureKind::Auth,
+        401 => FailureKind::Auth,
         429 => FailureKind::Throttled { after_ms: wait_ms(r) },
         408 | 425 => FailureKind::Transient,
         423 => FailureKind::Locked,

@@ -59,6 +59,16 @@ const WRITE_TRIES: usize = 5;
 /// Receptions after which even a failure that burns no attempt begins to count, so that nothing circles for ever.
 const PATIENCE: u32 = 500;
 
+/// Receptions after which a message of a paused connection is looked at less often.
+const PERSON: u32 = 30;
+
+/// How often then, in milliseconds: all receptions that the queues allow take longer than they keep a message.
+const PERSON_MS: u64 = 1_500_000;
+
+fn waits_for_a_person(failure: &Failure) -> bool {
+    failure.code == Code::Paused || failure.class == Class::Auth
+}
+
 /// Time that a function keeps back to report its batch, in milliseconds.
 pub const MARGIN_MS: i64 = 2_000;
 
@@ -102,6 +112,10 @@ async fn try_settle<W: Store + Queue + Clock>(
     parked: impl AsyncFnOnce(&Failure) -> Result<(), Failure>,
 ) -> Result<bool, Failure> {
     let disposition = match failure.disposition() {
+        // What waits for a person waits as long as the queue keeps it, and asks less and less often.
+        Disposition::RetryAfter { .. } if waits_for_a_person(&failure) && delivery.receive_count > PERSON => {
+            Disposition::RetryAfter { ms: PERSON_MS }
+        }
         Disposition::RetryAfter { .. } if delivery.receive_count > PATIENCE => Disposition::Retry,
         other => other,
     };

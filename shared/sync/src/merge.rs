@@ -90,7 +90,8 @@ pub fn identity_keys(vault: &Vault, policy: &ObjectPolicy, change: &Change, sour
 /// The namespace of [`Change::external_ids`] in which a destination hands back the golden record's id.
 pub const HUB_NAMESPACE: &str = "hub";
 
-fn blocks(pattern: &str, value: &str) -> bool {
+/// True when a value of an identity key stands for many (`info@*`): it joins nobody.
+pub fn blocks(pattern: &str, value: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(prefix) => value.starts_with(prefix),
         None => value == pattern,

@@ -58,7 +58,7 @@ pub struct JobReport {
     pub dispatched: u64,
     /// Connections that could not be read, with the reason's code.
     pub failed: Vec<(String, String)>,
-    /// True when time ran out; the next run goes on where this one stopped.
+    /// True when time ran out. Sweeps go on at their watermarks; the comparison of links begins anew.
     pub unfinished: bool,
 }
 
@@ -81,9 +81,13 @@ pub async fn handle_fetch_batch<W: World>(
     let reconcile = Reconcile { world, config, instance, deadline_ms };
     let mut results: Vec<Result<(), Failure>> = deliveries.iter().map(|_| Ok(())).collect();
     let mut groups: BTreeMap<(String, String), Vec<(usize, FetchRequest)>> = BTreeMap::new();
+    let mut sweeps: BTreeMap<(String, Vec<String>), Vec<(usize, SweepRequest)>> = BTreeMap::new();
     for (index, delivery) in deliveries.iter().enumerate() {
         match serde_json::from_str(&delivery.body) {
-            Ok(ReadRequest::Sweep(request)) => results[index] = reconcile.asked(&request).await,
+            Ok(ReadRequest::Sweep(request)) => {
+                let group = (request.connection.clone(), request.objects.clone());
+                sweeps.entry(group).or_default().push((index, request));
+            }
             Ok(ReadRequest::Fetch(request)) => {
                 let group = (request.source.connection.clone(), request.source.object.clone());
                 groups.entry(group).or_default().push((index, request));
@@ -96,12 +100,18 @@ pub async fn handle_fetch_batch<W: World>(
         report.metrics.push(Metric::count("fetches", requests.len() as f64, &connection));
         let indexes: Vec<usize> = requests.iter().map(|(index, _)| *index).collect();
         match reconcile.fetch(&connection, &object, &requests, &deliveries).await {
-            Ok(stale) => {
-                for index in stale {
-                    results[index] = Err(Failure::new(Code::StaleRead, format!("{connection} still shows an older {object}")));
-                }
-            }
+            Ok(failed) => failed.into_iter().for_each(|(index, failure)| results[index] = Err(failure)),
             Err(failure) => indexes.into_iter().for_each(|index| results[index] = Err(failure.clone())),
+        }
+    }
+    // However many events ask for the same comparison, it is made once.
+    for ((connection, objects), requests) in sweeps {
+        let swept = reconcile.compare(&connection, &objects, &requests).await;
+        for (index, request) in requests {
+            results[index] = match &swept {
+                Ok(()) => reconcile.compared(&request).await,
+                Err(failure) => Err(failure.clone()),
+            };
         }
     }
     for (delivery, result) in deliveries.iter().zip(results) {
@@ -214,7 +224,7 @@ impl<W: World> Reconcile<'_, W> {
         name: &str,
         object: &str,
         requests: &[(usize, FetchRequest)],
-    ) -> Result<Vec<RemoteRecord>, Failure> {
+    ) -> Result<(Vec<RemoteRecord>, BTreeMap<String, Failure>), Failure> {
         let (connection, provider) = self.config.connection(name)?;
         let mut since: BTreeMap<&str, i64> = BTreeMap::new();
         for (_, request) in requests {
@@ -222,17 +232,35 @@ impl<W: World> Reconcile<'_, W> {
             let earliest = since.entry(request.source.id.as_str()).or_insert(received);
             *earliest = received.min(*earliest);
         }
-        let mut records = Vec::new();
+        let (mut records, mut failed) = (Vec::new(), BTreeMap::new());
+        let mut over: Option<Failure> = None;
         for (id, received_ms) in since {
+            if let Some(failure) = &over {
+                failed.insert(id.to_owned(), failure.clone());
+                continue;
+            }
             let request = |t: &Target| {
                 let since_ms = received_ms - SINCE_MS;
                 let (base_url, token, account) = (t.base_url.as_str(), t.token.as_str(), connection.account.as_str());
                 provider.fetch(&Fetch { base_url, token, account, object, id, since_ms })
             };
-            let body = self.call(name, object, request, |_, r| fetched(r)).await?;
-            let Some(body) = body else { continue };
-            let raw = serde_json::from_slice(&body)
-                .map_err(|_| Failure::new(Code::ProviderUnavailable, format!("{name}: the answer is not JSON")))?;
+            let body = self.call(name, object, request, |_, r| fetched(r)).await;
+            let raw = body.and_then(|body| match body {
+                Some(body) => serde_json::from_slice(&body)
+                    .map(Some)
+                    .map_err(|_| Failure::new(Code::ProviderUnavailable, format!("{name}: the answer is not JSON"))),
+                None => Ok(None),
+            });
+            let raw = match raw {
+                Ok(Some(raw)) => raw,
+                Ok(None) => continue,
+                Err(failure) => {
+                    // A refusal is about this record; everything else would meet the others as well. What was read stays read.
+                    over = (failure.class != Class::Permanent).then(|| failure.clone());
+                    failed.insert(id.to_owned(), failure);
+                    continue;
+                }
+            };
             records.push(RemoteRecord {
                 id: id.to_owned(),
                 hub_id: None,
@@ -243,31 +271,37 @@ impl<W: World> Reconcile<'_, W> {
                 raw,
             });
         }
-        Ok(records)
+        Ok((records, failed))
     }
 
-    /// Reads what the requests name and hands it to `ingest`. Returns the requests whose read was older than their event.
+    /// Reads what the requests name and hands it to `ingest`. Returns the requests that are not done: their read failed, or was
+    /// older than their event.
     async fn fetch(
         &self,
         name: &str,
         object: &str,
         requests: &[(usize, FetchRequest)],
         deliveries: &[Delivery],
-    ) -> Result<Vec<usize>, Failure> {
+    ) -> Result<Vec<(usize, Failure)>, Failure> {
         if paused(self.world, name).await?.is_some() {
             return Err(Failure::new(Code::Paused, format!("`{name}` is paused")));
         }
         let ids: BTreeSet<String> = requests.iter().map(|(_, r)| r.source.id.clone()).collect();
         let ids: Vec<String> = ids.into_iter().collect();
         let (connection, _) = self.config.connection(name)?;
-        let records = match providers::api::api(&connection.provider) {
-            Some(_) => self.read(name, object, &ids).await?,
+        let (records, failed) = match providers::api::api(&connection.provider) {
+            Some(_) => (self.read(name, object, &ids).await?, BTreeMap::new()),
             None => self.read_each(name, object, requests).await?,
         };
         let by_id: BTreeMap<&str, &RemoteRecord> = records.iter().map(|r| (r.id.as_str(), r)).collect();
-        let mut stale = Vec::new();
+        let mut undone = Vec::new();
         let mut envelopes = Vec::new();
         for id in &ids {
+            if let Some(failure) = failed.get(id) {
+                let mine = requests.iter().filter(|(_, r)| r.source.id == *id);
+                undone.extend(mine.map(|(index, _)| (*index, failure.clone())));
+                continue;
+            }
             let record = by_id.get(id.as_str()).copied().filter(|r| !r.archived);
             let mut causes = Vec::new();
             let mut trace = None;
@@ -277,7 +311,8 @@ impl<W: World> Reconcile<'_, W> {
                     _ => false,
                 };
                 if behind && deliveries.get(*index).is_some_and(|d| d.receive_count <= STALE_READS) {
-                    stale.push(*index);
+                    let detail = format!("{name} still shows an older {object}");
+                    undone.push((*index, Failure::new(Code::StaleRead, detail)));
                 } else {
                     causes.extend(request.cause.clone());
                     trace = Some(request.trace.clone());
@@ -289,7 +324,7 @@ impl<W: World> Reconcile<'_, W> {
             }
         }
         self.hand_over(name, envelopes, None).await?;
-        Ok(stale)
+        Ok(undone)
     }
 
     async fn envelope(
@@ -350,18 +385,25 @@ impl<W: World> Reconcile<'_, W> {
     }
 
     /// Sweeps the objects of which events were lost. What the reads change is counted as theirs.
-    async fn asked(&self, request: &SweepRequest) -> Result<(), Failure> {
-        let (connection, _) = self.config.connection(&request.connection)?;
-        let all = if request.objects.is_empty() { &connection.sweep } else { &request.objects };
+    async fn compare(&self, name: &str, objects: &[String], requests: &[(usize, SweepRequest)]) -> Result<(), Failure> {
+        let (connection, _) = self.config.connection(name)?;
+        let all = if objects.is_empty() { connection.sweep.as_slice() } else { objects };
         if all.is_empty() {
-            let reason = format!("`{}` sweeps nothing, and {}", request.connection, request.reason);
-            return Err(Failure::new(Code::CannotFetch, reason));
+            let reason = requests.first().map_or("", |(_, request)| request.reason.as_str());
+            return Err(Failure::new(Code::CannotFetch, format!("`{name}` sweeps nothing, and {reason}")));
         }
         let mut report = JobReport::default();
         for object in all {
-            self.sweep(&request.connection, object, &mut report).await?;
+            self.sweep(name, object, &mut report).await?;
         }
-        tracing::info!(connection = %request.connection, reason = %request.reason, read = report.read, trace = %request.trace, "compared");
+        for (_, request) in requests {
+            tracing::info!(connection = name, reason = %request.reason, read = report.read, trace = %request.trace, "compared");
+        }
+        Ok(())
+    }
+
+    /// Ends the event that asked for a comparison.
+    async fn compared(&self, request: &SweepRequest) -> Result<(), Failure> {
         let Some(cause) = &request.cause else { return Ok(()) };
         let days = self.config.hub().journal_days;
         if let Some(write) = settled(self.world, cause, Outcome::Unchanged, Some(&request.reason), days).await? {

@@ -265,6 +265,12 @@ impl Link {
         }
     }
 
+    /// Notes that the destination will not take this version: nobody asks again on his own, only a newer version or a person.
+    pub fn reject(&mut self, version: u64) {
+        self.rejected = true;
+        self.pushed_version = self.pushed_version.max(version);
+    }
+
     /// Asks to look at the destination when it is time to.
     pub fn look_due(&mut self, now_ms: i64) {
         if self.look_again.is_some_and(|at| at <= now_ms) {
@@ -411,7 +417,7 @@ impl Stored for Link {
         let item = item
             .with("lease", Attr::N(self.lease_until))
             .with("pushed", Attr::N(as_number(self.pushed_version)))
-            .with("settled", Attr::Bool(!self.open && !self.dirty))
+            .with("settled", Attr::Bool(self.rejected || !self.open && !self.dirty))
             .with("gone", Attr::Bool(self.gone || self.rejected || self.moved_to.is_some()));
         match &self.remote {
             Some(remote) => item.with("remote", Attr::S(remote.clone())),

@@ -26,7 +26,7 @@ const CACHED_KEYS: usize = 4_096;
 pub struct Vault {
     wrapping: LessSafeKey,
     hashing: hmac::Key,
-    keys: Mutex<BTreeMap<String, LessSafeKey>>,
+    keys: Mutex<Keys>,
 }
 
 fn corrupt(what: &str) -> Failure {
@@ -47,6 +47,19 @@ fn cipher(bytes: &[u8]) -> Result<LessSafeKey, Failure> {
     UnboundKey::new(&AES_256_GCM, bytes).map(LessSafeKey::new).map_err(|_| corrupt("a data key"))
 }
 
+/// Data keys at hand. The older half goes first, so that a key which was just loaded is there when it is used.
+#[derive(Default)]
+struct Keys {
+    young: BTreeMap<String, LessSafeKey>,
+    old: BTreeMap<String, LessSafeKey>,
+}
+
+impl Keys {
+    fn get(&self, key_id: &str) -> Option<&LessSafeKey> {
+        self.young.get(key_id).or_else(|| self.old.get(key_id))
+    }
+}
+
 impl Vault {
     /// Opens the vault with the master secret.
     pub async fn open<W: Secrets>(world: &W) -> Result<Vault, Failure> {
@@ -65,11 +78,11 @@ impl Vault {
         Ok(Vault {
             wrapping: cipher(&derive(&master, b"wrap data keys")?)?,
             hashing: hmac::Key::new(hmac::HMAC_SHA256, &derive(&master, b"hash identity keys")?),
-            keys: Mutex::new(BTreeMap::new()),
+            keys: Mutex::new(Keys::default()),
         })
     }
 
-    fn keys(&self) -> MutexGuard<'_, BTreeMap<String, LessSafeKey>> {
+    fn keys(&self) -> MutexGuard<'_, Keys> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -85,7 +98,7 @@ impl Vault {
 
     /// Makes sure that the data key of this id is at hand; creates it where `create` says so.
     pub async fn load<W: Store + Clock>(&self, world: &W, key_id: &str, create: bool) -> Result<(), Failure> {
-        if self.keys().contains_key(key_id) {
+        if self.keys().get(key_id).is_some() {
             return Ok(());
         }
         let place = Key::new(format!("key#{key_id}"), "key");
@@ -114,10 +127,10 @@ impl Vault {
 
     fn remember(&self, key_id: &str, key: LessSafeKey) {
         let mut keys = self.keys();
-        if keys.len() >= CACHED_KEYS {
-            keys.clear();
+        if keys.young.len() >= CACHED_KEYS / 2 {
+            keys.old = std::mem::take(&mut keys.young);
         }
-        keys.insert(key_id.to_owned(), key);
+        keys.young.insert(key_id.to_owned(), key);
     }
 
     /// Adds a sealed value and the id of its key to an item. The key must have been loaded.

@@ -182,7 +182,9 @@ impl Told<'_> {
             let paths = |paths: &[mapping::Path]| codes(&paths.iter().map(ToString::to_string).collect::<Vec<_>>(), "else");
             let (name, value) = (paths(&pairs.name), paths(&pairs.value));
             let bare = if pairs.bare { ", or `name` where there is no value" } else { "" };
-            return vec![format!("each element of `{list}` becomes `name=value`: the name from {name}, the value from {value}{bare}")];
+            return vec![format!(
+                "each element of `{list}` becomes `name=value`: the name from {name}, the value from {value}{bare}"
+            )];
         }
         if !rule.collect.is_empty() {
             return vec![format!("collected as `name=value`, with the names {}", codes(&rule.collect, "and"))];

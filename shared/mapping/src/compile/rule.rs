@@ -322,7 +322,10 @@ fn check(rule: &Rule, def: &FieldDef, item: &Item<'_>, table: &Table<'_>, troubl
     let amount = matches!(rule.unit, Some(Unit::Minor | Unit::Major));
     let fraction = rule.unit == Some(Unit::Fraction);
     if rule.unit.is_some() && (amount != (rule.kind == Kind::Money) || fraction != (rule.kind == Kind::Decimal)) {
-        tell("this unit does not go with this kind", "`minor` and `major` are for money, `fraction` for decimals, the others for times");
+        tell(
+            "this unit does not go with this kind",
+            "`minor` and `major` are for money, `fraction` for decimals, the others for times",
+        );
     }
     if fraction && rule.direction.writes() {
         tell("a fraction is read only", "add `read_only = true` or `direction = \"in\"`");

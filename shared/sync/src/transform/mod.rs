@@ -163,6 +163,11 @@ impl<W: World> Transform<'_, W> {
             Ok(ended) => ended,
             Err(failure) if failure.disposition() == crate::failure::Disposition::Park => {
                 let body = delivery.body.clone();
+                // A neighbour's retry brings the whole envelope back: what is parked already is parked once.
+                let redriven = delivery.attributes.contains_key("event");
+                if !redriven && outcome_of(self.world, &place).await? == Some(Outcome::Dead) {
+                    return Ok(Outcome::Dead);
+                }
                 dead_letter(self.world, self.queue, body, failure.code, &failure.detail, Some(event.index)).await?;
                 tracing::error!(code = %failure.code, detail = %failure.detail, envelope = %envelope.id, index = event.index, "an event is parked");
                 Ended::because(Outcome::Dead, failure.code.name())

@@ -13,6 +13,7 @@ use crate::batch::check_deadline;
 use crate::config::{Config, Connection};
 use crate::control::{note_usage, pause_for_auth, take_tokens};
 use crate::failure::{Class, Code, Failure};
+use crate::merge::blocks;
 use crate::ports::{HttpError, Table};
 use crate::record::{GoldenRecord, Link, Sent, golden_by_id, key_place, may_be_made_of, read_link, remote_hash};
 use crate::seal::Vault;
@@ -408,6 +409,7 @@ impl<'a, W: World> Destination<'a, W> {
             }
         }
         let Some(destination) = self.provider.destination(&native) else { return Ok(found) };
+        let blocked = &self.config.hub().object(object).blocked;
         let mut properties = vec![destination.id_property.clone()];
         properties.extend(destination.natural_keys.iter().cloned());
         for property in properties {
@@ -415,7 +417,10 @@ impl<'a, W: World> Destination<'a, W> {
                 if property == destination.id_property {
                     return Some(want.hub_id.to_owned());
                 }
-                want.rendered.rendered.properties.get(&property)?.as_str().filter(|v| !v.is_empty()).map(str::to_owned)
+                let value = want.rendered.rendered.properties.get(&property)?.as_str().filter(|v| !v.is_empty())?;
+                // An address of many people finds somebody else's object.
+                let shared = blocked.iter().any(|pattern| blocks(pattern, &value.to_lowercase()));
+                (!shared).then(|| value.to_owned())
             };
             let open = |want: &Wanted<'_>, slot: &Result<Option<RemoteRecord>, Failure>| {
                 want.remote.is_none() && matches!(slot, Ok(None))

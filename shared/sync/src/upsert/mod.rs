@@ -235,7 +235,16 @@ impl<W: World> Upsert<'_, W> {
                 job.end(Ok(()));
                 return Ok(());
             }
-            let rendered = self.worker.render(object, &native, &golden).await?;
+            let rendered = match self.worker.render(object, &native, &golden).await {
+                Ok(rendered) => rendered,
+                Err(failure) => {
+                    if failure.class == Class::Permanent {
+                        job.link.reject(golden.version);
+                        self.store(object, &record, &mut job.link).await?;
+                    }
+                    return Err(failure);
+                }
+            };
             let intent = plan_push(&job.link, &rendered, &BTreeSet::new());
             if let Some(until) = job.link.strays.values().max().filter(|until| **until > self.world().now_ms()) {
                 let wait = u64::try_from(until - self.world().now_ms()).unwrap_or(0);
@@ -353,6 +362,13 @@ impl<W: World> Upsert<'_, W> {
                 .collect();
             self.worker.look_up(object, &wanted).await
         };
+        // One value that the destination does not even look for must not spoil its neighbours.
+        if found.as_ref().is_err_and(|failure| failure.class == Class::Permanent) && asking.len() > 1 {
+            let half = asking.len() / 2;
+            let (left, right) = asking.split_at_mut(half);
+            Box::pin(self.look_up(object, left)).await;
+            return Box::pin(self.look_up(object, right)).await;
+        }
         join(asking.iter_mut().enumerate().map(|(index, job)| {
             let seen = match &found {
                 Ok(found) => found.get(index).cloned().unwrap_or(Ok(calls::Found::default())),
@@ -485,6 +501,13 @@ impl<W: World> Upsert<'_, W> {
         let results = self.worker.write(object, op, &rows).await;
         let mut written = match results {
             Ok(results) => results,
+            // One row that spoils the whole call must not spoil its neighbours: the halves go by themselves.
+            Err(calls::CallError::NotSent(failure)) if failure.class == Class::Permanent && jobs.len() > 1 => {
+                let half = jobs.len() / 2;
+                let (left, right) = jobs.split_at_mut(half);
+                Box::pin(self.write(object, op, left)).await;
+                return Box::pin(self.write(object, op, right)).await;
+            }
             Err(calls::CallError::NotSent(failure)) => {
                 jobs.iter_mut().for_each(|job| job.link.forget_open());
                 join(jobs.iter_mut().map(|job| self.release(job, Err(failure.clone())))).await;
@@ -554,8 +577,7 @@ impl<W: World> Upsert<'_, W> {
             }
             FailureKind::Rejected | FailureKind::Ambiguous | FailureKind::NotFound => {
                 link.forget_open();
-                link.rejected = true;
-                link.pushed_version = version;
+                link.reject(version);
             }
             FailureKind::Throttled { .. } | FailureKind::Locked | FailureKind::Auth => {
                 link.forget_open();
@@ -566,6 +588,11 @@ impl<W: World> Upsert<'_, W> {
 
     /// Gives the lease back with everything that was learnt, unless another worker has taken it over.
     async fn release(&self, job: &mut Job, result: Result<(), Failure>) {
+        if let (Err(failure), Some(golden)) = (&result, &job.golden)
+            && failure.class == Class::Permanent
+        {
+            job.link.reject(golden.version);
+        }
         let mut committed = self.commit(job).await;
         for _ in 1..RELEASES {
             // Only this worker knows what it has written: if it took too long, nobody else would look.
