@@ -40,6 +40,8 @@ pub enum Command {
     Sandbox(SandboxArgs),
     /// Show what came in and how it ended, per connection
     Status(StatusArgs),
+    /// Show events that are kept as they came, and not yet acted on
+    Kept(KeptArgs),
     /// Explain how a record came to be what it is
     Explain(ExplainArgs),
     /// Look at parked messages, and send them back
@@ -97,6 +99,19 @@ pub struct StatusArgs {
     /// Which hub.
     #[command(flatten)]
     pub hub: HubArgs,
+    /// How many days, today included (UTC)
+    #[arg(long, default_value_t = 2)]
+    pub days: u32,
+}
+
+/// Arguments of `hub kept`.
+#[derive(Debug, Args)]
+pub struct KeptArgs {
+    /// Which hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+    /// The connection
+    pub connection: String,
     /// How many days, today included (UTC)
     #[arg(long, default_value_t = 2)]
     pub days: u32,
@@ -363,6 +378,10 @@ impl Cli {
             Command::Status(args) => {
                 let Opened { world, hub } = open(&args.hub)?;
                 block_on(command::status(&world, &hub, &args))
+            }
+            Command::Kept(args) => {
+                let Opened { world, hub } = open(&args.hub)?;
+                block_on(command::kept(&world, &hub, &args))
             }
             Command::Explain(args) => {
                 let Opened { world, hub } = open(&args.hub)?;

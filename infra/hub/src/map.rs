@@ -72,7 +72,7 @@ fn shapes(event: &InboundEvent) -> Vec<Value> {
         EventBody::Reconcile { objects, reason } => {
             vec![json!({ "event": event.event_type, "reconcile": objects, "because": reason })]
         }
-        EventBody::Ignored { .. } | EventBody::Malformed { .. } => Vec::new(),
+        EventBody::Kept { .. } | EventBody::Ignored { .. } | EventBody::Malformed { .. } => Vec::new(),
     }
 }
 
@@ -112,6 +112,7 @@ fn tell(event: &InboundEvent) {
     let name = if event.event_type.is_empty() { "without a type" } else { &event.event_type };
     match &event.body {
         EventBody::Ignored { reason } => eprintln!("event {} ({name}) is not supported: {reason}", event.index),
+        EventBody::Kept { reason, .. } => eprintln!("event {} ({name}) is kept as it came: {reason}", event.index),
         EventBody::Malformed { reason } => eprintln!("event {} ({name}) is malformed: {reason}", event.index),
         EventBody::Reconcile { reason, .. } => eprintln!("event {} ({name}) asks for a reconcile: {reason}", event.index),
         EventBody::Fetch(wanted) => {

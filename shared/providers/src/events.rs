@@ -297,6 +297,9 @@ impl Provider {
                 on.why.clone().unwrap_or_else(|| format!("`{}` says nothing that the hub keeps", word(&seen.event_type))),
             );
         }
+        if on.action == Action::Keep {
+            return EventBody::Kept { reason: on.why.clone().unwrap_or_default(), event: raw.to_owned() };
+        }
         if on.action == Action::Reconcile {
             let object = on.object.as_deref().or_else(|| object_of(events, reader, seen));
             let objects = object.map(str::to_owned).into_iter().collect();

@@ -368,6 +368,8 @@ pub enum Action {
     Restore,
     /// Events were lost, or cannot be told one by one: compare everything. Its `why` is the reason.
     Reconcile,
+    /// Nothing yet: the event is kept as it came, for as long as the journal. Its `why` is the reason.
+    Keep,
     /// Nothing.
     Ignore,
 }

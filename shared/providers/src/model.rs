@@ -69,6 +69,13 @@ pub enum EventBody {
         /// Why.
         reason: String,
     },
+    /// Nothing is done with it yet; it is kept as it came.
+    Kept {
+        /// Why.
+        reason: String,
+        /// The event as JSON.
+        event: String,
+    },
     /// Nothing is mapped for it.
     Ignored {
         /// Why.

@@ -5,9 +5,10 @@
 //! lines, so a redelivery can never count twice.
 
 use canonical::{EventRef, ObjectType, Outcome};
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::ports::{Attr, Condition, Item, Key, Page, PortError, Store, Table, Write};
+use crate::ports::{Attr, Clock, Condition, Item, Key, Page, PortError, Store, Table, Write};
 use crate::seal::Vault;
 
 /// Milliseconds of a day.
@@ -113,6 +114,38 @@ pub fn account(event: &EventRef, outcome: Outcome, reason: Option<&str>, journal
         item.attrs.insert("reason".into(), Attr::S(reason.to_owned()));
     }
     Write::Put { table: Table::Journal, item, condition }
+}
+
+/// The partition of what was kept of a connection on one day (days since the epoch).
+pub fn kept_partition(connection: &str, day: i64) -> String {
+    format!("k#{connection}#{day}")
+}
+
+/// An event that is kept as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// When the hub received it, in milliseconds since 1970.
+    pub received_at_ms: i64,
+    /// Its type, as the provider names it.
+    pub event_type: String,
+    /// The event as JSON.
+    pub event: String,
+}
+
+/// What was kept of a connection on one day, the oldest first.
+pub async fn kept<W: Store + Clock>(world: &W, vault: &Vault, connection: &str, day: i64) -> Result<Vec<Kept>, Failure> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = world.query(Table::Journal, &kept_partition(connection, day), "", 1_000, after.as_ref()).await?;
+        for item in &page.items {
+            all.push(vault.unseal::<_, Kept>(world, item).await?);
+        }
+        after = page.next;
+        if after.is_none() {
+            all.sort_by_key(|kept| kept.received_at_ms);
+            return Ok(all);
+        }
+    }
 }
 
 /// The outcome on an event's account line, if there is one.

@@ -131,6 +131,7 @@ const fn word(action: Action) -> &'static str {
         Action::Merge => "merge",
         Action::Restore => "restore",
         Action::Reconcile => "reconcile",
+        Action::Keep => "keep",
         Action::Ignore => "ignore",
     }
 }
@@ -248,6 +249,7 @@ fn deed(on: &On) -> String {
         }
         Action::Restore => format!("takes back that the record{id}{object} is gone"),
         Action::Reconcile => "asks for a comparison of everything".to_owned(),
+        Action::Keep => "keeps the event as it came".to_owned(),
         Action::Ignore => "nothing".to_owned(),
     };
     if let Some(map) = &on.map {

@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use canonical::ObjectType;
 use sync::config::Hub;
 use sync::failure::Failure;
+use sync::journal::{day, kept as kept_on};
 use sync::seal::Vault;
 
+use super::text::instant;
 use super::{World, control, dlq, explain, status};
-use crate::cli::{DlqAction, DlqArgs, ExplainArgs, PauseArgs, ResumeArgs, StatusArgs};
+use crate::cli::{DlqAction, DlqArgs, ExplainArgs, KeptArgs, PauseArgs, ResumeArgs, StatusArgs};
 use crate::config::finding::suggestion;
 use crate::out::CommandError;
 
@@ -39,6 +41,23 @@ pub async fn explain<W: World>(world: &W, hub: &Hub, args: &ExplainArgs) -> Resu
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// `hub kept`.
+pub async fn kept<W: World>(world: &W, hub: &Hub, args: &KeptArgs) -> Result<ExitCode, CommandError> {
+    if !hub.connections.contains_key(&args.connection) {
+        let names = hub.connections.keys().map(String::as_str);
+        let help = suggestion(&args.connection, names);
+        return Err(CommandError::Usage(format!("there is no connection `{}`; {help}", args.connection)));
+    }
+    let vault = Vault::open(world).await.map_err(backend)?;
+    let today = day(world.now_ms());
+    for ago in (0..i64::from(args.days.max(1))).rev() {
+        for event in kept_on(world, &vault, &args.connection, today - ago).await.map_err(backend)? {
+            println!("{} {} {}", instant(event.received_at_ms), event.event_type, event.event);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `hub status`.

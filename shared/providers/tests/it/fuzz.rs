@@ -210,7 +210,10 @@ impl Case {
         let _ = (provider.sequence(&self.body), provider.unmapped(&self.body));
         let inbound = Inbound { connection: "here", headers: &self.headers, target: &self.target, body: &self.body };
         let reason = |body: EventBody| match body {
-            EventBody::Malformed { reason } | EventBody::Ignored { reason } | EventBody::Reconcile { reason, .. } => Some(reason),
+            EventBody::Malformed { reason }
+            | EventBody::Ignored { reason }
+            | EventBody::Kept { reason, .. }
+            | EventBody::Reconcile { reason, .. } => Some(reason),
             EventBody::Changes(_) | EventBody::Fetch(_) => None,
         };
         match provider.events(&inbound) {

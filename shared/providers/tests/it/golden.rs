@@ -32,6 +32,9 @@ fn shown(event: &InboundEvent) -> Value {
         EventBody::Changes(changes) => json!({ "changes": changes }),
         EventBody::Fetch(wanted) => json!({ "fetch": wanted }),
         EventBody::Reconcile { objects, reason } => json!({ "reconcile": objects, "because": reason }),
+        EventBody::Kept { reason, event } => {
+            json!({ "kept": serde_json::from_str::<Value>(event).unwrap_or_default(), "because": reason })
+        }
         EventBody::Ignored { reason } => json!({ "ignored": reason }),
         EventBody::Malformed { reason } => json!({ "malformed": reason }),
     };

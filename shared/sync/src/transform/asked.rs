@@ -6,8 +6,8 @@ use providers::{InboundEvent, Sequence};
 use super::{Ended, Transform, World, all_sent};
 use crate::batch::write_if;
 use crate::failure::{Code, Failure};
-use crate::journal::{Entry, account, entry_place, outcome_of, proof_place, sequence_place};
-use crate::ports::{Attr, Condition, Item, Key, Outgoing, Table, Write};
+use crate::journal::{Entry, Kept, account, day, entry_place, kept_partition, outcome_of, proof_place, sequence_place};
+use crate::ports::{Attr, Condition, Item, Key, Outgoing, Table, Write, WriteError};
 
 /// How often the number of a connection's last event is noted against other workers.
 const NOTES: usize = 4;
@@ -120,6 +120,59 @@ impl<W: World> Transform<'_, W> {
             messages.push(Outgoing { group: Some(connection.to_owned()), ..Outgoing::new(body) });
         }
         all_sent(self.world.send("fetch", messages).await)
+    }
+
+    /// Keeps an event as it came, once, sealed like everything that may be personal.
+    pub(super) async fn keep(
+        &self,
+        envelope: &Envelope,
+        event: &InboundEvent,
+        place: &EventRef,
+        (reason, text): (&str, &str),
+    ) -> Result<Ended, Failure> {
+        if text.len() > self.config.hub().limits.item_bytes {
+            return Err(Failure::new(Code::CapExceeded, format!("an event of {} bytes is more than one item holds", text.len())));
+        }
+        let partition = kept_partition(&envelope.connection, day(envelope.received_at_ms));
+        // A repetition may come the next day: what counts once is the key, not the day.
+        let entry = entry_place(self.vault, &envelope.connection, &event.key, 0);
+        self.vault.load(self.world, &partition, true).await?;
+        let mut item = Item::new(Key::new(partition.clone(), entry.pk.clone())).with("ttl", Attr::N(self.expires(envelope)));
+        let kept = Kept { received_at_ms: envelope.received_at_ms, event_type: event.event_type.clone(), event: text.to_owned() };
+        self.vault.seal_into(self.world, &mut item, &partition, &kept)?;
+        let fresh = Entry {
+            envelope: envelope.id.clone(),
+            index: place.index,
+            received_at_ms: envelope.received_at_ms,
+            outcome: Outcome::Ignored,
+            object: None,
+            record: String::new(),
+            version: 0,
+            destinations: String::new(),
+            dispatched: true,
+        };
+        let writes = vec![
+            Write::Put { table: Table::Journal, item, condition: Condition::Always },
+            Write::Put {
+                table: Table::Journal,
+                item: fresh.item(entry.clone(), self.expires(envelope)),
+                condition: Condition::Absent,
+            },
+        ];
+        match self.world.write(writes, None).await {
+            Ok(()) => Ok(Ended::because(Outcome::Ignored, reason)),
+            Err(WriteError::Conflict { .. }) => {
+                let first = self.world.get(Table::Journal, &entry).await?.as_ref().and_then(Entry::read);
+                match first {
+                    Some(first) if first.envelope != envelope.id || first.index != place.index => {
+                        Ok(Ended::with(Outcome::Duplicate))
+                    }
+                    Some(_) => Ok(Ended::because(Outcome::Ignored, reason)),
+                    None => Err(Failure::new(Code::Contention, "an event that is kept was in use by another worker")),
+                }
+            }
+            Err(WriteError::Port(error)) => Err(error.into()),
+        }
     }
 
     /// Notes the number of the last event, and asks for a comparison when some before it did not come. Events that are only late

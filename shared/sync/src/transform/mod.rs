@@ -194,6 +194,7 @@ impl<W: World> Transform<'_, W> {
                 // A repeated event that nothing is mapped for is ignored each time it comes: it has no entry to repeat.
                 Ok(Ended::because(Outcome::Ignored, reason.clone()))
             }
+            EventBody::Kept { reason, event: text } => self.keep(envelope, event, place, (reason, text)).await,
             EventBody::Reconcile { objects, reason } => self.compare(envelope, place, objects, reason).await,
             EventBody::Malformed { reason } => Err(Failure::new(Code::MalformedEvent, reason.clone())),
             EventBody::Fetch(sources) => self.thin(envelope, event, place, sources).await,

@@ -3,6 +3,7 @@
 
 use providers::{EventBody, InboundEvent};
 use serde_json::{Value, json};
+use sync::ports::Table as Stored;
 use sync::receive::Request;
 use webhook::{Handshake, Place, SharedPlace};
 
@@ -46,6 +47,32 @@ fn is_harmless(ran: &Ran, want: u16) -> bool {
     let idle =
         |line: &String| ["dead ", "ignored "].iter().any(|outcome| line.strip_prefix(outcome).is_some_and(|why| !why.is_empty()));
     is_told(ran, want) && ran.effects == 0 && ran.account.iter().all(idle)
+}
+
+/// Not bad, but easily lost: what is kept as it came is there once however often it comes, sealed, and can be read again.
+#[test]
+fn what_is_kept_is_kept_once_and_sealed() {
+    for sender in ALL.iter() {
+        for fixture in &sender.fixtures {
+            let events = sender.events(fixture).unwrap_or_default();
+            let wanted: Vec<Value> = events
+                .iter()
+                .filter_map(|event| match &event.body {
+                    EventBody::Kept { event, .. } => serde_json::from_str(event).ok(),
+                    _ => None,
+                })
+                .collect();
+            let Some(request) = sender.request(fixture).ok().filter(|_| !wanted.is_empty()) else { continue };
+            let hub = Hub::new(sender);
+            assert!(hub.run(&request).account.iter().all(|line| line.starts_with("ignored ")), "{}", fixture.name);
+            assert!(hub.run(&request).account.contains(&"duplicate".to_owned()), "{}", fixture.name);
+            let kept: Vec<Value> = hub.kept().iter().filter_map(|kept| serde_json::from_str(&kept.event).ok()).collect();
+            assert_eq!(kept, wanted, "{}", fixture.name);
+            let tables = hub.twin.tables.borrow();
+            let sealed = tables.all(Stored::Journal).filter(|item| item.key.pk.starts_with("k#"));
+            assert!(sealed.into_iter().all(|item| item.attrs.keys().all(|name| name != "event" && name != "event_type")));
+        }
+    }
 }
 
 /// As [`is_harmless`], and where it was taken there is one dead letter, about the whole body.
@@ -144,6 +171,14 @@ fn nesting_is_harmless() {
     table.judge(20 * 5);
 }
 
+/// An event as it is read: what is kept as it came holds the name twice.
+fn read(mut event: InboundEvent) -> InboundEvent {
+    if let EventBody::Kept { event: text, .. } = &mut event.body {
+        *text = serde_json::from_str::<Value>(text).unwrap().to_string();
+    }
+    event
+}
+
 #[test]
 fn of_a_name_that_comes_twice_the_last_counts() {
     let mut table = Table::default();
@@ -151,8 +186,9 @@ fn of_a_name_that_comes_twice_the_last_counts() {
         let fixture = sender.best();
         let Some(content) = with_a_name_twice(&sender.content(fixture), CANARY) else { continue };
         let twice = sender.with_content(fixture, content).unwrap();
-        table
-            .check(&sender.title, "events", || (format!("{:?}", sender.events(fixture)), format!("{:?}", sender.events(&twice))));
+        let events =
+            |fixture: &Fixture| format!("{:?}", sender.events(fixture).map(|all| all.into_iter().map(read).collect::<Vec<_>>()));
+        table.check(&sender.title, "events", || (events(fixture), events(&twice)));
         table.check(&sender.title, "outcomes", || {
             let good = sender.request(fixture).unwrap();
             let request = match sender.proof_in_body() && !sender.carries() {
@@ -278,7 +314,7 @@ fn batches(sender: &Sender) -> Option<(Fixture, Fixture)> {
         (Some(end), None) => String::from_utf8_lossy(&fixture.body).matches(end).count(),
         (_, body) => body.and_then(|mut body| Some(events_in(sender, &mut body)?.len())).unwrap_or(0),
     };
-    let idle = |event: &InboundEvent| matches!(event.body, EventBody::Ignored { .. });
+    let idle = |event: &InboundEvent| matches!(event.body, EventBody::Kept { .. } | EventBody::Ignored { .. });
     let rank = |fixture: &&Fixture| (!sender.events(fixture).unwrap().iter().any(idle), size(fixture));
     let batches = sender.fixtures.iter().rev().filter(|fixture| size(fixture) > 0);
     let largest = batches.max_by_key(rank)?;
@@ -336,8 +372,13 @@ fn the_largest_body_is_read_like_a_small_one() {
         };
         let Some(large) = large.and_then(|large| sender.with_content(fixture, large)) else { continue };
         table.check(&sender.title, "the largest", || {
-            let request = sender.request(&large).unwrap();
-            (run(sender, &sender.request(fixture).unwrap()).to_string(), run(sender, &request).to_string())
+            let ran = run(sender, &sender.request(&large).unwrap());
+            // What is kept as it came has to fit into one item.
+            let keeps = sender.events(fixture).unwrap().iter().any(|event| matches!(event.body, EventBody::Kept { .. }));
+            if keeps && ran.dead.iter().all(|dead| dead.code == "cap-exceeded") && is_harmless(&ran, status(sender)) {
+                return (String::new(), String::new());
+            }
+            (run(sender, &sender.request(fixture).unwrap()).to_string(), ran.to_string())
         });
     }
     table.judge(20);

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use sync::config::Config;
+use sync::journal::{Kept, day};
 use sync::ports::Table;
 use sync::receive::{Instance, Request, lane_queue};
 use sync::seal::Vault;
@@ -133,6 +134,11 @@ impl<'s> Hub<'s> {
                 format!("{} {}", text("outcome"), text("reason")).trim_end().to_owned()
             })
             .collect()
+    }
+
+    /// What was kept of the sender's events today.
+    pub fn kept(&self) -> Vec<Kept> {
+        finish(sync::journal::kept(&self.twin, &self.vault, &self.sender.name, day(NOW_MS))).unwrap()
     }
 
     fn dead(&self, queue: &str) -> Vec<Dead> {

@@ -151,7 +151,7 @@ impl Sender {
                 EventBody::Changes(_) => 0,
                 EventBody::Fetch(_) => 1,
                 EventBody::Reconcile { .. } => 2,
-                EventBody::Ignored { .. } => 3,
+                EventBody::Kept { .. } | EventBody::Ignored { .. } => 3,
                 EventBody::Malformed { .. } => 9,
             })
             .max()
