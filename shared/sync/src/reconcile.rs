@@ -70,6 +70,9 @@ pub struct Reconcile<'a, W> {
     deadline_ms: i64,
 }
 
+/// What a comparison is about: a connection, and its objects.
+type Compared = (String, Vec<String>);
+
 /// Handles a batch of fetch requests: one read per connection and object, whatever the number of events that asked.
 pub async fn handle_fetch_batch<W: World>(
     world: &W,
@@ -81,7 +84,7 @@ pub async fn handle_fetch_batch<W: World>(
     let reconcile = Reconcile { world, config, instance, deadline_ms };
     let mut results: Vec<Result<(), Failure>> = deliveries.iter().map(|_| Ok(())).collect();
     let mut groups: BTreeMap<(String, String), Vec<(usize, FetchRequest)>> = BTreeMap::new();
-    let mut sweeps: BTreeMap<(String, Vec<String>), Vec<(usize, SweepRequest)>> = BTreeMap::new();
+    let mut sweeps: BTreeMap<Compared, Vec<(usize, SweepRequest)>> = BTreeMap::new();
     for (index, delivery) in deliveries.iter().enumerate() {
         match serde_json::from_str(&delivery.body) {
             Ok(ReadRequest::Sweep(request)) => {

@@ -26,7 +26,8 @@ impl Key {
             KeyForm::Text => secret.as_bytes().to_vec(),
             KeyForm::Whsec => encoding::base64(secret.strip_prefix("whsec_").unwrap_or(secret))?,
             KeyForm::Whpk => encoding::base64(secret.strip_prefix("whpk_")?)?,
-            KeyForm::Spki => encoding::base64(secret)?,
+            // As the provider shows it, or as other tools write it (RFC 7468).
+            KeyForm::Spki => encoding::base64(&bare(secret))?,
         };
         if bytes.is_empty() {
             return None;
@@ -51,6 +52,11 @@ impl Key {
             Key::Public(key) => key.verify(message, tag).is_ok(),
         }
     }
+}
+
+/// Without the lines and line ends of PEM.
+fn bare(secret: &str) -> String {
+    secret.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect()
 }
 
 /// Equality in a time that depends on the lengths only.

@@ -3,4 +3,5 @@ mod conversation;
 mod forms;
 mod hostile;
 mod known;
+mod lenient;
 mod support;
