@@ -38,6 +38,8 @@ pub struct Twin {
     pub queues: RefCell<Queues>,
     /// What is found at a URL by GET; at any other there is no host.
     pub pages: RefCell<BTreeMap<String, Vec<u8>>>,
+    /// What is refused at a URL, and with which status.
+    pub refused: RefCell<BTreeMap<String, u16>>,
     now: Cell<i64>,
     random: Cell<u64>,
     blobs: RefCell<BTreeMap<String, Vec<u8>>>,
@@ -130,6 +132,9 @@ impl Blob for Twin {
 
 impl Http for Twin {
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        if let Some(status) = self.refused.borrow().get(&request.url).copied() {
+            return Ok(HttpResponse { status, headers: Vec::new(), body: Vec::new() });
+        }
         let page = self.pages.borrow().get(&request.url).filter(|_| request.method == "GET").cloned();
         let body = page.ok_or_else(|| HttpError::NotSent("no such host".into()))?;
         Ok(HttpResponse { status: 200, headers: Vec::new(), body })

@@ -1,0 +1,157 @@
+//! Reads that `reconcile` is asked for, record by record: what one of them meets concerns that one alone.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use canonical::{Envelope, EnvelopeKind, EventRef, FetchRequest, Outcome, ReadRequest, RemoteId, SweepRequest};
+use serde_json::json;
+use sync::batch::BatchReport;
+use sync::config::Config;
+use sync::journal::outcome_of;
+use sync::ports::Outgoing;
+use sync::receive::Instance;
+use sync::reconcile::handle_fetch_batch;
+use testkit::memory::QueueSettings;
+use testkit::twin::Twin;
+
+const NOW_MS: i64 = 1_790_000_000_000;
+const HOST: &str = "https://api.example";
+
+/// The memory never waits.
+fn finish<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("the twin waits for nothing"),
+    }
+}
+
+struct Asked {
+    twin: Twin,
+    report: BatchReport,
+}
+
+impl Asked {
+    /// Asks for these requests in one batch. `a` and `c` can be read.
+    fn of(requests: Vec<ReadRequest>, prepare: impl Fn(&Twin)) -> Asked {
+        let twin = Twin::at(NOW_MS);
+        for queue in ["fetch", "fetch-dlq", "ingest-urgent", "ingest-bulk"] {
+            twin.queues.borrow_mut().create(queue, QueueSettings::default());
+        }
+        twin.set_secret("made-up/api", "token");
+        for id in ["a", "c"] {
+            twin.pages.borrow_mut().insert(format!("{HOST}/things/{id}"), json!({ "id": id }).to_string().into_bytes());
+        }
+        prepare(&twin);
+        for request in &requests {
+            let message = Outgoing::new(serde_json::to_string(request).unwrap());
+            twin.queues.borrow_mut().send("fetch", message, NOW_MS).unwrap();
+        }
+        let deliveries = twin.queues.borrow_mut().receive("fetch", 100, NOW_MS);
+        let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
+        let instance = Instance::new(&twin);
+        let report = finish(handle_fetch_batch(&twin, &config(), &instance, deliveries, NOW_MS + 600_000));
+        for (_, receipt) in receipts.iter().filter(|(id, _)| !report.failures.contains(id)) {
+            twin.queues.borrow_mut().delete("fetch", receipt);
+        }
+        Asked { twin, report }
+    }
+
+    /// The ids that were read and handed over.
+    fn read(&self) -> Vec<String> {
+        let queues = self.twin.queues.borrow();
+        let envelopes = queues.peek("ingest-urgent").into_iter().map(|m| serde_json::from_str::<Envelope>(&m.body).unwrap());
+        let mut ids: Vec<String> = envelopes
+            .map(|envelope| match envelope.kind {
+                EnvelopeKind::Fetched(fetched) => fetched.source.id,
+                EnvelopeKind::Webhook => panic!("a webhook"),
+            })
+            .collect();
+        ids.sort();
+        ids
+    }
+
+    fn parked(&self) -> Vec<String> {
+        let queues = self.twin.queues.borrow();
+        queues.peek("fetch-dlq").into_iter().map(|m| m.attributes["code"].clone()).collect()
+    }
+
+    fn outcome(&self, index: u32) -> Option<Outcome> {
+        finish(outcome_of(&self.twin, &cause(index))).unwrap()
+    }
+}
+
+fn config() -> Config {
+    let about = json!({"name": "made-up", "title": "Made up"});
+    let api = json!({"fetch": {"thing": "/things/{id}"}});
+    let packed = json!({"manifest": {"provider": about, "webhook": {"scheme": {"form": "basic"}}, "api": api}, "maps": []});
+    let connection = json!({
+        "provider": "made-up", "source": true, "lane": "urgent", "base_url": HOST, "api_secret": "made-up/api",
+        "buckets": [{"name": "all", "burst": 1000, "per_second": 1000.0}],
+    });
+    let hub = serde_json::from_value(json!({"generation": 1, "connections": {"made-up": connection}})).unwrap();
+    let pack = Config::pack(&hub, &BTreeMap::from([("made-up".to_owned(), packed.to_string())])).unwrap();
+    Config::open(pack).unwrap()
+}
+
+fn cause(index: u32) -> EventRef {
+    EventRef { connection: "made-up".into(), envelope: "e1".into(), index, received_at_ms: NOW_MS }
+}
+
+fn fetches(ids: &[&str]) -> Vec<ReadRequest> {
+    let fetch = |(index, id): (usize, &&str)| {
+        let source = RemoteId { connection: "made-up".into(), object: "thing".into(), id: (*id).to_owned() };
+        let cause = Some(cause(u32::try_from(index).unwrap()));
+        ReadRequest::Fetch(FetchRequest { source, cause, not_before: None, trace: String::new() })
+    };
+    ids.iter().enumerate().map(fetch).collect()
+}
+
+#[test]
+fn a_refusal_concerns_one_record_alone() {
+    for status in [400, 403, 422] {
+        let asked = Asked::of(fetches(&["a", "b", "c"]), |twin| {
+            twin.refused.borrow_mut().insert(format!("{HOST}/things/b"), status);
+        });
+        assert_eq!(asked.read(), ["a", "c"], "{status}");
+        assert_eq!((asked.report.failures.len(), asked.parked().len()), (0, 1), "{status}");
+        assert_eq!([0, 1, 2].map(|index| asked.outcome(index)), [None, Some(Outcome::Dead), None], "{status}");
+    }
+}
+
+#[test]
+fn what_was_read_before_a_failure_stays_read() {
+    for status in [429, 503, 401] {
+        let asked = Asked::of(fetches(&["a", "b", "c"]), |twin| {
+            twin.refused.borrow_mut().insert(format!("{HOST}/things/b"), status);
+        });
+        assert_eq!(asked.read(), ["a"], "{status}");
+        assert_eq!((asked.report.failures.len(), asked.parked().len()), (2, 0), "{status}");
+    }
+}
+
+#[test]
+fn a_record_that_is_gone_is_told_as_such() {
+    let asked = Asked::of(fetches(&["a", "b"]), |twin| {
+        twin.refused.borrow_mut().insert(format!("{HOST}/things/b"), 404);
+    });
+    assert_eq!(asked.read(), ["a", "b"]);
+    assert_eq!(asked.report.failures.len(), 0);
+}
+
+#[test]
+fn a_comparison_that_cannot_be_made_ends_every_event_that_asked_for_it() {
+    let ask = |index| {
+        ReadRequest::Sweep(SweepRequest {
+            connection: "made-up".into(),
+            objects: Vec::new(),
+            reason: "events were lost".into(),
+            cause: Some(cause(index)),
+            trace: String::new(),
+        })
+    };
+    let asked = Asked::of(vec![ask(0), ask(1)], |_| {});
+    assert_eq!(asked.parked(), ["cannot-fetch", "cannot-fetch"]);
+    assert_eq!([0, 1].map(|index| asked.outcome(index)), [Some(Outcome::Dead); 2]);
+}
