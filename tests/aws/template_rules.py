@@ -115,7 +115,7 @@ def reach_rules(resources, say):
     """Each variable that names a resource is matched by a permission on it, and the other way round."""
     roles = {}
     for role, statement in statements(resources):
-        roles.setdefault(role, set()).update(re.findall(r"[A-Z][A-Za-z]+(?:Queue|Dlq|Table|Bucket)\b", json.dumps(statement)))
+        roles.setdefault(role, set()).update(re.findall(r"[A-Z][A-Za-z]+(?:Queue|Dlq|Table|Bucket)\b", json.dumps(statement["Resource"])))
         if "${Bucket" in json.dumps(statement):
             roles[role].add("Bucket")
     for name, function in of_type(resources, "AWS::Lambda::Function").items():
