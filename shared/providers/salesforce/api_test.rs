@@ -105,6 +105,21 @@ fn values_cannot_leave_their_literal() {
 }
 
 #[test]
+fn what_is_looked_for_fits_into_an_address() {
+    let properties: Vec<String> = (0..60).map(|n| format!("CustomField{n:02}__c")).collect();
+    for value in ["a", "ada@example.com", &"o'hara+\\".repeat(20), &"äöü".repeat(20)] {
+        let values: Vec<String> = (0..450).map(|n| format!("{value}{n}")).collect();
+        let parts = Salesforce.find_parts(&values);
+        assert_eq!(parts.concat(), values);
+        for part in parts {
+            assert!(part.len() <= 200);
+            assert!(Salesforce.find(&target("Contact"), "Email", part, &properties).url.len() < 16_384);
+        }
+    }
+    assert_eq!(Salesforce.find_parts(&vec!["0".repeat(32); 400]).len(), 2, "ids go 200 at a time");
+}
+
+#[test]
 fn a_list_follows_the_locator_on_its_own_host_only() {
     let t = target("Contact");
     let first = API.list(&t, 1_767_225_600_123, None, &[]);

@@ -33,6 +33,10 @@ pub enum Op {
 pub trait Api: Sync {
     /// Rows (or values, ids) per call.
     fn batch_limit(&self, op: Op) -> usize;
+    /// The values of [`Api::find`] in as many parts as calls are needed.
+    fn find_parts<'v>(&self, values: &'v [String]) -> Vec<&'v [String]> {
+        values.chunks(self.batch_limit(Op::Find)).collect()
+    }
     /// Creates or updates by the hub's own id property. Answer: [`Api::written`].
     fn upsert(&self, t: &Target, rows: &[Row]) -> HttpRequest;
     /// Updates existing objects by their remote id, which every row must have, and writes the hub's id into them.

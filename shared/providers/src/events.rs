@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use canonical::{Change, ChangeKind, ObjectType, RemoteId, Stamp};
 use mapping::normal;
 use mapping::{Captured, Context, Path, PathError, Reader, Slots, text_of};
+use serde_json::{Map as JsonMap, Value};
 
 use crate::decode::Part;
 use crate::each::{self, Element};
 use crate::manifest::{Action, EventStamp, Events, On, OneOrMore, UntypedBodies};
-use crate::model::{EventBody, Inbound, InboundEvent};
+use crate::model::{EventBody, Inbound, InboundEvent, Told};
 use crate::provider::Provider;
 
 /// A place in an event.
@@ -46,6 +47,8 @@ struct OnPlaces {
     key: Vec<Vec<Place>>,
     when: Vec<(Place, String)>,
     id: Option<Place>,
+    property: Option<Place>,
+    value: Option<Place>,
     also: Option<Place>,
     survivor: Vec<Place>,
 }
@@ -92,11 +95,15 @@ impl EventReader {
         let mut on = Vec::new();
         for rule in &events.on {
             let id = rule.id.as_ref().map(&mut place).transpose()?;
+            let property = rule.property.as_ref().map(&mut place).transpose()?;
+            let value = rule.value.as_ref().map(&mut place).transpose()?;
             let also = rule.also.as_ref().map(&mut place).transpose()?;
             on.push(OnPlaces {
                 key: keys.next().unwrap_or_default(),
                 when: when.next().unwrap_or_default(),
                 id,
+                property,
+                value,
                 also,
                 survivor: survivors.next().unwrap_or_default(),
             });
@@ -192,6 +199,7 @@ impl Provider {
             stamp: None,
             version: None,
             body: ignored("the provider sends no events"),
+            told: None,
         };
         let (Some(events), reader) = (&self.manifest().events, self.event_reader()) else {
             event.body = self.bare_record(raw, inbound).unwrap_or(event.body);
@@ -264,7 +272,27 @@ impl Provider {
         {
             changes.iter_mut().for_each(|change| change.test = true);
         }
+        if let EventBody::Fetch(sources) = &event.body
+            && let Some(source) = sources.first()
+        {
+            event.told = self.told(events, reader, seen, &source.object);
+        }
         event
+    }
+
+    /// What a thin event tells all the same of the object's record.
+    fn told(&self, events: &Events, reader: &EventReader, seen: &Seen<'_>, object: &str) -> Option<Told> {
+        let (on, places) = rule_for(events, reader, seen)?;
+        if on.created {
+            return Some(Told::Created);
+        }
+        let name = seen.text(places.property.as_ref()?)?;
+        let value = seen.text(places.value.as_ref()?).unwrap_or_default();
+        if self.destination(object).is_some_and(|destination| destination.id_property == name) {
+            return Some(Told::HubId(value.to_owned()));
+        }
+        let property = JsonMap::from_iter([(name.to_owned(), Value::from(value))]);
+        Some(Told::Fields(self.canonical(object, &property)))
     }
 
     /// The body is no event but a record that names its own object, as a replay from the API has it.
@@ -404,7 +432,8 @@ fn with_fetch(event: InboundEvent, then_fetch: bool) -> Vec<InboundEvent> {
     if let ChangeKind::MergedInto { id } = &change.kind {
         left.id.clone_from(id);
     }
-    let fetch = InboundEvent { key: format!("{}5:fetch", event.key), body: EventBody::Fetch(vec![left]), ..event.clone() };
+    let fetch =
+        InboundEvent { key: format!("{}5:fetch", event.key), body: EventBody::Fetch(vec![left]), told: None, ..event.clone() };
     vec![event, fetch]
 }
 

@@ -26,7 +26,7 @@ pub use manifest::{
     About, AcceptedAnswer, Action, ApiInfo, Destination, EventStamp, Events, Manifest, Media, On, OneOrMore, Rate, ReadWay,
     Records, SequencePlaces, TextKind, Untyped, UntypedBodies, Words, XmlBodies,
 };
-pub use model::{EventBody, Inbound, InboundEvent, Malformed, Rendered, Sequence};
+pub use model::{EventBody, Inbound, InboundEvent, Malformed, Rendered, Sequence, Told};
 pub use provider::{LoadError, Override, Overrides, Provider};
 #[cfg(feature = "compile")]
 pub use registry::Registry;

@@ -336,6 +336,15 @@ pub struct On {
     /// Where the object's id is; for `map`, what its file calls `$object_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Where the native name of the one property is that changed (`fetch`). What the hub itself wrote is then known without a read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub property: Option<String>,
+    /// Where that property's value is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The event says that the record is new (`fetch`). What the hub itself created is then known without a read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub created: bool,
     /// Further ids that went into the surviving object (`merge`): a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub also: Option<String>,

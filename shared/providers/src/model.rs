@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use canonical::{Change, FieldName, ObjectType, Problem, RemoteId, Stamp};
+use canonical::{Change, FieldName, Fields, ObjectType, Problem, RemoteId, Stamp};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -53,6 +53,19 @@ pub struct InboundEvent {
     pub version: Option<String>,
     /// What it says.
     pub body: EventBody,
+    /// What it tells of the record though it is thin.
+    pub told: Option<Told>,
+}
+
+/// What a thin event tells all the same: enough to recognise what the hub itself wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// The record is new.
+    Created,
+    /// One property has this value, in canonical fields.
+    Fields(Fields),
+    /// The property that carries the hub's id has this value.
+    HubId(String),
 }
 
 /// What an event says.

@@ -1,6 +1,6 @@
 use std::sync::OnceLock;
 
-use canonical::{Change, Fields, ObjectType};
+use canonical::{Change, FieldName, Fields, ObjectType};
 use mapping::{Captured, Context, Map, Path, Reader, Segment};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -221,6 +221,12 @@ impl Provider {
         names.sort();
         names.dedup();
         names
+    }
+
+    /// True when this field has a native property that is written.
+    pub fn writes(&self, object: &str, field: &FieldName) -> bool {
+        let rules = self.map(object).into_iter().flat_map(|c| &c.map.plans).flat_map(|plan| &plan.rules);
+        rules.filter(|rule| rule.direction.writes() && rule.to.is_some()).any(|rule| rule.field == *field)
     }
 
     /// Canonical values → native properties of a destination object. Applies directions, limits, names of lists, required fields.

@@ -57,6 +57,26 @@ fn number(value: u64) -> i64 {
 }
 
 impl Entry {
+    /// The entry of an event that changes no record of its own.
+    pub fn without_record(place: &EventRef, outcome: Outcome, dispatched: bool) -> Entry {
+        Entry {
+            envelope: place.envelope.clone(),
+            index: place.index,
+            received_at_ms: place.received_at_ms,
+            outcome,
+            object: None,
+            record: String::new(),
+            version: 0,
+            destinations: String::new(),
+            dispatched,
+        }
+    }
+
+    /// True when another envelope, or another event of it, had brought the event first.
+    pub fn is_of_another(&self, place: &EventRef) -> bool {
+        self.envelope != place.envelope || self.index != place.index
+    }
+
     /// The item of an entry.
     pub fn item(&self, place: Key, expires_s: i64) -> Item {
         Item::new(place)

@@ -248,6 +248,7 @@ fn take_over(link: &mut Link, moved: Link) {
             // The object still carries the retired id: the next push marks it with the survivor's.
             link.remote = Some(remote);
             link.marked = false;
+            link.created = moved.created;
             link.seen = moved.seen;
             link.pushed = moved.pushed;
             link.back = moved.back;
@@ -452,23 +453,20 @@ impl Observer<'_> {
         let value = &field.value;
         let Some(ring) = link.sent.get(name) else { return Ok(false) };
         let tolerance = self.hub.limits.echo_ms;
-        let ours = |sent: &Sent| match sent.stamp {
-            Some(written) => stamp.at_ms <= written.at_ms + tolerance,
-            None => stamp.at_ms <= sent.intended_ms + LATE_EFFECT_MS,
+        let may_come_back = |sent: &Sent| {
+            sent.stamp.is_none() && stamp.at_ms <= sent.intended_ms + LATE_EFFECT_MS && may_be_made_of(value, &sent.value)
         };
-        let comes_back = |sent: &Sent| match sent.stamp {
-            Some(_) => sent.value == *value,
-            None => may_be_made_of(value, &sent.value),
-        };
-        if ring.iter().any(|sent| comes_back(sent) && ours(sent)) {
+        if link.has_written(name, value, stamp, tolerance) || ring.iter().any(may_come_back) {
             return Ok(true);
         }
         let own_stamp = field.stamp.is_some() || matches!(self.change.kind, ChangeKind::Partial);
         // What we had last written when the snapshot was taken; what we wrote about then may be in it or not.
         let stamps = || ring.iter().rev().filter_map(|sent| Some((&sent.value, sent.stamp?)));
         let about_then = stamps().filter(|(_, written)| (stamp.at_ms + 1..=stamp.at_ms + tolerance).contains(&written.at_ms));
-        let by_then = stamps().find(|(_, written)| written.at_ms <= stamp.at_ms);
-        if let (false, Some((_, written))) = (own_stamp, by_then.into_iter().chain(about_then).find(|(sent, _)| *sent == value)) {
+        // An object that waits to be merged was written under another link, whose writes are among these: any of them may be its last.
+        let last = if self.is_orphan(link) { usize::MAX } else { 1 };
+        let by_then = stamps().filter(|(_, written)| written.at_ms <= stamp.at_ms).take(last);
+        if let (false, Some((_, written))) = (own_stamp, by_then.chain(about_then).find(|(sent, _)| *sent == value)) {
             return Ok(!said_since(written));
         }
         let known_older = link.seen.get(name).is_some_and(|seen| stamp < seen.stamp);

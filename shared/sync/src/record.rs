@@ -164,6 +164,9 @@ pub struct Link {
     /// True once the object carries our id.
     #[serde(default)]
     pub marked: bool,
+    /// When we created the object, by the destination's clock; `None` also where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<Stamp>,
     /// What is there, by field.
     #[serde(default)]
     pub seen: BTreeMap<FieldName, Seen>,
@@ -236,6 +239,7 @@ impl Link {
             self.seen.clear();
             self.pushed.clear();
             self.back.clear();
+            self.created = None;
         }
         self.orphans.remove(&id);
         self.remote = Some(id);
@@ -253,6 +257,12 @@ impl Link {
         if ring.len() > SENT_KEPT {
             ring.remove(0);
         }
+    }
+
+    /// True when a value of this time is a settled write of ours, by the destination's clock.
+    pub fn has_written(&self, field: &FieldName, value: &Value, stamp: Stamp, tolerance_ms: i64) -> bool {
+        let settled = |sent: &Sent| sent.stamp.is_some_and(|written| stamp.at_ms <= written.at_ms + tolerance_ms);
+        self.sent.get(field).is_some_and(|ring| ring.iter().any(|sent| sent.value == *value && settled(sent)))
     }
 
     /// Forgets the values of the open push, which surely was not made.

@@ -1,7 +1,7 @@
 //! The simulator as a test: a number of seeds, every named scenario, and every planted bug found.
 
 use sync::mutant::Mutant;
-use testkit::sim::{NAMED, Options, run, run_named};
+use testkit::sim::{NAMED, Options, bulk, run, run_named};
 
 #[test]
 fn no_seed_violates_an_invariant() {
@@ -39,5 +39,13 @@ fn every_planted_bug_is_found() {
             run(seed, options).is_err() || run_named(scenario, seed, options).is_some_and(|r| r.is_err())
         });
         assert!(found, "{name} was not found within 500 seeds");
+    }
+}
+
+#[test]
+fn an_import_costs_few_calls() {
+    for wave in bulk(1_000).unwrap_or_else(|violation| panic!("{violation}")) {
+        assert_eq!(wave.records, 1_000, "{wave:?}");
+        assert!(wave.per_thousand() <= 20, "{wave:?}: {} calls per 1,000 records", wave.per_thousand());
     }
 }

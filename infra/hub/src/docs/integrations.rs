@@ -239,6 +239,9 @@ fn deed(on: &On) -> String {
     let mut text = match on.action {
         Action::Map if on.part => "maps the fields that it holds".to_owned(),
         Action::Map => "maps the record that it holds".to_owned(),
+        Action::Fetch if on.created || on.property.is_some() => {
+            format!("reads the record{id}{object} from the API, unless the event tells what the hub itself wrote")
+        }
         Action::Fetch => format!("reads the record{id}{object} from the API"),
         Action::Delete => format!("marks the record{id}{object} as gone"),
         Action::PrivacyDelete => format!("marks the record{id} as gone: the person asks to be forgotten"),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use providers::{EventBody, Inbound, InboundEvent, Overrides, Provider};
+use providers::{EventBody, Inbound, InboundEvent, Overrides, Provider, Told};
 use serde_json::{Value, json};
 
 pub fn folder(provider: &str) -> PathBuf {
@@ -39,6 +39,12 @@ fn shown(event: &InboundEvent) -> Value {
         EventBody::Malformed { reason } => json!({ "malformed": reason }),
     };
     let mut shown = json!({"type": event.event_type, "key": event.key, "stamp": event.stamp, "says": says});
+    match &event.told {
+        Some(Told::Created) => shown["tells"] = json!("created"),
+        Some(Told::Fields(fields)) => shown["tells"] = json!({ "fields": fields }),
+        Some(Told::HubId(id)) => shown["tells"] = json!({ "hub_id": id }),
+        None => {}
+    }
     if let Some(version) = &event.version {
         shown["version"] = json!(version);
     }

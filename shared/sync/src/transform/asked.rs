@@ -13,7 +13,8 @@ use crate::ports::{Attr, Condition, Item, Key, Outgoing, Table, Write, WriteErro
 const NOTES: usize = 4;
 
 impl<W: World> Transform<'_, W> {
-    /// A thin event: asks `reconcile` to read what it names. Its account line stays in flight until the read is merged.
+    /// A thin event: asks `reconcile` to read what it names, unless it tells of our own write. Its account line stays in flight until
+    /// the read is merged.
     pub(super) async fn thin(
         &self,
         envelope: &Envelope,
@@ -29,6 +30,13 @@ impl<W: World> Transform<'_, W> {
             sources.iter().map(fetch).collect()
         };
         let key = entry_place(self.vault, &envelope.connection, &event.key, 0);
+        if self.is_our_write(event, sources).await? {
+            // What was asked for before it could be known as ours stays asked for.
+            let item = Entry::without_record(place, Outcome::Echo, true).item(key.clone(), self.expires(envelope));
+            if write_if(self.world, Write::Put { table: Table::Journal, item, condition: Condition::Absent }).await? {
+                return Ok(Ended::with(Outcome::Echo));
+            }
+        }
         self.asked(envelope, place, key, requests).await
     }
 
@@ -62,17 +70,7 @@ impl<W: World> Transform<'_, W> {
         key: Key,
         requests: impl Fn(&EventRef) -> Vec<ReadRequest>,
     ) -> Result<Ended, Failure> {
-        let fresh = Entry {
-            envelope: envelope.id.clone(),
-            index: place.index,
-            received_at_ms: envelope.received_at_ms,
-            outcome: Outcome::InFlight,
-            object: None,
-            record: String::new(),
-            version: 0,
-            destinations: String::new(),
-            dispatched: false,
-        };
+        let fresh = Entry::without_record(place, Outcome::InFlight, false);
         let item = fresh.item(key.clone(), self.expires(envelope));
         let put = Write::Put { table: Table::Journal, item, condition: Condition::Absent };
         let entry = if write_if(self.world, put).await? {
@@ -81,14 +79,14 @@ impl<W: World> Transform<'_, W> {
             let item = self.world.get(Table::Journal, &key).await?;
             item.as_ref().and_then(Entry::read).ok_or_else(|| Failure::new(Code::Contention, "a journal entry vanished"))?
         };
-        let duplicate = entry.envelope != envelope.id || entry.index != place.index;
+        let duplicate = entry.is_of_another(place);
         let cause = EventRef {
             connection: envelope.connection.clone(),
             envelope: entry.envelope.clone(),
             index: entry.index,
             received_at_ms: entry.received_at_ms,
         };
-        let mut ended = Ended::with(if duplicate { Outcome::Duplicate } else { Outcome::InFlight });
+        let mut ended = Ended::with(if duplicate { Outcome::Duplicate } else { entry.outcome });
         if !entry.dispatched {
             // Before the question: its answer may be there before the next line runs, and must be the last word.
             if !duplicate {
@@ -140,17 +138,7 @@ impl<W: World> Transform<'_, W> {
         let mut item = Item::new(Key::new(partition.clone(), entry.pk.clone())).with("ttl", Attr::N(self.expires(envelope)));
         let kept = Kept { received_at_ms: envelope.received_at_ms, event_type: event.event_type.clone(), event: text.to_owned() };
         self.vault.seal_into(self.world, &mut item, &partition, &kept)?;
-        let fresh = Entry {
-            envelope: envelope.id.clone(),
-            index: place.index,
-            received_at_ms: envelope.received_at_ms,
-            outcome: Outcome::Ignored,
-            object: None,
-            record: String::new(),
-            version: 0,
-            destinations: String::new(),
-            dispatched: true,
-        };
+        let fresh = Entry::without_record(place, Outcome::Ignored, true);
         let writes = vec![
             Write::Put { table: Table::Journal, item, condition: Condition::Always },
             Write::Put {
@@ -164,9 +152,7 @@ impl<W: World> Transform<'_, W> {
             Err(WriteError::Conflict { .. }) => {
                 let first = self.world.get(Table::Journal, &entry).await?.as_ref().and_then(Entry::read);
                 match first {
-                    Some(first) if first.envelope != envelope.id || first.index != place.index => {
-                        Ok(Ended::with(Outcome::Duplicate))
-                    }
+                    Some(first) if first.is_of_another(place) => Ok(Ended::with(Outcome::Duplicate)),
                     Some(_) => Ok(Ended::because(Outcome::Ignored, reason)),
                     None => Err(Failure::new(Code::Contention, "an event that is kept was in use by another worker")),
                 }

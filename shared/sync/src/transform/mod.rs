@@ -3,9 +3,10 @@
 //! The story of an envelope: decode → split into events → for each event and object: read what is known, merge (pure), write all
 //! of it in one transaction → dispatch → close the account line. The SQS delete is the commit point: a crash anywhere before
 //! it repeats safely, because the journal entry is written with the observations and remembers what is still to be dispatched.
-//! What a body cannot tell itself is asked of `reconcile` (`asked.rs`).
+//! What a body cannot tell itself is asked of `reconcile` (`asked.rs`), unless it is what we wrote ourselves (`echo.rs`).
 
 mod asked;
+mod echo;
 
 use std::collections::BTreeSet;
 
@@ -250,7 +251,7 @@ impl<W: World> Transform<'_, W> {
         for attempt in 0..PLANS {
             if let Some(item) = self.world.get(Table::Journal, entry_key).await? {
                 let entry = Entry::read(&item).ok_or_else(|| Failure::new(Code::CorruptItem, "a journal entry"))?;
-                let duplicate = entry.envelope != envelope.id || entry.index != place.index;
+                let duplicate = entry.is_of_another(place);
                 return Ok((entry, duplicate));
             }
             let plan = state::plan(self.world, self.vault, self.config.hub(), change, envelope.received_at_ms).await?;

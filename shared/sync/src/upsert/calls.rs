@@ -39,6 +39,8 @@ pub struct Wanted<'a> {
     pub members: Vec<&'a str>,
     /// The rendering, for natural keys.
     pub rendered: &'a Rendering,
+    /// True when nobody has ever tried to write it: no object carries its id.
+    pub first: bool,
     /// Records merged into this one that may have objects of their own.
     pub strays: Vec<&'a str>,
 }
@@ -361,7 +363,7 @@ impl<'a, W: World> Destination<'a, W> {
         let native = self.native(object)?;
         let properties = self.provider.read_properties(&native);
         let mut records = Vec::new();
-        for chunk in values.chunks(self.api.batch_limit(Op::Find)) {
+        for chunk in self.api.find_parts(values) {
             let page = self.call(object, |t| self.api.find(t, property, chunk, &properties), |t, r| self.api.found(t, r)).await;
             records.extend(page.map_err(|e| match e {
                 CallError::NotSent(failure) | CallError::Unknown(failure) => failure,
@@ -410,17 +412,22 @@ impl<'a, W: World> Destination<'a, W> {
         }
         let Some(destination) = self.provider.destination(&native) else { return Ok(found) };
         let blocked = &self.config.hub().object(object).blocked;
+        let natural = |want: &Wanted<'_>, property: &str| -> Option<String> {
+            let value = want.rendered.rendered.properties.get(property)?.as_str().filter(|v| !v.is_empty())?;
+            // An address of many people finds somebody else's object.
+            let shared = blocked.iter().any(|pattern| blocks(pattern, &value.to_lowercase()));
+            (!shared).then(|| value.to_owned())
+        };
         let mut properties = vec![destination.id_property.clone()];
         properties.extend(destination.natural_keys.iter().cloned());
         for property in properties {
             let value = |want: &Wanted<'_>| -> Option<String> {
-                if property == destination.id_property {
-                    return Some(want.hub_id.to_owned());
+                if property != destination.id_property {
+                    return natural(want, &property);
                 }
-                let value = want.rendered.rendered.properties.get(&property)?.as_str().filter(|v| !v.is_empty())?;
-                // An address of many people finds somebody else's object.
-                let shared = blocked.iter().any(|pattern| blocks(pattern, &value.to_lowercase()));
-                (!shared).then(|| value.to_owned())
+                // Should tables have been lost, an object with this id has the natural key too, or the write tells that it is there.
+                let found_otherwise = want.first && destination.natural_keys.iter().any(|key| natural(want, key).is_some());
+                (!found_otherwise).then(|| want.hub_id.to_owned())
             };
             let open = |want: &Wanted<'_>, slot: &Result<Option<RemoteRecord>, Failure>| {
                 want.remote.is_none() && matches!(slot, Ok(None))

@@ -9,7 +9,7 @@ mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{Dispatch, FetchRequest, Fields, ObjectType, RemoteId, Stamp};
+use canonical::{Dispatch, FetchRequest, FieldName, Fields, ObjectType, RemoteId, Stamp, Value};
 use providers::api::{FailureKind, Op, Row, RowFailure, RowResult};
 
 use crate::batch::{BatchReport, Metric, settle};
@@ -356,6 +356,7 @@ impl<W: World> Upsert<'_, W> {
                         remote: job.link.remote.as_deref(),
                         members: here.map(|m| m.id.as_str()).collect(),
                         rendered: &job.intent.as_ref()?.rendered,
+                        first: job.link.fence == 1,
                         strays: job.link.strays.keys().map(String::as_str).collect(),
                     })
                 })
@@ -530,6 +531,7 @@ impl<W: World> Upsert<'_, W> {
             RowResult::Done { remote_id, properties, stamp, created } => {
                 let outcome = if created { "created" } else { "updated" };
                 tracing::info!(destination = self.worker.name, %object, record = %golden.id, version = golden.version, outcome, trace = %job.dispatch.trace, "row");
+                let found_there = link.remote.is_none() && !created;
                 link.point_to(remote_id);
                 link.marked = true;
                 link.rejected = false;
@@ -540,8 +542,17 @@ impl<W: World> Upsert<'_, W> {
                 // Who reads back after his lease may read what the next one has written.
                 let in_time = self.world().now_ms() <= link.lease_until || mutant(Mutant::NoFence);
                 if let (Some(properties), Some(stamp), true) = (&properties, stamp, in_time) {
-                    link.settle(intent, &self.worker.provider.canonical(&native, properties), stamp);
-                    Ok(())
+                    let back = self.worker.provider.canonical(&native, properties);
+                    link.settle(intent, &back, stamp);
+                    // What the destination filled in by itself is still to be heard when it tells of the new object.
+                    let more = |(field, value): (&FieldName, &Value)| {
+                        !value.is_null() && !intent.wanted.contains_key(field) && self.worker.provider.writes(&native, field)
+                    };
+                    link.created = Some(stamp).filter(|_| created && !back.iter().any(more)).or(link.created);
+                    link.dirty |= found_there;
+                    let look =
+                        || Failure::new(Code::ProviderUnavailable, "the object was there already: what it holds is to be heard");
+                    if found_there { Err(look()) } else { Ok(()) }
                 } else {
                     link.dirty = true;
                     Err(Failure::new(Code::ProviderUnavailable, "written, but what became of it could not be read back"))
@@ -752,7 +763,6 @@ const MAX_COMMITS: usize = 8;
 const RELEASES: usize = 4;
 
 impl Link {
-    /// Notes what the destination made of a push.
     /// This link as it is to be stored, with what others have put into it since it was `base`: merge tasks and strays of a merge of
     /// records, a new object, what webhooks told. What was settled here does not come back.
     fn with_what_others_put(&self, base: &Link, stored: &Link) -> Link {
@@ -781,12 +791,30 @@ impl Link {
         next
     }
 
+    /// Notes what the destination made of a push.
     fn settle(&mut self, intent: &Intent, back: &Fields, stamp: Stamp) {
         self.open = false;
         self.dirty = false;
+        let mut pushed = intent.changed.clone();
         for field in intent.fields() {
-            let value = back.get(field).or_else(|| intent.wanted.get(field)).cloned().unwrap_or(canonical::Value::Null);
+            let value = back.get(field).or_else(|| intent.wanted.get(field)).cloned().unwrap_or(Value::Null);
             let ring = self.sent.entry(field.clone()).or_default();
+            // A late worker's write that undid this one is not what the destination made of it.
+            let undone = self.look_again.is_some()
+                && intent.wanted.get(field) != Some(&value)
+                && ring.iter().rev().skip(1).any(|sent| sent.value == value);
+            if undone {
+                for name in intent.rendered.rendered.by_field.get(field).into_iter().flatten() {
+                    pushed.remove(name);
+                    self.pushed.remove(name);
+                }
+                if let Some(sent) = ring.last_mut() {
+                    sent.stamp.get_or_insert(stamp);
+                }
+                self.dirty = true;
+                self.see(field, &value, stamp);
+                continue;
+            }
             let mut made_of = None;
             if let Some(sent) = ring.last_mut().filter(|s| s.stamp.is_none()) {
                 sent.stamp = Some(stamp);
@@ -798,6 +826,6 @@ impl Link {
             self.back.insert(field.clone(), value.clone());
             self.see(field, &value, stamp);
         }
-        self.pushed.extend(intent.changed.iter().map(|(name, value)| (name.clone(), value.clone())));
+        self.pushed.extend(pushed);
     }
 }

@@ -3,6 +3,7 @@
 //! A run delivers a script of webhooks and edits while everything goes wrong, lets the dust settle, and compares what is there
 //! with an oracle that knows the facts alone. The same seed gives the same run, await point by await point.
 
+mod bulk;
 mod check;
 mod named;
 mod oracle;
@@ -25,6 +26,7 @@ use sync::receive::{Instance, Request};
 use sync::reconcile::Job;
 use sync::seal::Vault;
 
+pub use bulk::{Wave, bulk};
 pub use check::Violation;
 pub use named::NAMED;
 pub use rng::Rng;
@@ -122,6 +124,10 @@ pub(crate) struct Sim {
     stats: Stats,
     /// How long a process goes on after its time is over.
     overstay_ms: i64,
+    /// The queues that handlers read, and how many messages at a time.
+    batches: &'static [(&'static str, usize)],
+    /// Nothing is written to CRMs for now.
+    hold_upserts: bool,
 }
 
 /// How many of ten thousand calls to a CRM hang where processes hang.
@@ -161,6 +167,8 @@ impl Sim {
             answered: 0,
             forged_accepted: 0,
             stats: Stats::default(),
+            batches: QUEUES,
+            hold_upserts: false,
         };
         sim.shared.faults.set(sim.faults);
         for sending in script.sendings {
@@ -251,7 +259,7 @@ impl Sim {
         times.extend(self.edits.iter().map(|e| e.at_ms));
         times.extend(self.shared.late.borrow().iter().map(|(at, _, _)| *at));
         let queues = self.shared.queues.borrow();
-        for (name, _) in QUEUES {
+        for (name, _) in self.open_queues() {
             if self.running(name) < CONCURRENCY {
                 times.extend(queues.next_visible(name));
             }
@@ -269,6 +277,11 @@ impl Sim {
         self.tasks.iter().filter(|t| t.queue.as_deref() == Some(queue)).count()
     }
 
+    fn open_queues(&self) -> impl Iterator<Item = &'static (&'static str, usize)> + use<> {
+        let hold = self.hold_upserts;
+        self.batches.iter().filter(move |(queue, _)| !hold || !queue.starts_with("upsert-"))
+    }
+
     fn begin_what_is_due(&mut self) {
         let now = self.shared.now.get();
         self.collect_crm_webhooks(now);
@@ -282,7 +295,7 @@ impl Sim {
         for edit in due {
             self.edit(edit);
         }
-        for (queue, most) in QUEUES {
+        for (queue, most) in self.open_queues().collect::<Vec<_>>() {
             while self.running(queue) < CONCURRENCY {
                 let deliveries = self.shared.receive(queue, *most);
                 if deliveries.is_empty() {

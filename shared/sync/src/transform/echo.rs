@@ -1,0 +1,48 @@
+//! Thin events about what the hub itself wrote, known without reading the record. Without this each push would cost a read for
+//! each property that it changed.
+
+use canonical::RemoteId;
+use providers::{InboundEvent, Told};
+
+use super::{Transform, World};
+use crate::failure::Failure;
+use crate::mutant::{Mutant, mutant};
+use crate::ports::Table;
+use crate::record::{Link, golden_by_id, key_place, read_link, remote_hash};
+
+impl<W: World> Transform<'_, W> {
+    /// True when a thin event only tells what we wrote and know to be there: a read could bring nothing new. In doubt it is false.
+    pub(super) async fn is_our_write(&self, event: &InboundEvent, sources: &[RemoteId]) -> Result<bool, Failure> {
+        let (Some(told), Some(stamp), [source]) = (&event.told, event.stamp, sources) else { return Ok(false) };
+        let (_, provider) = self.config.connection(&source.connection)?;
+        let Some(object) = provider.object_of(&source.object) else { return Ok(false) };
+        let written = self.config.hub().object(object).destinations.get(&source.connection);
+        if written != Some(&source.object) || mutant(Mutant::EchoAsObservation) {
+            return Ok(false);
+        }
+        let key = key_place(object, &remote_hash(self.vault, source));
+        let Some(pointer) = self.world.get(Table::Links, &key).await? else { return Ok(false) };
+        let record = pointer.s("golden").unwrap_or_default();
+        let Some(golden) = golden_by_id(self.world, self.vault, object, record).await? else { return Ok(false) };
+        let place = Link::place(&source.connection, object, &golden.id);
+        let Some(item) = self.world.get(Table::Links, &place).await? else { return Ok(false) };
+        let link = read_link(self.world, self.vault, &item).await?;
+        if link.remote.as_ref() != Some(&source.id) || link.gone {
+            return Ok(false);
+        }
+        let tolerance = self.config.hub().limits.echo_ms;
+        Ok(match told {
+            Told::Created => link.created.is_some_and(|created| stamp.at_ms <= created.at_ms + tolerance),
+            Told::HubId(id) => link.marked && *id == golden.id,
+            Told::Fields(fields) => {
+                !fields.is_empty()
+                    && fields.iter().all(|(field, value)| {
+                        let seen = link.seen.get(field);
+                        // Something else is known to have been there before: its return is news, whoever brought it back.
+                        let expected = seen.is_some_and(|seen| seen.value == *value || seen.stamp > stamp);
+                        expected && link.has_written(field, value, stamp, tolerance)
+                    })
+            }
+        })
+    }
+}
