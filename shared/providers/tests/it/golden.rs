@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use providers::{EventBody, Inbound, InboundEvent, Overrides, Provider, Told};
+use providers::{Action, EventBody, Inbound, InboundEvent, Overrides, Provider, Told};
 use serde_json::{Value, json};
 
 pub fn folder(provider: &str) -> PathBuf {
@@ -86,4 +86,27 @@ fn fixtures_map_to_their_golden_records() {
         }
     }
     assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+/// An event that is shown once is shown at its best: one that is whole, one with little, one that is odd.
+#[test]
+fn every_event_has_three_fixtures() {
+    let mut missing = Vec::new();
+    for name in Provider::builtin_names() {
+        let provider = Provider::builtin(name, &Overrides::default()).unwrap();
+        let Some(events) = &provider.manifest().events else { continue };
+        let named = events.on.iter().filter(|on| on.action != Action::Ignore).flat_map(|on| on.types.as_slice());
+        let mut counts: BTreeMap<String, usize> = named.filter(|t| !t.contains('*')).map(|t| (t.clone(), 0)).collect();
+        for file in fixtures(name) {
+            let Value::Array(found) = mapped(&provider, &read(&file)) else { continue };
+            let supported = |event: &&Value| ["ignored", "malformed"].iter().all(|not| event["says"].get(*not).is_none());
+            for event in found.iter().filter(supported) {
+                *counts.entry(event["type"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+            }
+        }
+        missing.extend(
+            counts.into_iter().filter(|(_, count)| *count < 3).map(|(event, count)| format!("{name}: {event} has {count}")),
+        );
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
