@@ -392,7 +392,6 @@ impl<W: World> Upsert<'_, W> {
         let record = golden.id.clone();
         let mut unheard = BTreeSet::new();
         let mut found = found?;
-        job.link.strays.clear();
         for stray in found.strays {
             match found.object.take() {
                 Some(kept) if kept.id != stray.id => {
@@ -415,6 +414,8 @@ impl<W: World> Upsert<'_, W> {
             None if job.link.remote.is_some() => job.link.gone = true,
             None => {}
         }
+        // Not before what was found has been taken in: nobody would look for it again.
+        job.link.strays.clear();
         job.link.dirty = false;
         job.link.open = false;
         if let (Some(kept), Some(orphan)) = (job.link.remote.clone(), job.link.orphans.first().cloned())
