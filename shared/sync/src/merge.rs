@@ -249,6 +249,7 @@ fn take_over(link: &mut Link, moved: Link) {
             link.remote = Some(remote);
             link.marked = false;
             link.created = moved.created;
+            link.unheard = moved.unheard;
             link.seen = moved.seen;
             link.pushed = moved.pushed;
             link.back = moved.back;
@@ -275,6 +276,11 @@ fn differences(
             (old != new).then(|| (name.clone(), old.cloned(), new.cloned()))
         })
         .collect()
+}
+
+/// What the golden record holds in a field before the change.
+fn ours<'k>(known: &'k Known, golden: &GoldenRecord, name: &FieldName) -> Option<&'k Value> {
+    known.clusters.iter().find(|c| c.id == golden.id)?.fields.get(name).map(|r| &r.value)
 }
 
 /// How long a request whose answer was lost may still take effect at a destination, in milliseconds.
@@ -357,6 +363,7 @@ impl Observer<'_> {
                 let echo = self.echo(link, name, field, stamp, since)?;
                 if !orphan {
                     link.see(name, there, stamp);
+                    self.seen_differs |= link.unheard.remove(name) && ours(known, golden, name) != Some(&value);
                 }
                 if echo && !mutant(Mutant::EchoAsObservation) {
                     self.tally.echo += 1;
@@ -374,6 +381,12 @@ impl Observer<'_> {
                 Observed::Same => self.tally.same += 1,
                 Observed::Older => self.tally.older += 1,
             }
+        }
+        if let (ChangeKind::Snapshot, Some(link)) = (&self.change.kind, link)
+            && !self.is_orphan(link)
+        {
+            // What a whole record does not mention any more is gone.
+            link.unheard.clear();
         }
         Ok(())
     }
@@ -425,8 +438,7 @@ impl Observer<'_> {
         known: &Known,
         golden: &GoldenRecord,
     ) {
-        let stored = known.clusters.iter().find(|c| c.id == golden.id);
-        let ours = stored.and_then(|c| c.fields.get(name)).map(|r| &r.value);
+        let ours = ours(known, golden, name);
         let differs = match link.back.get(name) {
             Some(back) => back != there,
             None => ours.is_some_and(|ours| ours != value),

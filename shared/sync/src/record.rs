@@ -170,6 +170,9 @@ pub struct Link {
     /// What is there, by field.
     #[serde(default)]
     pub seen: BTreeMap<FieldName, Seen>,
+    /// Fields in which something was found that no source has told us: they are left alone until it has been heard.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unheard: BTreeSet<FieldName>,
     /// What we sent lately, by field, the oldest first.
     #[serde(default)]
     pub sent: BTreeMap<FieldName, Vec<Sent>>,
@@ -240,6 +243,7 @@ impl Link {
             self.pushed.clear();
             self.back.clear();
             self.created = None;
+            self.unheard.clear();
         }
         self.orphans.remove(&id);
         self.remote = Some(id);

@@ -1,7 +1,7 @@
 //! The conversation with one destination: token, rate, requests, answers.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use canonical::{FieldKind, FieldName, ObjectType, RemoteId, Stamp, Value, find_field};
@@ -449,15 +449,9 @@ impl<'a, W: World> Destination<'a, W> {
         Ok(found)
     }
 
-    /// Takes an object that was found into the link: it is ours from now on. Returns the fields in which it holds something that
-    /// neither we have written nor any source has told us: they must be heard before they may be overwritten.
-    pub async fn take_in(
-        &self,
-        object: ObjectType,
-        link: &mut Link,
-        hub_id: &str,
-        remote: &RemoteRecord,
-    ) -> Result<BTreeSet<FieldName>, Failure> {
+    /// Takes an object that was found into the link: it is ours from now on. Fields in which it holds something that neither we
+    /// have written nor any source has told us are noted as unheard: they must be heard before they may be overwritten.
+    pub async fn take_in(&self, object: ObjectType, link: &mut Link, hub_id: &str, remote: &RemoteRecord) -> Result<(), Failure> {
         let native = self.native(object)?;
         if let Some(other) = remote.hub_id.as_deref().filter(|id| !id.is_empty() && *id != hub_id)
             && link.remote.as_deref() != Some(&remote.id)
@@ -470,7 +464,7 @@ impl<'a, W: World> Destination<'a, W> {
         }
         link.point_to(remote.id.clone());
         link.marked = remote.hub_id.as_deref() == Some(hub_id);
-        let mut unheard = BTreeSet::new();
+        link.unheard.clear();
         let stamp = remote.stamp.unwrap_or(Stamp::at(0));
         let values = self.provider.canonical(&native, &remote.properties);
         // What stands there only to fill a required field is no value, whatever was there before.
@@ -493,10 +487,10 @@ impl<'a, W: World> Destination<'a, W> {
             } else if heard || value.is_null() {
                 link.see(&field, &value, stamp);
             } else {
-                unheard.insert(field);
+                link.unheard.insert(field);
             }
         }
-        Ok(unheard)
+        Ok(())
     }
 }
 

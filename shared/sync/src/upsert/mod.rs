@@ -245,7 +245,7 @@ impl<W: World> Upsert<'_, W> {
                     return Err(failure);
                 }
             };
-            let intent = plan_push(&job.link, &rendered, &BTreeSet::new());
+            let intent = plan_push(&job.link, &rendered);
             if let Some(until) = job.link.strays.values().max().filter(|until| **until > self.world().now_ms()) {
                 let wait = u64::try_from(until - self.world().now_ms()).unwrap_or(0);
                 let detail = format!("an object of a record merged into {record} may still appear");
@@ -390,8 +390,9 @@ impl<W: World> Upsert<'_, W> {
     async fn looked_up(&self, object: ObjectType, job: &mut Job, found: Result<calls::Found, Failure>) -> Result<Next, Failure> {
         let (Some(golden), Some(intent)) = (&job.golden, &mut job.intent) else { return Ok(Next::Done) };
         let record = golden.id.clone();
-        let mut unheard = BTreeSet::new();
         let mut found = found?;
+        // Whatever fails on the way is looked at again.
+        job.link.dirty = true;
         for stray in found.strays {
             match found.object.take() {
                 Some(kept) if kept.id != stray.id => {
@@ -406,8 +407,8 @@ impl<W: World> Upsert<'_, W> {
         }
         match found.object {
             Some(remote) => {
-                unheard = self.worker.take_in(object, &mut job.link, &record, &remote).await?;
-                if !unheard.is_empty() {
+                self.worker.take_in(object, &mut job.link, &record, &remote).await?;
+                if !job.link.unheard.is_empty() {
                     self.ask_to_hear(object, &remote.id, &job.dispatch.trace).await?;
                 }
             }
@@ -426,7 +427,7 @@ impl<W: World> Upsert<'_, W> {
             self.send_dispatch(object, &record, 0, "").await?;
             return Ok(Next::Done);
         }
-        *intent = plan_push(&job.link, &intent.rendered, &unheard);
+        *intent = plan_push(&job.link, &intent.rendered);
         if job.link.gone || intent.is_empty() {
             let version = golden.version;
             job.link.pushed_version = job.link.pushed_version.max(version);
@@ -785,6 +786,10 @@ impl Link {
             next.dirty = true;
         }
         if stored.remote.is_none() || stored.remote == next.remote {
+            let heard = |field: &FieldName| {
+                stored.seen.get(field) != base.seen.get(field) || base.unheard.contains(field) && !stored.unheard.contains(field)
+            };
+            next.unheard.retain(|field| !heard(field));
             for (field, seen) in &stored.seen {
                 next.see(field, &seen.value, seen.stamp);
             }

@@ -1,7 +1,5 @@
 //! Pure: what a push must change at a destination, given what is there.
 
-use std::collections::BTreeSet;
-
 use canonical::{FieldName, Fields, Value};
 use providers::Rendered;
 use serde_json::Map;
@@ -31,10 +29,10 @@ pub struct Intent {
 }
 
 /// Compares a rendering with what is known of the destination. Fields in which the destination holds something that has not
-/// been heard yet are left alone.
-pub fn plan_push(link: &Link, rendering: &Rendering, unheard: &BTreeSet<FieldName>) -> Intent {
+/// been heard yet ([`Link::unheard`]) are left alone.
+pub fn plan_push(link: &Link, rendering: &Rendering) -> Intent {
     let mut changed = Map::new();
-    for (field, names) in rendering.rendered.by_field.iter().filter(|(field, _)| !unheard.contains(*field)) {
+    for (field, names) in rendering.rendered.by_field.iter().filter(|(field, _)| !link.unheard.contains(*field)) {
         let want = rendering.wanted.get(field);
         let seen = link.seen.get(field).map(|s| &s.value);
         for name in names {
