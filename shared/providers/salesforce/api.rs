@@ -115,12 +115,12 @@ impl Api for Salesforce {
     }
 }
 
-/// The daily allowance in `Sforce-Limit-Info`: calls used, calls allowed.
 /// At most how many bytes a literal takes in an address, with its quotes, its comma and whatever is escaped twice.
 fn in_address(value: &str) -> usize {
-    value.bytes().map(|b| if b.is_ascii_alphanumeric() { 1 } else { 6 }).sum::<usize>() + 9
+    value.bytes().map(|b| if b.is_ascii_alphanumeric() { 1 } else { 6 }).sum::<usize>() + 12
 }
 
+/// The daily allowance in `Sforce-Limit-Info`: calls used, calls allowed.
 fn limit_info(header: &str) -> Option<(u64, u64)> {
     let parts = header.split([';', ',']).map(str::trim);
     let (used, max) = parts.filter_map(|part| part.strip_prefix("api-usage=")).next()?.split_once('/')?;

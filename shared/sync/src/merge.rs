@@ -363,7 +363,7 @@ impl Observer<'_> {
                 let echo = self.echo(link, name, field, stamp, since)?;
                 if !orphan {
                     link.see(name, there, stamp);
-                    self.seen_differs |= link.unheard.remove(name) && ours(known, golden, name) != Some(&value);
+                    self.seen_differs |= link.hear(name, there, stamp) && ours(known, golden, name) != Some(&value);
                 }
                 if echo && !mutant(Mutant::EchoAsObservation) {
                     self.tally.echo += 1;
@@ -386,7 +386,8 @@ impl Observer<'_> {
             && !self.is_orphan(link)
         {
             // What a whole record does not mention any more is gone.
-            link.unheard.clear();
+            let at = self.change.stamp.unwrap_or(Stamp::at(self.received_ms));
+            link.unheard.retain(|name, found| self.change.fields.contains_key(name) || found.stamp > at);
         }
         Ok(())
     }

@@ -170,9 +170,9 @@ pub struct Link {
     /// What is there, by field.
     #[serde(default)]
     pub seen: BTreeMap<FieldName, Seen>,
-    /// Fields in which something was found that no source has told us: they are left alone until it has been heard.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub unheard: BTreeSet<FieldName>,
+    /// What was found by field that no source has told us: such a field is left alone until it, or what took its place, is heard.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unheard: BTreeMap<FieldName, Seen>,
     /// What we sent lately, by field, the oldest first.
     #[serde(default)]
     pub sent: BTreeMap<FieldName, Vec<Sent>>,
@@ -261,6 +261,12 @@ impl Link {
         if ring.len() > SENT_KEPT {
             ring.remove(0);
         }
+    }
+
+    /// Notes that a source has told what the object holds in a field. An older value says nothing about what was found.
+    pub fn hear(&mut self, field: &FieldName, value: &Value, stamp: Stamp) -> bool {
+        let heard = self.unheard.get(field).is_some_and(|found| found.value == *value || found.stamp <= stamp);
+        heard && self.unheard.remove(field).is_some()
     }
 
     /// True when a value of this time is a settled write of ours, by the destination's clock.

@@ -40,7 +40,8 @@ impl<W: World> Transform<'_, W> {
                         let seen = link.seen.get(field);
                         // Something else is known to have been there before: its return is news, whoever brought it back.
                         let expected = seen.is_some_and(|seen| seen.value == *value || seen.stamp > stamp);
-                        expected && link.has_written(field, value, stamp, tolerance)
+                        let settled = link.sent.get(field).and_then(|ring| ring.last()).is_some_and(|sent| sent.stamp.is_some());
+                        expected && settled && link.has_written(field, value, stamp, tolerance)
                     })
             }
         })

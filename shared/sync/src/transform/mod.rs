@@ -24,6 +24,7 @@ use crate::journal::{DAY_MS, Entry, account, entry_place, outcome_of, settled};
 use crate::merge::Merged;
 use crate::mutant::{Mutant, mutant};
 use crate::ports::{Blob, Clock, Condition, Delivery, Outgoing, Queue, Secrets, Store, Table, Write, WriteError};
+use crate::record::{key_place, remote_hash};
 use crate::seal::Vault;
 use crate::state;
 
@@ -336,7 +337,9 @@ impl<W: World> Transform<'_, W> {
     async fn vanished(&self, provider: &Provider, fetched: &Fetched) -> Result<Vec<Change>, Failure> {
         let Some(object) = provider.object_of(&fetched.source.object) else { return Ok(Vec::new()) };
         let place = crate::record::SourceRecord::place(self.vault, &fetched.source);
-        if self.world.get(Table::Golden, &place).await?.is_none() {
+        let pointer = key_place(object, &remote_hash(self.vault, &fetched.source));
+        // What we created ourselves may not have said a word of its own yet.
+        if self.world.get(Table::Golden, &place).await?.is_none() && self.world.get(Table::Links, &pointer).await?.is_none() {
             return Ok(Vec::new());
         }
         Ok(vec![Change {

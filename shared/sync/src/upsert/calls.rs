@@ -15,7 +15,7 @@ use crate::control::{note_usage, pause_for_auth, take_tokens};
 use crate::failure::{Class, Code, Failure};
 use crate::merge::blocks;
 use crate::ports::{HttpError, Table};
-use crate::record::{GoldenRecord, Link, Sent, golden_by_id, key_place, may_be_made_of, read_link, remote_hash};
+use crate::record::{GoldenRecord, Link, Seen, Sent, golden_by_id, key_place, may_be_made_of, read_link, remote_hash};
 use crate::seal::Vault;
 
 use super::World;
@@ -487,7 +487,7 @@ impl<'a, W: World> Destination<'a, W> {
             } else if heard || value.is_null() {
                 link.see(&field, &value, stamp);
             } else {
-                link.unheard.insert(field);
+                link.unheard.insert(field, Seen { value, stamp });
             }
         }
         Ok(())

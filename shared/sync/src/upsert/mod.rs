@@ -19,7 +19,7 @@ use crate::failure::{Class, Code, Failure};
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
 use crate::ports::{Attr, Clock, Condition, Delivery, Http, Item, Outgoing, Queue, Secrets, Store, Table, Write, WriteError};
-use crate::record::{GoldenRecord, Link, Sent, key_place, put, read_golden, read_link, remote_hash};
+use crate::record::{GoldenRecord, Link, Sent, key_place, may_be_made_of, put, read_golden, read_link, remote_hash};
 use crate::seal::Vault;
 use crate::state::audit_place;
 
@@ -548,7 +548,7 @@ impl<W: World> Upsert<'_, W> {
                     link.settle(intent, &back, stamp);
                     // What the destination filled in by itself is still to be heard when it tells of the new object.
                     let more = |(field, value): (&FieldName, &Value)| {
-                        !value.is_null() && !intent.wanted.contains_key(field) && self.worker.provider.writes(&native, field)
+                        !value.is_null() && intent.wanted.get(field) != Some(value) && self.worker.provider.writes(&native, field)
                     };
                     link.created = Some(stamp).filter(|_| created && !back.iter().any(more)).or(link.created);
                     link.dirty |= found_there;
@@ -786,10 +786,11 @@ impl Link {
             next.dirty = true;
         }
         if stored.remote.is_none() || stored.remote == next.remote {
-            let heard = |field: &FieldName| {
-                stored.seen.get(field) != base.seen.get(field) || base.unheard.contains(field) && !stored.unheard.contains(field)
-            };
-            next.unheard.retain(|field| !heard(field));
+            next.unheard.retain(|field, found| {
+                let seen = stored.seen.get(field).filter(|seen| base.seen.get(field) != Some(seen));
+                let told = seen.is_some_and(|seen| seen.value == found.value || seen.stamp >= found.stamp);
+                !told && (stored.unheard.contains_key(field) || !base.unheard.contains_key(field))
+            });
             for (field, seen) in &stored.seen {
                 next.see(field, &seen.value, seen.stamp);
             }
@@ -807,8 +808,8 @@ impl Link {
             let ring = self.sent.entry(field.clone()).or_default();
             // A late worker's write that undid this one is not what the destination made of it.
             let undone = self.look_again.is_some()
-                && intent.wanted.get(field) != Some(&value)
-                && ring.iter().rev().skip(1).any(|sent| sent.value == value);
+                && intent.wanted.get(field).is_none_or(|wanted| !may_be_made_of(&value, wanted))
+                && ring.iter().rev().skip(1).any(|sent| may_be_made_of(&value, &sent.value));
             if undone {
                 for name in intent.rendered.rendered.by_field.get(field).into_iter().flatten() {
                     pushed.remove(name);

@@ -32,7 +32,7 @@ pub struct Intent {
 /// been heard yet ([`Link::unheard`]) are left alone.
 pub fn plan_push(link: &Link, rendering: &Rendering) -> Intent {
     let mut changed = Map::new();
-    for (field, names) in rendering.rendered.by_field.iter().filter(|(field, _)| !link.unheard.contains(*field)) {
+    for (field, names) in rendering.rendered.by_field.iter().filter(|(field, _)| !link.unheard.contains_key(*field)) {
         let want = rendering.wanted.get(field);
         let seen = link.seen.get(field).map(|s| &s.value);
         for name in names {
