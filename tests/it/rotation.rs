@@ -23,7 +23,7 @@ async fn status(route: &Route, secret: &str, n: u32) -> u16 {
 }
 
 async fn secrets(running: &Running) -> SecretSet {
-    running.world().unwrap().secret("form/signing", true).await.unwrap()
+    running.ports().unwrap().secret("form/signing", true).await.unwrap()
 }
 
 /// Sends with whatever secret a sender may rightly have just then, until it is told to stop; and what nobody may have.

@@ -23,12 +23,12 @@ async fn main() -> Result<(), Error> {
         let deadline = deadline_ms(&event.context);
         if event.payload.get("Records").is_some() {
             let batch: SqsBatch = serde_json::from_value(event.payload).map_err(|e| not_ours(&e))?;
-            let report = handle_fetch_batch(&hub.world, &hub.config, &hub.instance, batch.deliveries(), deadline).await;
+            let report = handle_fetch_batch(&hub.ports, &hub.config, &hub.instance, batch.deliveries(), deadline).await;
             emit("reconcile", hub.now_ms(), &report.metrics);
             return serde_json::to_value(Answer::from(&report)).map_err(|e| not_ours(&e));
         }
         let job: Job = serde_json::from_value(event.payload).map_err(|e| not_ours(&e))?;
-        let report = run_job(&hub.world, &hub.config, &hub.instance, job, deadline).await.map_err(|f| diagnose(&f))?;
+        let report = run_job(&hub.ports, &hub.config, &hub.instance, job, deadline).await.map_err(|f| diagnose(&f))?;
         serde_json::to_value(report).map_err(|e| not_ours(&e))
     }))
     .await

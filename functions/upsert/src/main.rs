@@ -26,7 +26,7 @@ async fn main() -> Result<(), Error> {
         };
         let deadline = deadline_ms(&event.context);
         let deliveries = event.payload.deliveries();
-        let report = sync::upsert::handle_batch(&hub.world, &hub.config, &vault, destination, deliveries, deadline).await;
+        let report = sync::upsert::handle_batch(&hub.ports, &hub.config, &vault, destination, deliveries, deadline).await;
         emit("upsert", hub.now_ms(), &report.metrics);
         Ok(Answer::from(&report))
     }))

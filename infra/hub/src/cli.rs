@@ -376,28 +376,28 @@ impl Cli {
             Command::Up(args) => up::run(&args),
             Command::Sandbox(args) => sandbox::run(&args),
             Command::Status(args) => {
-                let Opened { world, hub } = open(&args.hub)?;
-                block_on(command::status(&world, &hub, &args))
+                let Opened { ports, hub } = open(&args.hub)?;
+                block_on(command::status(&ports, &hub, &args))
             }
             Command::Kept(args) => {
-                let Opened { world, hub } = open(&args.hub)?;
-                block_on(command::kept(&world, &hub, &args))
+                let Opened { ports, hub } = open(&args.hub)?;
+                block_on(command::kept(&ports, &hub, &args))
             }
             Command::Explain(args) => {
-                let Opened { world, hub } = open(&args.hub)?;
-                block_on(command::explain(&world, &hub, &args))
+                let Opened { ports, hub } = open(&args.hub)?;
+                block_on(command::explain(&ports, &hub, &args))
             }
             Command::Dlq(args) => {
-                let Opened { world, hub } = open(&args.hub)?;
-                block_on(command::dlq(&world, &hub, &args))
+                let Opened { ports, hub } = open(&args.hub)?;
+                block_on(command::dlq(&ports, &hub, &args))
             }
             Command::Pause(args) => {
-                let Opened { world, hub } = open(&args.hub)?;
-                block_on(command::pause(&world, &hub, &args))
+                let Opened { ports, hub } = open(&args.hub)?;
+                block_on(command::pause(&ports, &hub, &args))
             }
             Command::Resume(args) => {
-                let Opened { world, hub } = open(&args.hub)?;
-                block_on(command::resume(&world, &hub, &args))
+                let Opened { ports, hub } = open(&args.hub)?;
+                block_on(command::resume(&ports, &hub, &args))
             }
         }
     }

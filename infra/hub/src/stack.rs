@@ -155,7 +155,7 @@ pub async fn start(setup: Setup, loaded: &Loaded, binaries: &Path) -> Result<Run
 
 impl Running {
     /// The hub's stores, queues and secrets, as operators see them. Nothing is remembered from an earlier call.
-    pub fn world(&self) -> Result<Aws, CommandError> {
+    pub fn ports(&self) -> Result<Aws, CommandError> {
         let text = std::fs::read_to_string(&self.env).map_err(|e| CommandError::Read(shown(&self.env), e))?;
         Ok(Aws::with(Access::local(self.stack.endpoint()), places(&parse(&text), &self.hub)))
     }

@@ -7,8 +7,8 @@ use canonical::{Change, ChangeKind, Dispatch, EventRef, FieldName, FieldValue, O
 use hub::config::{DEFAULT, Source, compile};
 use hub::operate::{DeadLetters, control, dlq, explain, status};
 use sync::config::Hub;
-use sync::control::{hold, paused};
 use sync::failure::Code;
+use sync::pause::{hold, paused};
 use sync::ports::{
     Clock, Condition, Delivery, Item, Key, Outgoing, Page, PortError, Queue, SecretSet, Secrets, Store, Table, Write, WriteError,
 };
@@ -117,8 +117,8 @@ fn contact(connection: &str, id: &str, at_ms: i64, fields: &[(&str, &str)]) -> C
 
 async fn store(twin: &Twin, hub: &Hub, vault: &Vault, change: Change) {
     let event = EventRef { connection: change.source.connection.clone(), envelope: "env".into(), index: 0, received_at_ms: NOW };
-    let plan = sync::state::plan(twin, vault, hub, &change, NOW).await.expect("a plan");
-    let writes = sync::state::writes(twin, vault, &plan, &change, &event).await.expect("writes");
+    let plan = sync::transform::transaction::plan(twin, vault, hub, &change, NOW).await.expect("a plan");
+    let writes = sync::transform::transaction::writes(twin, vault, &plan, &change, &event).await.expect("writes");
     twin.write(writes, None).await.expect("stored");
 }
 
@@ -244,7 +244,7 @@ async fn status_counts_the_lines_of_the_journal() {
     {
         let received_at_ms = NOW - days_ago * 86_400_000;
         let event = EventRef { connection: "stripe".into(), envelope: "e".into(), index, received_at_ms };
-        let line = sync::journal::account(&event, outcome, None, 45, Condition::Always);
+        let line = sync::record::journal::account(&event, outcome, None, 45, Condition::Always);
         twin.write(vec![line], None).await.expect("stored");
     }
     let accounts = status::accounts(&twin, &hub, 2).await.expect("accounts");

@@ -18,13 +18,13 @@ const NOW_MS: i64 = 1_790_000_000_000;
 
 /// A front door without secrets, and an outside that answers with one status.
 #[derive(Default)]
-struct World {
+struct Ports {
     status: u16,
     sent: Mutex<Vec<String>>,
     called: Mutex<Vec<String>>,
 }
 
-impl Clock for World {
+impl Clock for Ports {
     fn now_ms(&self) -> i64 {
         NOW_MS
     }
@@ -37,7 +37,7 @@ impl Clock for World {
     async fn sleep(&self, _ms: u64) {}
 }
 
-impl Queue for World {
+impl Queue for Ports {
     async fn send(&self, queue: &str, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
         self.sent.lock().unwrap().push(queue.to_owned());
         messages.iter().map(|_| Ok(())).collect()
@@ -47,7 +47,7 @@ impl Queue for World {
     }
 }
 
-impl Blob for World {
+impl Blob for Ports {
     async fn put(&self, _key: &str, _bytes: &[u8]) -> Result<(), PortError> {
         Ok(())
     }
@@ -56,13 +56,13 @@ impl Blob for World {
     }
 }
 
-impl Secrets for World {
+impl Secrets for Ports {
     async fn secret(&self, _name: &str, _fresh: bool) -> Result<SecretSet, PortError> {
         Ok(SecretSet::default())
     }
 }
 
-impl Http for World {
+impl Http for Ports {
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         self.called.lock().unwrap().push(request.url);
         Ok(HttpResponse { status: self.status, headers: Vec::new(), body: CERTIFICATE.into() })
@@ -86,7 +86,7 @@ fn message(changes: Value) -> Value {
 }
 
 /// Signs it and brings it to the front door; the status of the answer.
-async fn deliver(world: &World, config: &Config, instance: &Instance, message: &Value, tamper: bool) -> u16 {
+async fn deliver(ports: &Ports, config: &Config, instance: &Instance, message: &Value, tamper: bool) -> u16 {
     let url = "https://hub.example/hooks/mail";
     let scheme = Scheme::Sns(Sns { topics: vec![TOPIC.into()], certificate_names: vec!["sns.amazonaws.com".into()] });
     let body = message.to_string();
@@ -102,42 +102,42 @@ async fn deliver(world: &World, config: &Config, instance: &Instance, message: &
         headers: Headers::new(),
         body: signed.to_string().into_bytes(),
     };
-    handle(world, config, instance, &request).await.status
+    handle(ports, config, instance, &request).await.status
 }
 
 #[tokio::test]
 async fn a_certificate_is_fetched_once_and_from_the_topics_host() {
-    let (config, world) = (config(), World { status: 200, ..World::default() });
-    let instance = Instance::new(&world);
+    let (config, ports) = (config(), Ports { status: 200, ..Ports::default() });
+    let instance = Instance::new(&ports);
     assert_eq!(config.hub().connections["mail"].hosts, ["sns.eu-central-1.amazonaws.com"]);
     for _ in 0..2 {
-        assert_eq!(deliver(&world, &config, &instance, &message(json!({})), false).await, 200);
+        assert_eq!(deliver(&ports, &config, &instance, &message(json!({})), false).await, 200);
     }
-    assert_eq!(deliver(&world, &config, &instance, &message(json!({})), true).await, 401);
-    assert_eq!(*world.called.lock().unwrap(), ["https://sns.eu-central-1.amazonaws.com/one.pem"]);
-    assert_eq!(world.sent.lock().unwrap().len(), 2);
+    assert_eq!(deliver(&ports, &config, &instance, &message(json!({})), true).await, 401);
+    assert_eq!(*ports.called.lock().unwrap(), ["https://sns.eu-central-1.amazonaws.com/one.pem"]);
+    assert_eq!(ports.sent.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]
 async fn nothing_is_fetched_for_strangers() {
-    let (config, world) = (config(), World { status: 200, ..World::default() });
-    let instance = Instance::new(&world);
+    let (config, ports) = (config(), Ports { status: 200, ..Ports::default() });
+    let instance = Instance::new(&ports);
     for changes in [
         json!({"TopicArn": "arn:aws:sns:eu-central-1:666666666666:mail"}),
         json!({"SigningCertURL": "https://evil.example/one.pem"}),
         json!({"SigningCertURL": "https://sns.eu-central-1.amazonaws.com.evil.example/one.pem"}),
         json!({"SigningCertURL": "http://sns.eu-central-1.amazonaws.com/one.pem"}),
     ] {
-        assert_eq!(deliver(&world, &config, &instance, &message(changes.clone()), false).await, 401, "{changes}");
+        assert_eq!(deliver(&ports, &config, &instance, &message(changes.clone()), false).await, 401, "{changes}");
     }
-    assert!(world.called.lock().unwrap().is_empty() && world.sent.lock().unwrap().is_empty());
+    assert!(ports.called.lock().unwrap().is_empty() && ports.sent.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_certificate_that_cannot_be_had_makes_the_sender_try_again() {
-    let (config, world) = (config(), World { status: 500, ..World::default() });
-    assert_eq!(deliver(&world, &config, &Instance::new(&world), &message(json!({})), false).await, 503);
-    assert!(world.sent.lock().unwrap().is_empty());
+    let (config, ports) = (config(), Ports { status: 500, ..Ports::default() });
+    assert_eq!(deliver(&ports, &config, &Instance::new(&ports), &message(json!({})), false).await, 503);
+    assert!(ports.sent.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -147,14 +147,14 @@ async fn a_subscription_is_confirmed_when_it_is_signed_and_of_our_topic() {
     let config = config();
     let outcomes: BTreeMap<&str, (u16, usize)> = [("confirmed", (200, 2)), ("tampered", (401, 1))].into();
     for (name, (status, calls)) in outcomes {
-        let world = World { status: 200, ..World::default() };
-        let instance = Instance::new(&world);
-        let answered = deliver(&world, &config, &instance, &message(wanted.clone()), name == "tampered").await;
-        assert_eq!((answered, world.called.lock().unwrap().len()), (status, calls), "{name}");
-        assert!(world.sent.lock().unwrap().is_empty(), "{name}: there is no event in it");
+        let ports = Ports { status: 200, ..Ports::default() };
+        let instance = Instance::new(&ports);
+        let answered = deliver(&ports, &config, &instance, &message(wanted.clone()), name == "tampered").await;
+        assert_eq!((answered, ports.called.lock().unwrap().len()), (status, calls), "{name}");
+        assert!(ports.sent.lock().unwrap().is_empty(), "{name}: there is no event in it");
     }
-    let world = World { status: 200, ..World::default() };
+    let ports = Ports { status: 200, ..Ports::default() };
     let elsewhere = json!({"Type": "SubscriptionConfirmation", "Token": "t", "SubscribeURL": "https://evil.example/"});
-    assert_eq!(deliver(&world, &config, &Instance::new(&world), &message(elsewhere), false).await, 200);
-    assert_eq!(world.called.lock().unwrap().len(), 1, "the certificate alone");
+    assert_eq!(deliver(&ports, &config, &Instance::new(&ports), &message(elsewhere), false).await, 200);
+    assert_eq!(ports.called.lock().unwrap().len(), 1, "the certificate alone");
 }

@@ -26,7 +26,7 @@ pub use settings::{Settings, SettingsError};
 /// What a process holds from init on.
 pub struct Hub {
     /// The ports.
-    pub world: Aws,
+    pub ports: Aws,
     /// The configuration.
     pub config: Config,
     /// This process, for gap detection.
@@ -41,9 +41,9 @@ impl Hub {
     pub fn open() -> Result<Hub, SettingsError> {
         let settings = Settings::read()?;
         let config = settings.config()?;
-        let world = Aws::open(settings.places(&config)).map_err(|e| SettingsError::Missing(e.0))?;
-        let instance = Instance::new(&world);
-        Ok(Hub { world, config, instance, settings, vault: OnceLock::new() })
+        let ports = Aws::open(settings.places(&config)).map_err(|e| SettingsError::Missing(e.0))?;
+        let instance = Instance::new(&ports);
+        Ok(Hub { ports, config, instance, settings, vault: OnceLock::new() })
     }
 
     /// The vault, opened when it is first needed.
@@ -51,13 +51,13 @@ impl Hub {
         if let Some(vault) = self.vault.get() {
             return Ok(Arc::clone(vault));
         }
-        let vault = Arc::new(Vault::open(&self.world).await?);
+        let vault = Arc::new(Vault::open(&self.ports).await?);
         Ok(Arc::clone(self.vault.get_or_init(|| vault)))
     }
 
     /// Milliseconds since the epoch.
     pub fn now_ms(&self) -> i64 {
-        self.world.now_ms()
+        self.ports.now_ms()
     }
 }
 

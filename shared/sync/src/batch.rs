@@ -41,9 +41,9 @@ impl Metric {
 
 /// Writes one item if its condition holds, and says whether it did. Being in the way of somebody's transaction is not the same
 /// as a condition that does not hold: that is tried again.
-pub async fn write_if<W: Store>(world: &W, write: Write) -> Result<bool, Failure> {
+pub async fn write_if<P: Store>(ports: &P, write: Write) -> Result<bool, Failure> {
     for _ in 0..WRITE_TRIES {
-        match world.write(vec![write.clone()], None).await {
+        match ports.write(vec![write.clone()], None).await {
             Ok(()) => return Ok(true),
             Err(WriteError::Conflict { failed }) if failed.is_empty() => {}
             Err(WriteError::Conflict { .. }) => return Ok(false),
@@ -73,8 +73,8 @@ fn waits_for_a_person(failure: &Failure) -> bool {
 pub const MARGIN_MS: i64 = 2_000;
 
 /// Fails when the invocation's time is nearly over.
-pub fn check_deadline<W: Clock>(world: &W, deadline_ms: i64) -> Result<(), Failure> {
-    if world.now_ms() + MARGIN_MS > deadline_ms {
+pub fn check_deadline<P: Clock>(ports: &P, deadline_ms: i64) -> Result<(), Failure> {
+    if ports.now_ms() + MARGIN_MS > deadline_ms {
         return Err(Failure::new(Code::Deadline, "the invocation's time is nearly over"));
     }
     Ok(())
@@ -82,8 +82,8 @@ pub fn check_deadline<W: Clock>(world: &W, deadline_ms: i64) -> Result<(), Failu
 
 /// Settles one message: nothing for success, a delay for what is to be tried again, the dead-letter queue for what is not.
 /// Returns true when the queue must keep the message. `parked` runs before a message is let go for good.
-pub async fn settle<W: Store + Queue + Clock>(
-    world: &W,
+pub async fn settle<P: Store + Queue + Clock>(
+    ports: &P,
     hub: &Hub,
     queue: &str,
     delivery: &Delivery,
@@ -93,7 +93,7 @@ pub async fn settle<W: Store + Queue + Clock>(
     let Err(failure) = result else {
         return false;
     };
-    let keep = match try_settle(world, hub, queue, delivery, failure, parked).await {
+    let keep = match try_settle(ports, hub, queue, delivery, failure, parked).await {
         Ok(keep) => keep,
         Err(failure) => {
             tracing::warn!(code = %failure.code, detail = %failure.detail, message = %delivery.id, "could not settle a message; the queue will bring it back");
@@ -103,8 +103,8 @@ pub async fn settle<W: Store + Queue + Clock>(
     keep && !mutant(Mutant::SwallowedPartialFailure)
 }
 
-async fn try_settle<W: Store + Queue + Clock>(
-    world: &W,
+async fn try_settle<P: Store + Queue + Clock>(
+    ports: &P,
     hub: &Hub,
     queue: &str,
     delivery: &Delivery,
@@ -126,18 +126,18 @@ async fn try_settle<W: Store + Queue + Clock>(
             Some((ms << delivery.receive_count.min(7).saturating_sub(1)).min(60_000))
         }
         Disposition::RetryAfter { ms } => Some(ms),
-        Disposition::Retry => next_wait(world, hub, delivery).await?,
+        Disposition::Retry => next_wait(ports, hub, delivery).await?,
         Disposition::Park => None,
     };
     match wait_ms {
         Some(ms) => {
             tracing::info!(code = %failure.code, class = failure.class.name(), detail = %failure.detail, wait_ms = ms, "will try again");
-            world.delay(queue, &delivery.receipt, seconds(hub, ms)).await?;
+            ports.delay(queue, &delivery.receipt, seconds(hub, ms)).await?;
             Ok(true)
         }
         None => {
             let exhausted = disposition == Disposition::Retry;
-            park(world, queue, delivery, &failure, exhausted).await?;
+            park(ports, queue, delivery, &failure, exhausted).await?;
             parked(&failure).await?;
             Ok(false)
         }
@@ -151,30 +151,30 @@ pub fn seconds(hub: &Hub, ms: u64) -> u32 {
 }
 
 /// Counts an attempt and gives the wait before the next one; `None` when the schedule is used up.
-async fn next_wait<W: Store + Clock>(world: &W, hub: &Hub, delivery: &Delivery) -> Result<Option<u64>, Failure> {
+async fn next_wait<P: Store + Clock>(ports: &P, hub: &Hub, delivery: &Delivery) -> Result<Option<u64>, Failure> {
     let place = Key::new(format!("t#{}", delivery.id), "attempts");
-    let made = world.get(Table::Control, &place).await?.and_then(|item| item.n("attempts")).unwrap_or(0);
+    let made = ports.get(Table::Control, &place).await?.and_then(|item| item.n("attempts")).unwrap_or(0);
     let Some(wait_s) = usize::try_from(made).ok().and_then(|n| hub.retry.schedule_s.get(n)) else { return Ok(None) };
-    let expires = world.now_ms() / 1000 + 15 * 86_400;
+    let expires = ports.now_ms() / 1000 + 15 * 86_400;
     let item = Item::new(place).with("attempts", Attr::N(made + 1)).with("ttl", Attr::N(expires));
-    world.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Always }], None).await?;
+    ports.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Always }], None).await?;
     let base = u64::from(*wait_s) * 1000;
     let jitter = base * u64::from(hub.retry.jitter_percent) / 100;
-    Ok(Some(base + if jitter == 0 { 0 } else { world.random() % jitter }))
+    Ok(Some(base + if jitter == 0 { 0 } else { ports.random() % jitter }))
 }
 
 /// Puts a message into its dead-letter queue with the reason and the way back.
-async fn park<W: Queue>(world: &W, queue: &str, delivery: &Delivery, failure: &Failure, exhausted: bool) -> Result<(), Failure> {
+async fn park<P: Queue>(ports: &P, queue: &str, delivery: &Delivery, failure: &Failure, exhausted: bool) -> Result<(), Failure> {
     let code = if exhausted { Code::Exhausted } else { failure.code };
     let detail = if exhausted { failure.to_string() } else { failure.detail.clone() };
     let class = if exhausted { Class::Permanent } else { failure.class };
     tracing::error!(code = %code, class = class.name(), detail = %detail, message = %delivery.id, "parked");
-    dead_letter(world, queue, delivery.body.clone(), code, &detail, None).await
+    dead_letter(ports, queue, delivery.body.clone(), code, &detail, None).await
 }
 
 /// Sends a body to a queue's dead-letter queue. `event` names the one event of an envelope that it is about.
-pub async fn dead_letter<W: Queue>(
-    world: &W,
+pub async fn dead_letter<P: Queue>(
+    ports: &P,
     queue: &str,
     body: String,
     code: Code,
@@ -188,7 +188,7 @@ pub async fn dead_letter<W: Queue>(
     if let Some(index) = event {
         message.attributes.insert("event".into(), index.to_string());
     }
-    let mut sent = world.send(&format!("{queue}-dlq"), vec![message]).await;
+    let mut sent = ports.send(&format!("{queue}-dlq"), vec![message]).await;
     sent.pop().unwrap_or_else(|| Err(crate::ports::PortError::rejected("the queue gave no answer")))?;
     Ok(())
 }

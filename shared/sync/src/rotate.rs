@@ -54,36 +54,36 @@ pub struct Rotation {
 }
 
 /// Does one step.
-pub async fn step<W: SecretVersions + Clock>(world: &W, rotation: &Rotation) -> Result<(), Failure> {
+pub async fn step<P: SecretVersions + Clock>(ports: &P, rotation: &Rotation) -> Result<(), Failure> {
     let Rotation { secret, version, .. } = rotation;
     match rotation.step {
         Step::Create => {
-            if world.version_value(secret, Some(version), "AWSPENDING").await?.is_some() {
+            if ports.version_value(secret, Some(version), "AWSPENDING").await?.is_some() {
                 return Ok(());
             }
             let mut bytes = [0; SECRET_BYTES];
-            world.fill_secret(&mut bytes);
+            ports.fill_secret(&mut bytes);
             let value = format!("whsec_{}", STANDARD.encode(bytes));
-            Ok(world.put_pending(secret, version, &value).await?)
+            Ok(ports.put_pending(secret, version, &value).await?)
         }
         Step::Set => Ok(()),
         Step::Test => {
-            let value = world.version_value(secret, Some(version), "AWSPENDING").await?;
+            let value = ports.version_value(secret, Some(version), "AWSPENDING").await?;
             let key = value.as_deref().and_then(|v| v.strip_prefix("whsec_")).and_then(|v| STANDARD.decode(v).ok());
             match key {
                 Some(key) if key.len() >= 24 => {
-                    world.sleep(PENDING_MS).await;
+                    ports.sleep(PENDING_MS).await;
                     Ok(())
                 }
                 _ => Err(Failure::new(Code::Bug, "the pending value is no Standard Webhooks secret")),
             }
         }
         Step::Finish => {
-            let current = world.current_version(secret).await?;
+            let current = ports.current_version(secret).await?;
             if current.as_deref() == Some(version.as_str()) {
                 return Ok(());
             }
-            Ok(world.promote(secret, version, current.as_deref()).await?)
+            Ok(ports.promote(secret, version, current.as_deref()).await?)
         }
     }
 }

@@ -62,8 +62,8 @@ impl Keys {
 
 impl Vault {
     /// Opens the vault with the master secret.
-    pub async fn open<W: Secrets>(world: &W) -> Result<Vault, Failure> {
-        let set = world.secret(MASTER_SECRET, false).await?;
+    pub async fn open<P: Secrets>(ports: &P) -> Result<Vault, Failure> {
+        let set = ports.secret(MASTER_SECRET, false).await?;
         let text = set.current.ok_or_else(|| Failure::new(Code::Bug, "the secret `master` has no value"))?;
         Vault::with_master(text.trim())
     }
@@ -97,13 +97,13 @@ impl Vault {
     }
 
     /// Makes sure that the data key of this id is at hand; creates it where `create` says so.
-    pub async fn load<W: Store + Clock>(&self, world: &W, key_id: &str, create: bool) -> Result<(), Failure> {
+    pub async fn load<P: Store + Clock>(&self, ports: &P, key_id: &str, create: bool) -> Result<(), Failure> {
         if self.keys().get(key_id).is_some() {
             return Ok(());
         }
         let place = Key::new(format!("key#{key_id}"), "key");
         loop {
-            if let Some(item) = world.get(Table::Keys, &place).await? {
+            if let Some(item) = ports.get(Table::Keys, &place).await? {
                 let wrapped = item.b("wrapped").ok_or_else(|| corrupt("a data key"))?;
                 let plain = open(&self.wrapping, key_id, wrapped).ok_or_else(|| corrupt("a data key"))?;
                 self.remember(key_id, cipher(&plain)?);
@@ -113,11 +113,11 @@ impl Vault {
                 return Err(Failure::new(Code::CorruptItem, "the data key of an item is gone: the record was erased"));
             }
             let mut plain = [0; 32];
-            world.fill_secret(&mut plain);
-            let wrapped = seal(world, &self.wrapping, key_id, plain.to_vec())?;
+            ports.fill_secret(&mut plain);
+            let wrapped = seal(ports, &self.wrapping, key_id, plain.to_vec())?;
             let item = Item::new(place.clone()).with("wrapped", Attr::B(wrapped));
             let put = Write::Put { table: Table::Keys, item, condition: Condition::Absent };
-            match world.write(vec![put], None).await {
+            match ports.write(vec![put], None).await {
                 // Read back even after success: whoever was first has the key that counts.
                 Ok(()) | Err(WriteError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -134,21 +134,21 @@ impl Vault {
     }
 
     /// Adds a sealed value and the id of its key to an item. The key must have been loaded.
-    pub fn seal_into<W: Clock, T: Serialize>(&self, world: &W, item: &mut Item, key_id: &str, value: &T) -> Result<(), Failure> {
+    pub fn seal_into<P: Clock, T: Serialize>(&self, ports: &P, item: &mut Item, key_id: &str, value: &T) -> Result<(), Failure> {
         let plain = serde_json::to_vec(value).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
         let keys = self.keys();
         let key = keys.get(key_id).ok_or_else(|| Failure::new(Code::Bug, "a data key was not loaded"))?;
         let context = format!("{}|{}", item.key.pk, item.key.sk);
-        let sealed = seal(world, key, &context, plain)?;
+        let sealed = seal(ports, key, &context, plain)?;
         item.attrs.insert("sealed".into(), Attr::B(sealed));
         item.attrs.insert("key_id".into(), Attr::S(key_id.to_owned()));
         Ok(())
     }
 
     /// Reads the sealed value of an item, loading its key.
-    pub async fn unseal<W: Store + Clock, T: DeserializeOwned>(&self, world: &W, item: &Item) -> Result<T, Failure> {
+    pub async fn unseal<P: Store + Clock, T: DeserializeOwned>(&self, ports: &P, item: &Item) -> Result<T, Failure> {
         let key_id = item.s("key_id").ok_or_else(|| corrupt("an item"))?;
-        self.load(world, key_id, false).await?;
+        self.load(ports, key_id, false).await?;
         let keys = self.keys();
         let key = keys.get(key_id).ok_or_else(|| corrupt("an item"))?;
         let context = format!("{}|{}", item.key.pk, item.key.sk);
@@ -157,9 +157,9 @@ impl Vault {
     }
 }
 
-fn seal<W: Clock>(world: &W, key: &LessSafeKey, context: &str, mut plain: Vec<u8>) -> Result<Vec<u8>, Failure> {
+fn seal<P: Clock>(ports: &P, key: &LessSafeKey, context: &str, mut plain: Vec<u8>) -> Result<Vec<u8>, Failure> {
     let mut nonce = [0; NONCE_LEN];
-    world.fill_secret(&mut nonce);
+    ports.fill_secret(&mut nonce);
     key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context.as_bytes()), &mut plain)
         .map_err(|_| Failure::new(Code::Bug, "encryption failed"))?;
     let mut sealed = nonce.to_vec();

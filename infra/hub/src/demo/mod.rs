@@ -19,7 +19,7 @@ use canonical::Outcome;
 use local::{Event, Observer, Schedules};
 use sandbox::{Fault, FaultKind};
 use serde_json::{Map, Value};
-use sync::journal::{day as day_of, totals};
+use sync::record::journal::{day as day_of, totals};
 use testkit::sim::Rng;
 use tokio::task::JoinSet;
 
@@ -235,7 +235,7 @@ impl Demo {
 
     /// A provider's part: each webhook when the one before has come to its end, so that the outcomes are those of the file.
     async fn play_part(&self, part: &Part) -> Result<(), CommandError> {
-        let world = self.running.world()?;
+        let ports = self.running.ports()?;
         let mut events = 0;
         if let Some(first) = part.sends.first() {
             self.senders.forge(&first.delivery).await;
@@ -245,7 +245,7 @@ impl Demo {
             for _ in 0..times {
                 self.senders.deliver(&send.delivery).await;
                 events += send.events / times;
-                self.settled(&world, &part.connection, events).await?;
+                self.settled(&ports, &part.connection, events).await?;
             }
             self.done.fetch_add(1, Ordering::Relaxed);
         }
@@ -253,12 +253,12 @@ impl Demo {
     }
 
     /// Until that many events of a connection have an outcome.
-    async fn settled<W: crate::operate::World>(&self, world: &W, connection: &str, events: u64) -> Result<(), CommandError> {
+    async fn settled<P: crate::operate::Ports>(&self, ports: &P, connection: &str, events: u64) -> Result<(), CommandError> {
         let begun = Instant::now();
         while begun.elapsed() < OUTCOME {
             let mut ended = 0;
-            for day in [day_of(world.now_ms()), day_of(world.now_ms()) - 1] {
-                let totals = totals(world, connection, day).await.map_err(|e| CommandError::Backend(e.to_string()))?;
+            for day in [day_of(ports.now_ms()), day_of(ports.now_ms()) - 1] {
+                let totals = totals(ports, connection, day).await.map_err(|e| CommandError::Backend(e.to_string()))?;
                 ended += totals.iter().filter(|(outcome, _)| *outcome != Outcome::InFlight).map(|(_, n)| n).sum::<u64>();
             }
             if ended >= events {
@@ -401,14 +401,14 @@ impl Demo {
     }
 
     async fn accounts(&self) -> Result<Vec<crate::operate::status::Account>, CommandError> {
-        let accounts = crate::operate::status::accounts(&self.running.world()?, &self.running.hub, 2).await;
+        let accounts = crate::operate::status::accounts(&self.running.ports()?, &self.running.hub, 2).await;
         accounts.map_err(|e| CommandError::Backend(e.to_string()))
     }
 
     /// The reasons of parked messages.
     async fn parked(&self) -> Result<BTreeMap<String, usize>, CommandError> {
-        let (world, mut codes) = (self.running.world()?, BTreeMap::new());
-        let parked = crate::operate::dlq::look(&world, &crate::operate::dlq::queues(&self.running.hub)).await;
+        let (ports, mut codes) = (self.running.ports()?, BTreeMap::new());
+        let parked = crate::operate::dlq::look(&ports, &crate::operate::dlq::queues(&self.running.hub)).await;
         for message in parked.map_err(|e| CommandError::Backend(e.to_string()))? {
             *codes.entry(message.code().to_owned()).or_default() += 1;
         }

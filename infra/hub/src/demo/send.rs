@@ -248,6 +248,6 @@ pub fn copies(rng: &mut Rng) -> Vec<u64> {
 pub async fn current_secret(running: &crate::stack::Running, connection: &str) -> Result<Option<String>, CommandError> {
     use sync::ports::Secrets;
     let Some(name) = running.hub.connections.get(connection).and_then(|c| c.signing_secret.clone()) else { return Ok(None) };
-    let set = running.world()?.secret(&name, true).await.map_err(|e| CommandError::Backend(e.to_string()))?;
+    let set = running.ports()?.secret(&name, true).await.map_err(|e| CommandError::Backend(e.to_string()))?;
     Ok(set.current)
 }

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use canonical::ObjectType;
 use sync::config::Hub;
 use sync::failure::Failure;
-use sync::journal::{day, kept as kept_on};
+use sync::record::journal::{day, kept as kept_on};
 use sync::seal::Vault;
 
 use super::text::instant;
-use super::{World, control, dlq, explain, status};
+use super::{Ports, control, dlq, explain, status};
 use crate::cli::{DlqAction, DlqArgs, ExplainArgs, KeptArgs, PauseArgs, ResumeArgs, StatusArgs};
 use crate::config::finding::suggestion;
 use crate::out::CommandError;
@@ -19,7 +19,7 @@ fn backend(failure: Failure) -> CommandError {
 }
 
 /// `hub explain`.
-pub async fn explain<W: World>(world: &W, hub: &Hub, args: &ExplainArgs) -> Result<ExitCode, CommandError> {
+pub async fn explain<P: Ports>(ports: &P, hub: &Hub, args: &ExplainArgs) -> Result<ExitCode, CommandError> {
     let names = ObjectType::ALL.iter().map(|o| o.name());
     let object: ObjectType = args.object.parse().map_err(|_| {
         CommandError::Usage(format!("`{}` is no canonical object; {}", args.object, suggestion(&args.object, names)))
@@ -28,8 +28,8 @@ pub async fn explain<W: World>(world: &W, hub: &Hub, args: &ExplainArgs) -> Resu
         let names: Vec<&str> = canonical::fields_of(object).map(|f| f.name).collect();
         return Err(CommandError::Usage(format!("`{object}` has no field `{field}`; {}", suggestion(field, names))));
     }
-    let vault = Vault::open(world).await.map_err(backend)?;
-    match explain::find(world, &vault, hub, object, &args.key).await.map_err(backend)? {
+    let vault = Vault::open(ports).await.map_err(backend)?;
+    match explain::find(ports, &vault, hub, object, &args.key).await.map_err(backend)? {
         Some(story) => {
             print!("{}", explain::render(&story, hub, args.field.as_deref()));
             Ok(ExitCode::SUCCESS)
@@ -44,16 +44,16 @@ pub async fn explain<W: World>(world: &W, hub: &Hub, args: &ExplainArgs) -> Resu
 }
 
 /// `hub kept`.
-pub async fn kept<W: World>(world: &W, hub: &Hub, args: &KeptArgs) -> Result<ExitCode, CommandError> {
+pub async fn kept<P: Ports>(ports: &P, hub: &Hub, args: &KeptArgs) -> Result<ExitCode, CommandError> {
     if !hub.connections.contains_key(&args.connection) {
         let names = hub.connections.keys().map(String::as_str);
         let help = suggestion(&args.connection, names);
         return Err(CommandError::Usage(format!("there is no connection `{}`; {help}", args.connection)));
     }
-    let vault = Vault::open(world).await.map_err(backend)?;
-    let today = day(world.now_ms());
+    let vault = Vault::open(ports).await.map_err(backend)?;
+    let today = day(ports.now_ms());
     for ago in (0..i64::from(args.days.max(1))).rev() {
-        for event in kept_on(world, &vault, &args.connection, today - ago).await.map_err(backend)? {
+        for event in kept_on(ports, &vault, &args.connection, today - ago).await.map_err(backend)? {
             println!("{} {} {}", instant(event.received_at_ms), event.event_type, event.event);
         }
     }
@@ -61,28 +61,28 @@ pub async fn kept<W: World>(world: &W, hub: &Hub, args: &KeptArgs) -> Result<Exi
 }
 
 /// `hub status`.
-pub async fn status<W: World>(world: &W, hub: &Hub, args: &StatusArgs) -> Result<ExitCode, CommandError> {
-    let accounts = status::accounts(world, hub, args.days).await.map_err(backend)?;
+pub async fn status<P: Ports>(ports: &P, hub: &Hub, args: &StatusArgs) -> Result<ExitCode, CommandError> {
+    let accounts = status::accounts(ports, hub, args.days).await.map_err(backend)?;
     print!("{}", status::render(&accounts));
     Ok(ExitCode::SUCCESS)
 }
 
 /// `hub pause`.
-pub async fn pause<W: World>(world: &W, hub: &Hub, args: &PauseArgs) -> Result<ExitCode, CommandError> {
-    control::pause(world, hub, &args.connection, &args.reason).await.map_err(backend)?;
+pub async fn pause<P: Ports>(ports: &P, hub: &Hub, args: &PauseArgs) -> Result<ExitCode, CommandError> {
+    control::pause(ports, hub, &args.connection, &args.reason).await.map_err(backend)?;
     println!("{} is paused; what is meant for it is held until `hub resume {}`", args.connection, args.connection);
     Ok(ExitCode::SUCCESS)
 }
 
 /// `hub resume`.
-pub async fn resume<W: World>(world: &W, hub: &Hub, args: &ResumeArgs) -> Result<ExitCode, CommandError> {
-    let sent = control::resume(world, hub, &args.connection).await.map_err(backend)?;
+pub async fn resume<P: Ports>(ports: &P, hub: &Hub, args: &ResumeArgs) -> Result<ExitCode, CommandError> {
+    let sent = control::resume(ports, hub, &args.connection).await.map_err(backend)?;
     println!("{} goes on; {sent} held messages are on their way", args.connection);
     Ok(ExitCode::SUCCESS)
 }
 
 /// `hub dlq`.
-pub async fn dlq<W: World>(world: &W, hub: &Hub, args: &DlqArgs) -> Result<ExitCode, CommandError> {
+pub async fn dlq<P: Ports>(ports: &P, hub: &Hub, args: &DlqArgs) -> Result<ExitCode, CommandError> {
     let (queue, id) = match &args.action {
         DlqAction::List { queue } => (queue, None),
         DlqAction::Show { queue, id, .. } => (queue, Some(id)),
@@ -92,7 +92,7 @@ pub async fn dlq<W: World>(world: &W, hub: &Hub, args: &DlqArgs) -> Result<ExitC
         Some(name) => vec![dlq::queue_named(hub, name).map_err(|f| CommandError::Usage(f.detail))?],
         None => dlq::queues(hub),
     };
-    let all = dlq::look(world, &queues).await.map_err(backend)?;
+    let all = dlq::look(ports, &queues).await.map_err(backend)?;
     let code = match &args.action {
         DlqAction::Redrive { code, .. } => code.as_deref(),
         _ => None,
@@ -100,23 +100,23 @@ pub async fn dlq<W: World>(world: &W, hub: &Hub, args: &DlqArgs) -> Result<ExitC
     let (chosen, others): (Vec<_>, Vec<_>) = all
         .into_iter()
         .partition(|m| id.is_none_or(|id| m.delivery.id.starts_with(id.as_str())) && code.is_none_or(|code| m.code() == code));
-    dlq::release(world, &others).await;
+    dlq::release(ports, &others).await;
     if let (Some(id), true) = (id, chosen.is_empty()) {
         eprintln!("no parked message has an id that begins with `{id}`");
         return Ok(ExitCode::FAILURE);
     }
     match &args.action {
         DlqAction::List { .. } => {
-            dlq::release(world, &chosen).await;
+            dlq::release(ports, &chosen).await;
             print!("{}", dlq::render(&chosen));
         }
         DlqAction::Show { reveal, .. } => {
-            dlq::release(world, &chosen).await;
+            dlq::release(ports, &chosen).await;
             let texts: Vec<String> = chosen.iter().map(|message| dlq::show(message, *reveal)).collect();
             print!("{}", texts.join("\n"));
         }
         DlqAction::Redrive { .. } => {
-            let sent = dlq::redrive(world, &chosen).await.map_err(backend)?;
+            let sent = dlq::redrive(ports, &chosen).await.map_err(backend)?;
             println!("{sent} messages are on their way back");
         }
     }

@@ -2,11 +2,11 @@
 
 use canonical::Dispatch;
 use sync::config::Hub;
-use sync::control::{held_partition, pause_place};
 use sync::failure::{Code, Failure};
+use sync::pause::{held_partition, pause_place};
 use sync::ports::{Attr, Condition, Item, Outgoing, Table, Write, WriteError};
 
-use super::World;
+use super::Ports;
 
 fn known(hub: &Hub, connection: &str) -> Result<(), Failure> {
     if hub.connections.contains_key(connection) {
@@ -18,34 +18,34 @@ fn known(hub: &Hub, connection: &str) -> Result<(), Failure> {
 }
 
 /// Pauses a connection: nothing is written to it or read from it until it is resumed. What comes in is still taken.
-pub async fn pause<W: World>(world: &W, hub: &Hub, connection: &str, reason: &str) -> Result<(), Failure> {
+pub async fn pause<P: Ports>(ports: &P, hub: &Hub, connection: &str, reason: &str) -> Result<(), Failure> {
     known(hub, connection)?;
-    let item = Item::new(pause_place(connection)).with("reason", Attr::S(reason.to_owned())).with("at", Attr::N(world.now_ms()));
-    world.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Always }], None).await?;
+    let item = Item::new(pause_place(connection)).with("reason", Attr::S(reason.to_owned())).with("at", Attr::N(ports.now_ms()));
+    ports.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Always }], None).await?;
     Ok(())
 }
 
 /// Ends a pause and sends what was held. Returns how many messages that were.
-pub async fn resume<W: World>(world: &W, hub: &Hub, connection: &str) -> Result<usize, Failure> {
+pub async fn resume<P: Ports>(ports: &P, hub: &Hub, connection: &str) -> Result<usize, Failure> {
     known(hub, connection)?;
     let end = Write::Delete { table: Table::Control, key: pause_place(connection), condition: Condition::Always };
-    world.write(vec![end], None).await?;
+    ports.write(vec![end], None).await?;
     let queue = format!("upsert-{connection}");
     let mut sent = 0;
     loop {
         // Each page is deleted once it is sent, so the first page is always the next one.
-        let page = world.query(Table::Control, &held_partition(connection), "", 100, None).await?;
+        let page = ports.query(Table::Control, &held_partition(connection), "", 100, None).await?;
         if page.items.is_empty() {
             return Ok(sent);
         }
         let messages = page.items.iter().map(message).collect::<Result<Vec<_>, _>>()?;
-        for answer in world.send(&queue, messages).await {
+        for answer in ports.send(&queue, messages).await {
             answer?;
         }
         for item in page.items {
             let condition = Condition::Equals("dispatch", Attr::S(item.s("dispatch").unwrap_or_default().to_owned()));
             let delete = Write::Delete { table: Table::Control, key: item.key, condition };
-            match world.write(vec![delete], None).await {
+            match ports.write(vec![delete], None).await {
                 Ok(()) => sent += 1,
                 // Held anew meanwhile: the next page has it.
                 Err(WriteError::Conflict { .. }) => {}

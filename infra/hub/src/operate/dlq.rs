@@ -7,7 +7,7 @@ use sync::config::Hub;
 use sync::failure::{Code, Failure};
 use sync::ports::{Delivery, Outgoing};
 
-use super::World;
+use super::Ports;
 use super::text::{instant, table};
 
 /// How long a message that is being looked at is hidden from others, in seconds.
@@ -65,14 +65,14 @@ pub fn queue_named(hub: &Hub, name: &str) -> Result<String, Failure> {
 }
 
 /// Every message of these queues, hidden from others for a minute at most.
-pub async fn look<W: World>(world: &W, queues: &[String]) -> Result<Vec<Parked>, Failure> {
+pub async fn look<P: Ports>(ports: &P, queues: &[String]) -> Result<Vec<Parked>, Failure> {
     let mut parked = Vec::new();
     for queue in queues {
         let mut seen = BTreeSet::new();
         let mut empty = 0;
         while empty < EMPTY_RECEIVES {
             let before = seen.len();
-            for delivery in world.receive(queue, LOOK_S).await? {
+            for delivery in ports.receive(queue, LOOK_S).await? {
                 if seen.insert(delivery.id.clone()) {
                     parked.push(Parked { queue: queue.clone(), delivery });
                 }
@@ -84,25 +84,25 @@ pub async fn look<W: World>(world: &W, queues: &[String]) -> Result<Vec<Parked>,
 }
 
 /// Lets go of messages that were looked at.
-pub async fn release<W: World>(world: &W, parked: &[Parked]) {
+pub async fn release<P: Ports>(ports: &P, parked: &[Parked]) {
     for message in parked {
         // Not worth an error: it reappears by itself in a minute.
-        let _ = world.delay(&message.queue, &message.delivery.receipt, 0).await;
+        let _ = ports.delay(&message.queue, &message.delivery.receipt, 0).await;
     }
 }
 
 /// Sends messages back to where they came from, with fresh attempts. Returns how many.
-pub async fn redrive<W: World>(world: &W, parked: &[Parked]) -> Result<usize, Failure> {
+pub async fn redrive<P: Ports>(ports: &P, parked: &[Parked]) -> Result<usize, Failure> {
     let mut count = 0;
     for message in parked {
         let mut back = Outgoing::new(message.delivery.body.clone());
         if let Some(event) = message.attribute("event") {
             back.attributes.insert("event".to_owned(), event.to_owned());
         }
-        let mut sent = world.send(message.origin(), vec![back]).await;
+        let mut sent = ports.send(message.origin(), vec![back]).await;
         sent.pop().unwrap_or_else(|| Err(sync::ports::PortError::rejected("the queue gave no answer")))?;
         // Deleted only now: a crash in between sends it twice, which the hub notices.
-        world.delete(&message.queue, &message.delivery.receipt).await?;
+        ports.delete(&message.queue, &message.delivery.receipt).await?;
         count += 1;
     }
     Ok(count)

@@ -9,7 +9,7 @@ use sync::ports::{Item, Key, Table};
 use sync::record::{GoldenRecord, Link, SourceRecord, golden_by_id, key_place, read_link, read_source, remote_hash};
 use sync::seal::Vault;
 
-use super::World;
+use super::Ports;
 use super::text::{instant, table};
 
 /// Everything that is known about a record.
@@ -28,23 +28,23 @@ pub struct Story {
 }
 
 /// Finds a record by its own id, by `connection/object/id`, or by an identity value such as an e-mail address.
-pub async fn find<W: World>(
-    world: &W,
+pub async fn find<P: Ports>(
+    ports: &P,
     vault: &Vault,
     hub: &Hub,
     object: ObjectType,
     key: &str,
 ) -> Result<Option<Story>, Failure> {
-    for id in candidates(world, vault, hub, object, key).await? {
-        if let Some(golden) = golden_by_id(world, vault, object, &id).await? {
-            return tell(world, vault, hub, golden).await.map(Some);
+    for id in candidates(ports, vault, hub, object, key).await? {
+        if let Some(golden) = golden_by_id(ports, vault, object, &id).await? {
+            return tell(ports, vault, hub, golden).await.map(Some);
         }
     }
     Ok(None)
 }
 
-async fn candidates<W: World>(
-    world: &W,
+async fn candidates<P: Ports>(
+    ports: &P,
     vault: &Vault,
     hub: &Hub,
     object: ObjectType,
@@ -67,41 +67,41 @@ async fn candidates<W: World>(
     }
     let mut ids = vec![key.to_owned()];
     for hash in hashes {
-        let item = world.get(Table::Links, &key_place(object, &hash)).await?;
+        let item = ports.get(Table::Links, &key_place(object, &hash)).await?;
         ids.extend(item.and_then(|item| item.s("golden").map(str::to_owned)));
     }
     Ok(ids)
 }
 
-async fn tell<W: World>(world: &W, vault: &Vault, hub: &Hub, golden: GoldenRecord) -> Result<Story, Failure> {
+async fn tell<P: Ports>(ports: &P, vault: &Vault, hub: &Hub, golden: GoldenRecord) -> Result<Story, Failure> {
     let mut members = Vec::new();
     for member in &golden.members {
-        if let Some(item) = world.get(Table::Golden, &SourceRecord::place(vault, member)).await? {
-            members.push(read_source(world, vault, &item).await?);
+        if let Some(item) = ports.get(Table::Golden, &SourceRecord::place(vault, member)).await? {
+            members.push(read_source(ports, vault, &item).await?);
         }
     }
     let mut links = Vec::new();
     for destination in hub.object(golden.object).destinations.keys() {
         let place = Link::place(destination, golden.object, &golden.id);
-        if let Some(item) = world.get(Table::Links, &place).await? {
-            links.push((destination.clone(), read_link(world, vault, &item).await?));
+        if let Some(item) = ports.get(Table::Links, &place).await? {
+            links.push((destination.clone(), read_link(ports, vault, &item).await?));
         }
     }
-    let history = history(world, vault, &golden).await?;
+    let history = history(ports, vault, &golden).await?;
     Ok(Story { version: golden.version, golden, members, links, history })
 }
 
-async fn history<W: World>(
-    world: &W,
+async fn history<P: Ports>(
+    ports: &P,
     vault: &Vault,
     golden: &GoldenRecord,
 ) -> Result<Vec<(String, Option<i64>, serde_json::Value)>, Failure> {
-    let partition = sync::state::audit_place(golden.object, &golden.id, 0, "").pk;
+    let partition = sync::transform::transaction::audit_place(golden.object, &golden.id, 0, "").pk;
     let (mut lines, mut after): (Vec<_>, Option<Key>) = (Vec::new(), None);
     loop {
-        let page = world.query(Table::Audit, &partition, "", 200, after.as_ref()).await?;
+        let page = ports.query(Table::Audit, &partition, "", 200, after.as_ref()).await?;
         for item in &page.items {
-            lines.push((item.key.sk.clone(), item.n("at"), content(world, vault, item).await));
+            lines.push((item.key.sk.clone(), item.n("at"), content(ports, vault, item).await));
         }
         after = page.next;
         if after.is_none() {
@@ -111,11 +111,11 @@ async fn history<W: World>(
 }
 
 /// What an entry says; an entry whose key is gone says that.
-async fn content<W: World>(world: &W, vault: &Vault, item: &Item) -> serde_json::Value {
+async fn content<P: Ports>(ports: &P, vault: &Vault, item: &Item) -> serde_json::Value {
     if item.b("sealed").is_none() {
         return serde_json::Value::Null;
     }
-    vault.unseal(world, item).await.unwrap_or_else(|_| serde_json::Value::String("sealed under a key that is gone".to_owned()))
+    vault.unseal(ports, item).await.unwrap_or_else(|_| serde_json::Value::String("sealed under a key that is gone".to_owned()))
 }
 
 /// The story as text, of one field or of all.

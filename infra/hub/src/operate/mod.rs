@@ -21,5 +21,5 @@ pub trait DeadLetters {
 }
 
 /// Everything that operators need of the outside.
-pub trait World: Store + Queue + Secrets + Clock + DeadLetters {}
-impl<T: Store + Queue + Secrets + Clock + DeadLetters> World for T {}
+pub trait Ports: Store + Queue + Secrets + Clock + DeadLetters {}
+impl<T: Store + Queue + Secrets + Clock + DeadLetters> Ports for T {}

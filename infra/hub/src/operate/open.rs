@@ -23,7 +23,7 @@ const LOADED: &str = "HUB_ENV_LOADED";
 /// A hub that can be asked.
 pub struct Opened {
     /// Its stores and queues.
-    pub world: Aws,
+    pub ports: Aws,
     /// Its configuration.
     pub hub: Hub,
 }
@@ -53,8 +53,8 @@ pub fn open(args: &HubArgs) -> Result<Opened, CommandError> {
         return Err(CommandError::Usage(text.to_owned()));
     }
     let hub = configuration(vars.get("HUB_CONFIG"))?;
-    let world = Aws::open(places(&vars, &hub)).map_err(|e| CommandError::Backend(e.to_string()))?;
-    Ok(Opened { world, hub })
+    let ports = Aws::open(places(&vars, &hub)).map_err(|e| CommandError::Backend(e.to_string()))?;
+    Ok(Opened { ports, hub })
 }
 
 /// Starts this command again with the file's variables: the SDK reads its own from the environment. Returns only on failure.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use canonical::Outcome;
 use sync::config::Hub;
-use sync::control::{held_partition, paused};
 use sync::failure::Failure;
-use sync::journal::{day, totals};
+use sync::pause::{held_partition, paused};
 use sync::ports::{Store, Table};
+use sync::record::journal::{day, totals};
 
-use super::World;
+use super::Ports;
 use super::text::table;
 
 /// One connection's accounts.
@@ -33,27 +33,27 @@ impl Account {
 }
 
 /// The accounts of all connections over the last `days` days, today included (UTC).
-pub async fn accounts<W: World>(world: &W, hub: &Hub, days: u32) -> Result<Vec<Account>, Failure> {
-    let today = day(world.now_ms());
+pub async fn accounts<P: Ports>(ports: &P, hub: &Hub, days: u32) -> Result<Vec<Account>, Failure> {
+    let today = day(ports.now_ms());
     let mut accounts = Vec::new();
     for connection in hub.connections.keys() {
         let mut outcomes: Vec<(Outcome, u64)> = Outcome::ALL.iter().map(|outcome| (*outcome, 0)).collect();
         for ago in 0..i64::from(days.max(1)) {
-            for (sum, (_, count)) in outcomes.iter_mut().zip(totals(world, connection, today - ago).await?) {
+            for (sum, (_, count)) in outcomes.iter_mut().zip(totals(ports, connection, today - ago).await?) {
                 sum.1 += count;
             }
         }
-        let pause = paused(world, connection).await?;
-        let held = held(world, connection).await?;
+        let pause = paused(ports, connection).await?;
+        let held = held(ports, connection).await?;
         accounts.push(Account { connection: connection.clone(), outcomes, paused: pause.map(|p| p.reason), held });
     }
     Ok(accounts)
 }
 
-async fn held<W: Store>(world: &W, connection: &str) -> Result<u64, Failure> {
+async fn held<P: Store>(ports: &P, connection: &str) -> Result<u64, Failure> {
     let (mut count, mut after) = (0, None);
     loop {
-        let page = world.query(Table::Control, &held_partition(connection), "", 1_000, after.as_ref()).await?;
+        let page = ports.query(Table::Control, &held_partition(connection), "", 1_000, after.as_ref()).await?;
         count += page.items.len() as u64;
         after = page.next;
         if after.is_none() {

@@ -4,13 +4,13 @@
 use canonical::RemoteId;
 use providers::{InboundEvent, Told};
 
-use super::{Transform, World};
+use super::{Ports, Transform};
 use crate::failure::Failure;
 use crate::mutant::{Mutant, mutant};
 use crate::ports::Table;
 use crate::record::{Link, golden_by_id, key_place, read_link, remote_hash};
 
-impl<W: World> Transform<'_, W> {
+impl<P: Ports> Transform<'_, P> {
     /// True when a thin event only tells what we wrote and know to be there: a read could bring nothing new. In doubt it is false.
     pub(super) async fn is_our_write(&self, event: &InboundEvent, sources: &[RemoteId]) -> Result<bool, Failure> {
         let (Some(told), Some(stamp), [source]) = (&event.told, event.stamp, sources) else { return Ok(false) };
@@ -21,12 +21,12 @@ impl<W: World> Transform<'_, W> {
             return Ok(false);
         }
         let key = key_place(object, &remote_hash(self.vault, source));
-        let Some(pointer) = self.world.get(Table::Links, &key).await? else { return Ok(false) };
+        let Some(pointer) = self.ports.get(Table::Links, &key).await? else { return Ok(false) };
         let record = pointer.s("golden").unwrap_or_default();
-        let Some(golden) = golden_by_id(self.world, self.vault, object, record).await? else { return Ok(false) };
+        let Some(golden) = golden_by_id(self.ports, self.vault, object, record).await? else { return Ok(false) };
         let place = Link::place(&source.connection, object, &golden.id);
-        let Some(item) = self.world.get(Table::Links, &place).await? else { return Ok(false) };
-        let link = read_link(self.world, self.vault, &item).await?;
+        let Some(item) = self.ports.get(Table::Links, &place).await? else { return Ok(false) };
+        let link = read_link(self.ports, self.vault, &item).await?;
         if link.remote.as_ref() != Some(&source.id) || link.gone {
             return Ok(false);
         }

@@ -5,8 +5,12 @@
 //! it repeats safely, because the journal entry is written with the observations and remembers what is still to be dispatched.
 //! What a body cannot tell itself is asked of `reconcile` (`asked.rs`), unless it is what we wrote ourselves (`echo.rs`).
 
-mod asked;
 mod echo;
+pub mod effects;
+pub mod merge;
+mod requests;
+pub mod survivorship;
+pub mod transaction;
 
 use std::collections::BTreeSet;
 
@@ -17,27 +21,26 @@ use providers::{EventBody, Inbound, InboundEvent, Provider};
 
 use crate::batch::{BatchReport, Metric, check_deadline, dead_letter, settle, write_if};
 use crate::config::Config;
-use crate::effects::expand;
 use crate::failure::{Code, Failure};
 use crate::join::join;
-use crate::journal::{DAY_MS, Entry, account, entry_place, outcome_of, settled};
-use crate::merge::Merged;
 use crate::mutant::{Mutant, mutant};
 use crate::ports::{Blob, Clock, Condition, Delivery, Outgoing, Queue, Secrets, Store, Table, Write, WriteError};
+use crate::record::journal::{DAY_MS, Entry, account, entry_place, outcome_of, settled};
 use crate::record::{key_place, remote_hash};
 use crate::seal::Vault;
-use crate::state;
+use crate::transform::effects::expand;
+use crate::transform::merge::Merged;
 
 /// Everything that transform needs of the outside.
-pub trait World: Store + Queue + Blob + Secrets + Clock {}
-impl<T: Store + Queue + Blob + Secrets + Clock> World for T {}
+pub trait Ports: Store + Queue + Blob + Secrets + Clock {}
+impl<T: Store + Queue + Blob + Secrets + Clock> Ports for T {}
 
 /// How often a plan is made anew after another worker was faster.
 const PLANS: usize = 8;
 
 /// What an invocation works with.
-pub struct Transform<'a, W> {
-    world: &'a W,
+pub struct Transform<'a, P> {
+    ports: &'a P,
     config: &'a Config,
     vault: &'a Vault,
     queue: &'a str,
@@ -45,20 +48,20 @@ pub struct Transform<'a, W> {
 }
 
 /// Handles a batch of envelopes.
-pub async fn handle_batch<W: World>(
-    world: &W,
+pub async fn handle_batch<P: Ports>(
+    ports: &P,
     config: &Config,
     vault: &Vault,
     queue: &str,
     deliveries: Vec<Delivery>,
     deadline_ms: i64,
 ) -> BatchReport {
-    let transform = &Transform { world, config, vault, queue, deadline_ms };
+    let transform = &Transform { ports, config, vault, queue, deadline_ms };
     let ended = join(deliveries.iter().map(|delivery| async move {
         let mut metrics = Vec::new();
         let result = transform.envelope(delivery, &mut metrics).await;
         let parked = async |failure: &Failure| transform.close_parked(delivery, failure).await;
-        let kept = settle(world, config.hub(), queue, delivery, result, parked).await;
+        let kept = settle(ports, config.hub(), queue, delivery, result, parked).await;
         (kept.then(|| delivery.id.clone()), metrics)
     }))
     .await;
@@ -112,9 +115,9 @@ fn event_ref(envelope: &Envelope, index: u32) -> EventRef {
     }
 }
 
-impl<W: World> Transform<'_, W> {
+impl<P: Ports> Transform<'_, P> {
     async fn envelope(&self, delivery: &Delivery, metrics: &mut Vec<Metric>) -> Result<(), Failure> {
-        check_deadline(self.world, self.deadline_ms)?;
+        check_deadline(self.ports, self.deadline_ms)?;
         let envelope: Envelope =
             serde_json::from_str(&delivery.body).map_err(|e| Failure::new(Code::BadMessage, format!("not an envelope: {e}")))?;
         let (_, provider) = self.config.connection(&envelope.connection)?;
@@ -132,7 +135,7 @@ impl<W: World> Transform<'_, W> {
                 // An operator's redrive of one event of an envelope names it.
                 let only: Option<u32> = delivery.attributes.get("event").and_then(|index| index.parse().ok());
                 for event in events.iter().filter(|e| only.is_none_or(|index| e.index == index)) {
-                    check_deadline(self.world, self.deadline_ms)?;
+                    check_deadline(self.ports, self.deadline_ms)?;
                     let outcome = self.event(&envelope, event, delivery).await?;
                     metrics.push(Metric::count(outcome.name(), 1.0, &envelope.connection));
                 }
@@ -151,7 +154,7 @@ impl<W: World> Transform<'_, W> {
                 STANDARD.decode(text).map_err(|_| Failure::new(Code::BadMessage, "the envelope's body is not base64"))
             }
             BodyRef::Blob(key) => self
-                .world
+                .ports
                 .get_blob(key)
                 .await?
                 .ok_or_else(|| Failure::new(Code::BadMessage, "the envelope's body is no longer in the bucket")),
@@ -167,10 +170,10 @@ impl<W: World> Transform<'_, W> {
                 let body = delivery.body.clone();
                 // A neighbour's retry brings the whole envelope back: what is parked already is parked once.
                 let redriven = delivery.attributes.contains_key("event");
-                if !redriven && outcome_of(self.world, &place).await? == Some(Outcome::Dead) {
+                if !redriven && outcome_of(self.ports, &place).await? == Some(Outcome::Dead) {
                     return Ok(Outcome::Dead);
                 }
-                dead_letter(self.world, self.queue, body, failure.code, &failure.detail, Some(event.index)).await?;
+                dead_letter(self.ports, self.queue, body, failure.code, &failure.detail, Some(event.index)).await?;
                 tracing::error!(code = %failure.code, detail = %failure.detail, envelope = %envelope.id, index = event.index, "an event is parked");
                 Ended::because(Outcome::Dead, failure.code.name())
             }
@@ -183,7 +186,7 @@ impl<W: World> Transform<'_, W> {
             writes.push(account(&place, ended.outcome, ended.reason.as_deref(), days, Condition::Always));
         }
         if !writes.is_empty() {
-            self.world.write(writes, None).await?;
+            self.ports.write(writes, None).await?;
         }
         tracing::info!(outcome = ended.outcome.name(), connection = %envelope.connection, event = %event.event_type, version = event.version.as_deref(), envelope = %envelope.id, index = event.index, trace = %envelope.trace, "event");
         Ok(ended.outcome)
@@ -250,18 +253,18 @@ impl<W: World> Transform<'_, W> {
         causes: &[EventRef],
     ) -> Result<(Entry, bool), Failure> {
         for attempt in 0..PLANS {
-            if let Some(item) = self.world.get(Table::Journal, entry_key).await? {
+            if let Some(item) = self.ports.get(Table::Journal, entry_key).await? {
                 let entry = Entry::read(&item).ok_or_else(|| Failure::new(Code::CorruptItem, "a journal entry"))?;
                 let duplicate = entry.is_of_another(place);
                 return Ok((entry, duplicate));
             }
-            let plan = state::plan(self.world, self.vault, self.config.hub(), change, envelope.received_at_ms).await?;
+            let plan = transaction::plan(self.ports, self.vault, self.config.hub(), change, envelope.received_at_ms).await?;
             let entry = entry_of(&plan, envelope, place);
-            let mut writes = state::writes(self.world, self.vault, &plan, change, place).await?;
+            let mut writes = transaction::writes(self.ports, self.vault, &plan, change, place).await?;
             let item = entry.item(entry_key.clone(), self.expires(envelope));
             let put = Write::Put { table: Table::Journal, item, condition: Condition::Absent };
             if mutant(Mutant::JournalBeforeObservations) {
-                self.world.write(vec![put], None).await?;
+                self.ports.write(vec![put], None).await?;
             } else {
                 writes.push(put);
             }
@@ -272,7 +275,7 @@ impl<W: World> Transform<'_, W> {
                     Outcome::Applied if n > 0 => Outcome::Unchanged,
                     outcome => outcome,
                 };
-                if let Some(write) = settled(self.world, cause, outcome, None, self.config.hub().journal_days).await? {
+                if let Some(write) = settled(self.ports, cause, outcome, None, self.config.hub().journal_days).await? {
                     writes.push(write);
                 }
             }
@@ -280,7 +283,7 @@ impl<W: World> Transform<'_, W> {
                 return Ok((entry, false));
             }
             let token = format!("{}-{}-{}-{attempt}-{}", envelope.id, place.index, change.object, change.source.id);
-            match self.world.write(writes, Some(&self.vault.hash(&["token", &token, &self.world.random().to_string()]))).await {
+            match self.ports.write(writes, Some(&self.vault.hash(&["token", &token, &self.ports.random().to_string()]))).await {
                 Ok(()) => return Ok((entry, false)),
                 Err(WriteError::Conflict { .. }) => {}
                 Err(WriteError::Port(error)) => return Err(error.into()),
@@ -322,12 +325,12 @@ impl<W: World> Transform<'_, W> {
                 self.dispatch(&dispatches(&entry, envelope).collect::<Vec<_>>()).await?;
                 let item = Entry { dispatched: true, ..entry }.item(entry_key, self.expires(envelope));
                 let done = Write::Put { table: Table::Journal, item, condition: Condition::Always };
-                self.world.write(vec![done], None).await?;
+                self.ports.write(vec![done], None).await?;
             }
         }
         for cause in causes {
-            if let Some(write) = settled(self.world, cause, Outcome::Unchanged, None, self.config.hub().journal_days).await? {
-                write_if(self.world, write).await?;
+            if let Some(write) = settled(self.ports, cause, Outcome::Unchanged, None, self.config.hub().journal_days).await? {
+                write_if(self.ports, write).await?;
             }
         }
         Ok(())
@@ -339,7 +342,7 @@ impl<W: World> Transform<'_, W> {
         let place = crate::record::SourceRecord::place(self.vault, &fetched.source);
         let pointer = key_place(object, &remote_hash(self.vault, &fetched.source));
         // What we created ourselves may not have said a word of its own yet.
-        if self.world.get(Table::Golden, &place).await?.is_none() && self.world.get(Table::Links, &pointer).await?.is_none() {
+        if self.ports.get(Table::Golden, &place).await?.is_none() && self.ports.get(Table::Links, &pointer).await?.is_none() {
             return Ok(Vec::new());
         }
         Ok(vec![Change {
@@ -362,7 +365,7 @@ impl<W: World> Transform<'_, W> {
                 let body = serde_json::to_string(dispatch).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
                 messages.push(Outgoing::new(body));
             }
-            all_sent(self.world.send(&format!("upsert-{destination}"), messages).await)?;
+            all_sent(self.ports.send(&format!("upsert-{destination}"), messages).await)?;
         }
         Ok(())
     }
@@ -380,12 +383,12 @@ impl<W: World> Transform<'_, W> {
             }
         };
         for event in events {
-            let condition = match outcome_of(self.world, &event).await? {
+            let condition = match outcome_of(self.ports, &event).await? {
                 None => Condition::Absent,
                 Some(Outcome::InFlight) => Condition::Equals("outcome", crate::ports::Attr::S(Outcome::InFlight.name().into())),
                 Some(_) => continue,
             };
-            write_if(self.world, account(&event, Outcome::Dead, reason, days, condition)).await?;
+            write_if(self.ports, account(&event, Outcome::Dead, reason, days, condition)).await?;
         }
         Ok(())
     }

@@ -11,14 +11,15 @@ use providers::http::HttpRequest;
 
 use crate::batch::check_deadline;
 use crate::config::{Config, Connection};
-use crate::control::{note_usage, pause_for_auth, take_tokens};
 use crate::failure::{Class, Code, Failure};
-use crate::merge::blocks;
+use crate::pause::pause_for_auth;
 use crate::ports::{HttpError, Table};
+use crate::rate_limit::{note_usage, take_tokens};
 use crate::record::{GoldenRecord, Link, Seen, Sent, golden_by_id, key_place, may_be_made_of, read_link, remote_hash};
 use crate::seal::Vault;
+use crate::transform::merge::blocks;
 
-use super::World;
+use super::Ports;
 use super::plan::Rendering;
 
 /// Why a batch call brought no results.
@@ -55,9 +56,9 @@ pub struct Found {
 }
 
 /// One destination, opened for an invocation.
-pub struct Destination<'a, W> {
+pub struct Destination<'a, P> {
     /// The outside.
-    pub world: &'a W,
+    pub ports: &'a P,
     /// The vault.
     pub vault: &'a Vault,
     /// The connection's name.
@@ -89,10 +90,10 @@ pub fn classify(destination: &str, failure: &RowFailure) -> Failure {
     }
 }
 
-impl<'a, W: World> Destination<'a, W> {
+impl<'a, P: Ports> Destination<'a, P> {
     /// Opens a destination.
     pub async fn open(
-        world: &'a W,
+        ports: &'a P,
         config: &'a Config,
         vault: &'a Vault,
         name: &'a str,
@@ -103,7 +104,7 @@ impl<'a, W: World> Destination<'a, W> {
             .ok_or_else(|| Failure::new(Code::Bug, format!("provider `{}` cannot be a destination", connection.provider)))?;
         let timeout_ms = provider.manifest().call_timeout_ms();
         Ok(Destination {
-            world,
+            ports,
             vault,
             name,
             provider,
@@ -184,12 +185,12 @@ impl<'a, W: World> Destination<'a, W> {
         }
         let remote = RemoteId { connection: connection.into(), object: object.into(), id: id.into() };
         let key = key_place(target, &remote_hash(self.vault, &remote));
-        let Some(item) = self.world.get(Table::Links, &key).await? else { return Ok(None) };
-        let Some(golden) = golden_by_id(self.world, self.vault, target, item.s("golden").unwrap_or_default()).await? else {
+        let Some(item) = self.ports.get(Table::Links, &key).await? else { return Ok(None) };
+        let Some(golden) = golden_by_id(self.ports, self.vault, target, item.s("golden").unwrap_or_default()).await? else {
             return Ok(None);
         };
-        let link = match self.world.get(Table::Links, &Link::place(self.name, target, &golden.id)).await? {
-            Some(item) => read_link(self.world, self.vault, &item).await?,
+        let link = match self.ports.get(Table::Links, &Link::place(self.name, target, &golden.id)).await? {
+            Some(item) => read_link(self.ports, self.vault, &item).await?,
             None => Link::default(),
         };
         match link.remote {
@@ -220,7 +221,7 @@ impl<'a, W: World> Destination<'a, W> {
 
     async fn token(&self, fresh: bool) -> Result<String, Failure> {
         let name = self.connection.api_secret.as_deref().unwrap_or_default();
-        let set = self.world.secret(name, fresh).await?;
+        let set = self.ports.secret(name, fresh).await?;
         access_token(set.current.as_deref().unwrap_or_default())
             .ok_or_else(|| Failure::new(Code::ProviderAuth, format!("the secret `{name}` holds no access token")))
     }
@@ -240,7 +241,7 @@ impl<'a, W: World> Destination<'a, W> {
             request.timeout_ms = self.timeout_ms;
             self.may_call(&request).await.map_err(CallError::NotSent)?;
             self.calls.set(self.calls.get() + 1);
-            let response = match self.world.http(request).await {
+            let response = match self.ports.http(request).await {
                 Ok(response) => response,
                 Err(HttpError::NotSent(reason)) => {
                     return Err(CallError::NotSent(Failure::new(Code::ProviderUnavailable, format!("{}: {reason}", self.name))));
@@ -261,7 +262,7 @@ impl<'a, W: World> Destination<'a, W> {
                 Err(failure) => {
                     let failure = classify(self.name, &failure);
                     if failure.class == Class::Auth {
-                        pause_for_auth(self.world, self.name, &failure.detail).await.map_err(CallError::NotSent)?;
+                        pause_for_auth(self.ports, self.name, &failure.detail).await.map_err(CallError::NotSent)?;
                     }
                     return Err(CallError::NotSent(failure));
                 }
@@ -272,8 +273,8 @@ impl<'a, W: World> Destination<'a, W> {
 
     /// A call is made only if its effects end before the lease does.
     async fn may_call(&self, request: &HttpRequest) -> Result<(), Failure> {
-        check_deadline(self.world, self.deadline_ms)?;
-        take_tokens(self.world, self.name, &self.connection.buckets, &request.url).await
+        check_deadline(self.ports, self.deadline_ms)?;
+        take_tokens(self.ports, self.name, &self.connection.buckets, &request.url).await
     }
 
     /// Writes rows in one call.
@@ -456,7 +457,7 @@ impl<'a, W: World> Destination<'a, W> {
         if let Some(other) = remote.hub_id.as_deref().filter(|id| !id.is_empty() && *id != hub_id)
             && link.remote.as_deref() != Some(&remote.id)
         {
-            let owner = golden_by_id(self.world, self.vault, object, other).await?;
+            let owner = golden_by_id(self.ports, self.vault, object, other).await?;
             if owner.is_some_and(|golden| golden.id != hub_id) {
                 let detail = format!("{native} {} at {} belongs to record {other}, not to {hub_id}", remote.id, self.name);
                 return Err(Failure::new(Code::ProviderAmbiguous, detail));

@@ -14,14 +14,14 @@ use providers::api::{FailureKind, Op, Row, RowFailure, RowResult};
 
 use crate::batch::{BatchReport, Metric, settle};
 use crate::config::Config;
-use crate::control::{Pause, hold, paused};
 use crate::failure::{Class, Code, Failure};
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
+use crate::pause::{Pause, hold, paused};
 use crate::ports::{Attr, Clock, Condition, Delivery, Http, Item, Outgoing, Queue, Secrets, Store, Table, Write, WriteError};
 use crate::record::{GoldenRecord, Link, Sent, key_place, may_be_made_of, put, read_golden, read_link, remote_hash};
 use crate::seal::Vault;
-use crate::state::audit_place;
+use crate::transform::transaction::audit_place;
 
 pub use calls::{access_token, classify};
 
@@ -29,8 +29,8 @@ use calls::Destination;
 use plan::{Intent, plan_push};
 
 /// Everything that upsert needs of the outside.
-pub trait World: Store + Queue + Secrets + Http + Clock {}
-impl<T: Store + Queue + Secrets + Http + Clock> World for T {}
+pub trait Ports: Store + Queue + Secrets + Http + Clock {}
+impl<T: Store + Queue + Secrets + Http + Clock> Ports for T {}
 
 /// Time between the end of an invocation and the end of the leases that it took, in milliseconds: a call that was sent in the
 /// last moment may still take effect in it.
@@ -71,8 +71,8 @@ impl Job {
 }
 
 /// Handles a batch of dispatches to one destination.
-pub async fn handle_batch<W: World>(
-    world: &W,
+pub async fn handle_batch<P: Ports>(
+    ports: &P,
     config: &Config,
     vault: &Vault,
     destination: &str,
@@ -83,7 +83,7 @@ pub async fn handle_batch<W: World>(
     let mut results: Vec<Result<(), Failure>> = deliveries.iter().map(|_| Ok(())).collect();
     let mut jobs = collect(&deliveries, &mut results);
     let mut report = BatchReport::default();
-    let outcome = match Destination::open(world, config, vault, destination, deadline_ms).await {
+    let outcome = match Destination::open(ports, config, vault, destination, deadline_ms).await {
         Ok(worker) => {
             let upsert = Upsert { worker, queue: &queue };
             upsert.run(&mut jobs).await;
@@ -109,7 +109,7 @@ pub async fn handle_batch<W: World>(
     }
     let queue = &queue;
     let kept = join(deliveries.iter().zip(results).map(|(delivery, result)| async move {
-        settle(world, config.hub(), queue, delivery, result, async |_: &Failure| Ok(())).await.then(|| delivery.id.clone())
+        settle(ports, config.hub(), queue, delivery, result, async |_: &Failure| Ok(())).await.then(|| delivery.id.clone())
     }))
     .await;
     report.failures.extend(kept.into_iter().flatten());
@@ -149,14 +149,14 @@ enum Next {
     Done,
 }
 
-struct Upsert<'a, W> {
-    worker: Destination<'a, W>,
+struct Upsert<'a, P> {
+    worker: Destination<'a, P>,
     queue: &'a str,
 }
 
-impl<W: World> Upsert<'_, W> {
-    fn world(&self) -> &W {
-        self.worker.world
+impl<P: Ports> Upsert<'_, P> {
+    fn ports(&self) -> &P {
+        self.worker.ports
     }
 
     async fn run(&self, jobs: &mut [Job]) {
@@ -192,7 +192,7 @@ impl<W: World> Upsert<'_, W> {
 
     /// A paused connection: every message is parked durably as held, and let go.
     async fn pause(&self, jobs: &mut [Job]) -> Option<Pause> {
-        let pause = match paused(self.world(), self.worker.name).await {
+        let pause = match paused(self.ports(), self.worker.name).await {
             Ok(pause) => pause?,
             Err(failure) => {
                 jobs.iter_mut().for_each(|job| job.end(Err(failure.clone())));
@@ -200,7 +200,7 @@ impl<W: World> Upsert<'_, W> {
             }
         };
         for job in jobs {
-            let held = hold(self.world(), self.worker.name, &job.dispatch).await;
+            let held = hold(self.ports(), self.worker.name, &job.dispatch).await;
             job.end(held);
         }
         Some(pause)
@@ -213,7 +213,7 @@ impl<W: World> Upsert<'_, W> {
         for _ in 0..MAX_HOPS {
             let record = job.dispatch.record.clone();
             job.link = self.link(object, &record).await?;
-            if job.link.lease_until > self.world().now_ms() {
+            if job.link.lease_until > self.ports().now_ms() {
                 if mutant(Mutant::BusyLeaseAcknowledged) {
                     job.end(Ok(()));
                     return Ok(());
@@ -246,13 +246,13 @@ impl<W: World> Upsert<'_, W> {
                 }
             };
             let intent = plan_push(&job.link, &rendered);
-            if let Some(until) = job.link.strays.values().max().filter(|until| **until > self.world().now_ms()) {
-                let wait = u64::try_from(until - self.world().now_ms()).unwrap_or(0);
+            if let Some(until) = job.link.strays.values().max().filter(|until| **until > self.ports().now_ms()) {
+                let wait = u64::try_from(until - self.ports().now_ms()).unwrap_or(0);
                 let detail = format!("an object of a record merged into {record} may still appear");
                 return Err(Failure::throttled(Code::LeaseBusy, wait, detail));
             }
             let to_merge = !job.link.orphans.is_empty() && self.worker.can_merge();
-            job.link.look_due(self.world().now_ms());
+            job.link.look_due(self.ports().now_ms());
             let unsettled = job.link.dirty || job.link.open || !job.link.strays.is_empty();
             if intent.is_empty() && !unsettled && !to_merge {
                 self.note_level(job, &golden).await?;
@@ -280,7 +280,7 @@ impl<W: World> Upsert<'_, W> {
     async fn lease(&self, job: &mut Job, golden: GoldenRecord, intent: Intent) -> Result<(), Failure> {
         if job.link.open && !mutant(Mutant::NoFence) {
             // Whoever let this lease expire may be writing still, and be gone before it can tell.
-            job.link.look_again = Some(self.world().now_ms() + LATE_WORKER_MS / i64::from(self.worker.speed()));
+            job.link.look_again = Some(self.ports().now_ms() + LATE_WORKER_MS / i64::from(self.worker.speed()));
             let delay_s = LATE_WORKER_MS / i64::from(self.worker.speed()) / 1000 + LATE_WORKER_SLACK_S;
             self.send_dispatch_after(u32::try_from(delay_s).unwrap_or(0), golden.object, &golden.id, 0, "").await?;
         }
@@ -290,7 +290,7 @@ impl<W: World> Upsert<'_, W> {
         // The last push of an expired or unsettled lease may or may not have taken effect: look before writing again.
         job.link.dirty |= job.link.open || !job.link.strays.is_empty() || !job.link.orphans.is_empty() && self.worker.can_merge();
         if !intent.needs_look_up(&job.link) {
-            intent.note(&mut job.link, self.world().now_ms());
+            intent.note(&mut job.link, self.ports().now_ms());
         }
         self.store(job.object(), &golden.id, &mut job.link).await?;
         job.stored = job.link.clone();
@@ -301,15 +301,15 @@ impl<W: World> Upsert<'_, W> {
 
     async fn link(&self, object: ObjectType, record: &str) -> Result<Link, Failure> {
         let place = Link::place(self.worker.name, object, record);
-        match self.world().get(Table::Links, &place).await? {
-            Some(item) => read_link(self.world(), self.worker.vault, &item).await,
+        match self.ports().get(Table::Links, &place).await? {
+            Some(item) => read_link(self.ports(), self.worker.vault, &item).await,
             None => Ok(Link::default()),
         }
     }
 
     async fn golden(&self, object: ObjectType, record: &str) -> Result<Option<GoldenRecord>, Failure> {
-        match self.world().get(Table::Golden, &GoldenRecord::place(object, record)).await? {
-            Some(item) => read_golden(self.world(), self.worker.vault, &item).await.map(Some),
+        match self.ports().get(Table::Golden, &GoldenRecord::place(object, record)).await? {
+            Some(item) => read_golden(self.ports(), self.worker.vault, &item).await.map(Some),
             None => Ok(None),
         }
     }
@@ -317,7 +317,7 @@ impl<W: World> Upsert<'_, W> {
     /// Stores a link as its next version, if nobody else has written it.
     async fn store(&self, object: ObjectType, record: &str, link: &mut Link) -> Result<(), Failure> {
         let write = self.link_write(object, record, link).await?;
-        match self.world().write(vec![write], None).await {
+        match self.ports().write(vec![write], None).await {
             Ok(()) => {
                 link.version += 1;
                 Ok(())
@@ -329,8 +329,8 @@ impl<W: World> Upsert<'_, W> {
 
     async fn link_write(&self, object: ObjectType, record: &str, link: &Link) -> Result<Write, Failure> {
         let key_id = GoldenRecord::key_id(object, record);
-        self.worker.vault.load(self.world(), &key_id, true).await?;
-        put(self.world(), self.worker.vault, Link::place(self.worker.name, object, record), &key_id, link)
+        self.worker.vault.load(self.ports(), &key_id, true).await?;
+        put(self.ports(), self.worker.vault, Link::place(self.worker.name, object, record), &key_id, link)
     }
 
     /// Finds what is there: adopts an object by its natural key before one is created, and reads back what an unsettled push
@@ -433,7 +433,7 @@ impl<W: World> Upsert<'_, W> {
             job.link.pushed_version = job.link.pushed_version.max(version);
             return Ok(Next::Done);
         }
-        intent.note(&mut job.link, self.world().now_ms());
+        intent.note(&mut job.link, self.ports().now_ms());
         self.store(object, &record, &mut job.link).await?;
         job.stored = job.link.clone();
         Ok(Next::Write)
@@ -450,7 +450,7 @@ impl<W: World> Upsert<'_, W> {
     ) -> Result<(), Failure> {
         job.link.dirty = true;
         // What the merge moves from one object to the other is our doing, and comes back with new stamps, maybe before we go on.
-        let (before, now_ms) = (job.link.sent.clone(), self.world().now_ms());
+        let (before, now_ms) = (job.link.sent.clone(), self.ports().now_ms());
         for sent in job.link.sent.values_mut().flatten() {
             *sent = Sent { stamp: None, intended_ms: now_ms, ..sent.clone() };
         }
@@ -484,7 +484,7 @@ impl<W: World> Upsert<'_, W> {
         let request = FetchRequest { source, cause: None, not_before: None, trace: trace.to_owned() };
         let body = serde_json::to_string(&request).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
         let message = Outgoing { group: Some(self.worker.name.to_owned()), ..Outgoing::new(body) };
-        for sent in self.world().send("fetch", vec![message]).await {
+        for sent in self.ports().send("fetch", vec![message]).await {
             sent?;
         }
         Ok(())
@@ -539,10 +539,10 @@ impl<W: World> Upsert<'_, W> {
                 link.rejected = false;
                 link.open = false;
                 link.pushed_version = golden.version;
-                job.latency_ms = Some(self.world().now_ms() - job.dispatch.received_at_ms);
+                job.latency_ms = Some(self.ports().now_ms() - job.dispatch.received_at_ms);
                 let native = self.worker.native(object).unwrap_or_default();
                 // Who reads back after his lease may read what the next one has written.
-                let in_time = self.world().now_ms() <= link.lease_until || mutant(Mutant::NoFence);
+                let in_time = self.ports().now_ms() <= link.lease_until || mutant(Mutant::NoFence);
                 if let (Some(properties), Some(stamp), true) = (&properties, stamp, in_time) {
                     let back = self.worker.provider.canonical(&native, properties);
                     link.settle(intent, &back, stamp);
@@ -630,7 +630,7 @@ impl<W: World> Upsert<'_, W> {
                 return self.fenced_out(object, &record, stored).await;
             }
             let mut next = mine.with_what_others_put(&job.stored, &stored);
-            next.lease_until = if next.open { self.world().now_ms() + UNSETTLED_MS / i64::from(self.worker.speed()) } else { 0 };
+            next.lease_until = if next.open { self.ports().now_ms() + UNSETTLED_MS / i64::from(self.worker.speed()) } else { 0 };
             let mut writes = vec![self.link_write(object, &record, &next).await?];
             if let Some(remote) = next.remote.as_ref().filter(|_| next.remote != stored.remote) {
                 writes.push(self.pointer(object, &record, remote));
@@ -638,7 +638,7 @@ impl<W: World> Upsert<'_, W> {
             if next.pushed_version != stored.pushed_version {
                 writes.push(self.audit(object, &record, &next, job).await?);
             }
-            match self.world().write(writes, None).await {
+            match self.ports().write(writes, None).await {
                 Ok(()) => {
                     job.link = next;
                     return Ok(());
@@ -663,13 +663,13 @@ impl<W: World> Upsert<'_, W> {
     async fn audit(&self, object: ObjectType, record: &str, link: &Link, job: &Job) -> Result<Write, Failure> {
         let by = format!("{}#{:08}", self.worker.name, link.fence);
         let mut item =
-            Item::new(audit_place(object, record, link.pushed_version, &by)).with("at", Attr::N(self.world().now_ms()));
+            Item::new(audit_place(object, record, link.pushed_version, &by)).with("at", Attr::N(self.ports().now_ms()));
         let properties = job.intent.as_ref().map(Intent::properties).unwrap_or_default();
         let entry = serde_json::json!({
             "what": "pushed", "destination": self.worker.name, "trace": job.dispatch.trace, "remote": link.remote,
             "properties": properties,
         });
-        self.worker.vault.seal_into(self.world(), &mut item, &GoldenRecord::key_id(object, record), &entry)?;
+        self.worker.vault.seal_into(self.ports(), &mut item, &GoldenRecord::key_id(object, record), &entry)?;
         Ok(Write::Put { table: Table::Audit, item, condition: Condition::Always })
     }
 
@@ -687,7 +687,7 @@ impl<W: World> Upsert<'_, W> {
     /// or notes it as a merge task.
     async fn orphaned(&self, object: ObjectType, retired: &Link, mine: &Link) -> Result<(), Failure> {
         let (Some(survivor), Some(remote)) = (&retired.moved_to, &mine.remote) else { return Ok(()) };
-        let survivor = match crate::record::golden_by_id(self.world(), self.worker.vault, object, survivor).await? {
+        let survivor = match crate::record::golden_by_id(self.ports(), self.worker.vault, object, survivor).await? {
             Some(golden) => golden.id,
             None => return Ok(()),
         };
@@ -712,7 +712,7 @@ impl<W: World> Upsert<'_, W> {
         for job in jobs.iter().filter(|j| j.latency_ms.is_some() && matches!(j.result, Some(Ok(())))) {
             let Some(golden) = &job.golden else { continue };
             let place = GoldenRecord::place(golden.object, &golden.id);
-            let now = match self.world().get(Table::Golden, &place).await {
+            let now = match self.ports().get(Table::Golden, &place).await {
                 Ok(item) => item.and_then(|i| i.n("ver")).and_then(|v| u64::try_from(v).ok()).unwrap_or(0),
                 Err(error) => {
                     tracing::warn!(error = %error, "could not look whether a record rose; its own message will come");
@@ -745,10 +745,10 @@ impl<W: World> Upsert<'_, W> {
             record: record.to_owned(),
             version,
             trace: trace.to_owned(),
-            received_at_ms: self.world().now_ms(),
+            received_at_ms: self.ports().now_ms(),
         };
         let body = serde_json::to_string(&dispatch).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
-        let sent = self.world().send(self.queue, vec![Outgoing { delay_s, ..Outgoing::new(body) }]).await;
+        let sent = self.ports().send(self.queue, vec![Outgoing { delay_s, ..Outgoing::new(body) }]).await;
         for result in sent {
             result?;
         }

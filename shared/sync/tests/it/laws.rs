@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use canonical::{Change, ChangeKind, FieldKind, FieldName, FieldValue, Money, ObjectType, RemoteId, Stamp, Value, fields_of};
 use proptest::prelude::*;
 use sync::config::{Cleared, Connection, FieldPolicy, Hub, Limits, ObjectPolicy, Retry, Survivorship};
-use sync::merge::{Known, identity_keys, merge};
 use sync::record::{GoldenRecord, SourceRecord};
 use sync::seal::Vault;
+use sync::transform::merge::{Known, identity_keys, merge};
 
 const NOW_MS: i64 = 2_000_000;
 

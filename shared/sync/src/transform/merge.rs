@@ -8,10 +8,10 @@ use canonical::{Change, ChangeKind, FieldName, FieldValue, Outcome, RemoteId, St
 use crate::config::{Hub, ObjectPolicy, Survivorship};
 use crate::failure::{Code, Failure};
 use crate::mutant::{Mutant, mutant};
-use crate::observation::{Observation, Observed, Point};
+use crate::record::observation::{Observation, Observed, Point};
 use crate::record::{GoldenRecord, Link, Sent, SourceRecord, may_be_made_of, remote_hash};
 use crate::seal::Vault;
-use crate::survivorship::resolve;
+use crate::transform::survivorship::resolve;
 
 /// What the store knows that matters to a change.
 #[derive(Debug, Clone, Default)]

@@ -3,16 +3,16 @@
 use canonical::{Envelope, EventRef, FetchRequest, Outcome, ReadRequest, RemoteId, SweepRequest};
 use providers::{InboundEvent, Sequence};
 
-use super::{Ended, Transform, World, all_sent};
+use super::{Ended, Ports, Transform, all_sent};
 use crate::batch::write_if;
 use crate::failure::{Code, Failure};
-use crate::journal::{Entry, Kept, account, day, entry_place, kept_partition, outcome_of, proof_place, sequence_place};
 use crate::ports::{Attr, Condition, Item, Key, Outgoing, Table, Write, WriteError};
+use crate::record::journal::{Entry, Kept, account, day, entry_place, kept_partition, outcome_of, proof_place, sequence_place};
 
 /// How often the number of a connection's last event is noted against other workers.
 const NOTES: usize = 4;
 
-impl<W: World> Transform<'_, W> {
+impl<P: Ports> Transform<'_, P> {
     /// A thin event: asks `reconcile` to read what it names, unless it tells of our own write. Its account line stays in flight until
     /// the read is merged.
     pub(super) async fn thin(
@@ -33,7 +33,7 @@ impl<W: World> Transform<'_, W> {
         if self.is_our_write(event, sources).await? {
             // What was asked for before it could be known as ours stays asked for.
             let item = Entry::without_record(place, Outcome::Echo, true).item(key.clone(), self.expires(envelope));
-            if write_if(self.world, Write::Put { table: Table::Journal, item, condition: Condition::Absent }).await? {
+            if write_if(self.ports, Write::Put { table: Table::Journal, item, condition: Condition::Absent }).await? {
                 return Ok(Ended::with(Outcome::Echo));
             }
         }
@@ -73,10 +73,10 @@ impl<W: World> Transform<'_, W> {
         let fresh = Entry::without_record(place, Outcome::InFlight, false);
         let item = fresh.item(key.clone(), self.expires(envelope));
         let put = Write::Put { table: Table::Journal, item, condition: Condition::Absent };
-        let entry = if write_if(self.world, put).await? {
+        let entry = if write_if(self.ports, put).await? {
             fresh
         } else {
-            let item = self.world.get(Table::Journal, &key).await?;
+            let item = self.ports.get(Table::Journal, &key).await?;
             item.as_ref().and_then(Entry::read).ok_or_else(|| Failure::new(Code::Contention, "a journal entry vanished"))?
         };
         let duplicate = entry.is_of_another(place);
@@ -101,13 +101,13 @@ impl<W: World> Transform<'_, W> {
 
     /// Opens the account line of an event that is about to ask, also where an earlier try of it was parked.
     async fn open(&self, place: &EventRef) -> Result<(), Failure> {
-        let condition = match outcome_of(self.world, place).await? {
+        let condition = match outcome_of(self.ports, place).await? {
             None => Condition::Absent,
             Some(Outcome::Dead) => Condition::Equals("outcome", Attr::S(Outcome::Dead.name().into())),
             Some(_) => return Ok(()),
         };
         let write = account(place, Outcome::InFlight, None, self.config.hub().journal_days, condition);
-        write_if(self.world, write).await?;
+        write_if(self.ports, write).await?;
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl<W: World> Transform<'_, W> {
             let body = serde_json::to_string(request).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
             messages.push(Outgoing { group: Some(connection.to_owned()), ..Outgoing::new(body) });
         }
-        all_sent(self.world.send("fetch", messages).await)
+        all_sent(self.ports.send("fetch", messages).await)
     }
 
     /// Keeps an event as it came, once, sealed like everything that may be personal.
@@ -134,10 +134,10 @@ impl<W: World> Transform<'_, W> {
         let partition = kept_partition(&envelope.connection, day(envelope.received_at_ms));
         // A repetition may come the next day: what counts once is the key, not the day.
         let entry = entry_place(self.vault, &envelope.connection, &event.key, 0);
-        self.vault.load(self.world, &partition, true).await?;
+        self.vault.load(self.ports, &partition, true).await?;
         let mut item = Item::new(Key::new(partition.clone(), entry.pk.clone())).with("ttl", Attr::N(self.expires(envelope)));
         let kept = Kept { received_at_ms: envelope.received_at_ms, event_type: event.event_type.clone(), event: text.to_owned() };
-        self.vault.seal_into(self.world, &mut item, &partition, &kept)?;
+        self.vault.seal_into(self.ports, &mut item, &partition, &kept)?;
         let fresh = Entry::without_record(place, Outcome::Ignored, true);
         let writes = vec![
             Write::Put { table: Table::Journal, item, condition: Condition::Always },
@@ -147,10 +147,10 @@ impl<W: World> Transform<'_, W> {
                 condition: Condition::Absent,
             },
         ];
-        match self.world.write(writes, None).await {
+        match self.ports.write(writes, None).await {
             Ok(()) => Ok(Ended::because(Outcome::Ignored, reason)),
             Err(WriteError::Conflict { .. }) => {
-                let first = self.world.get(Table::Journal, &entry).await?.as_ref().and_then(Entry::read);
+                let first = self.ports.get(Table::Journal, &entry).await?.as_ref().and_then(Entry::read);
                 match first {
                     Some(first) if first.is_of_another(place) => Ok(Ended::with(Outcome::Duplicate)),
                     Some(_) => Ok(Ended::because(Outcome::Ignored, reason)),
@@ -167,7 +167,7 @@ impl<W: World> Transform<'_, W> {
         let place = sequence_place(&envelope.connection);
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         for _ in 0..NOTES {
-            let stored = self.world.get(Table::Journal, &place).await?.and_then(|item| item.n("last"));
+            let stored = self.ports.get(Table::Journal, &place).await?.and_then(|item| item.n("last"));
             let seen = stored.map(|last| u64::try_from(last).unwrap_or(0));
             let missing = seen.map_or(0, |seen| sequence.missing_after(seen));
             if seen.is_some_and(|seen| seen >= sequence.last) {
@@ -186,7 +186,7 @@ impl<W: World> Transform<'_, W> {
             }
             let item = Item::new(place.clone()).with("last", Attr::N(number(sequence.last)));
             let condition = stored.map_or(Condition::Absent, |last| Condition::Equals("last", Attr::N(last)));
-            if write_if(self.world, Write::Put { table: Table::Journal, item, condition }).await? {
+            if write_if(self.ports, Write::Put { table: Table::Journal, item, condition }).await? {
                 return Ok(());
             }
         }
@@ -199,10 +199,10 @@ impl<W: World> Transform<'_, W> {
         let place = proof_place(self.vault, &envelope.connection, token);
         let key = self.vault.hash(&["event", &envelope.connection, &event.key]);
         let item = Item::new(place.clone()).with("event", Attr::S(key.clone())).with("ttl", Attr::N(self.expires(envelope)));
-        if write_if(self.world, Write::Put { table: Table::Journal, item, condition: Condition::Absent }).await? {
+        if write_if(self.ports, Write::Put { table: Table::Journal, item, condition: Condition::Absent }).await? {
             return Ok(());
         }
-        match self.world.get(Table::Journal, &place).await? {
+        match self.ports.get(Table::Journal, &place).await? {
             Some(item) if item.s("event") != Some(&key) => {
                 Err(Failure::new(Code::ProofReused, "its signature came with another event before"))
             }

@@ -1,13 +1,16 @@
 //! The records that the hub stores, and how they lie in the tables. `docs/architecture.md` has the table of keys.
 
+pub mod journal;
+pub mod observation;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use canonical::{FieldName, Fields, ObjectType, RemoteId, Stamp, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::observation::Observation;
 use crate::ports::{Attr, Clock, Condition, Item, Key, Store, Table, Write};
+use crate::record::observation::Observation;
 use crate::seal::Vault;
 
 /// One object at one connection, with everything that it said.
@@ -348,37 +351,37 @@ pub fn unchanged_since(version: u64) -> Condition {
 }
 
 /// Reads a source record.
-pub async fn read_source<W: Store + Clock>(world: &W, vault: &Vault, item: &Item) -> Result<SourceRecord, Failure> {
-    let mut record: SourceRecord = vault.unseal(world, item).await?;
+pub async fn read_source<P: Store + Clock>(ports: &P, vault: &Vault, item: &Item) -> Result<SourceRecord, Failure> {
+    let mut record: SourceRecord = vault.unseal(ports, item).await?;
     record.version = version_of(item);
     Ok(record)
 }
 
 /// Reads a golden record.
-pub async fn read_golden<W: Store + Clock>(world: &W, vault: &Vault, item: &Item) -> Result<GoldenRecord, Failure> {
-    let mut record: GoldenRecord = vault.unseal(world, item).await?;
+pub async fn read_golden<P: Store + Clock>(ports: &P, vault: &Vault, item: &Item) -> Result<GoldenRecord, Failure> {
+    let mut record: GoldenRecord = vault.unseal(ports, item).await?;
     record.version = version_of(item);
     Ok(record)
 }
 
 /// Reads a link.
-pub async fn read_link<W: Store + Clock>(world: &W, vault: &Vault, item: &Item) -> Result<Link, Failure> {
-    let mut link: Link = vault.unseal(world, item).await?;
+pub async fn read_link<P: Store + Clock>(ports: &P, vault: &Vault, item: &Item) -> Result<Link, Failure> {
+    let mut link: Link = vault.unseal(ports, item).await?;
     link.version = version_of(item);
     Ok(link)
 }
 
 /// Reads a golden record by its id, following redirects.
-pub async fn golden_by_id<W: Store + Clock>(
-    world: &W,
+pub async fn golden_by_id<P: Store + Clock>(
+    ports: &P,
     vault: &Vault,
     object: ObjectType,
     id: &str,
 ) -> Result<Option<GoldenRecord>, Failure> {
     let mut id = id.to_owned();
     for _ in 0..MAX_REDIRECTS {
-        let Some(item) = world.get(Table::Golden, &GoldenRecord::place(object, &id)).await? else { return Ok(None) };
-        let record = read_golden(world, vault, &item).await?;
+        let Some(item) = ports.get(Table::Golden, &GoldenRecord::place(object, &id)).await? else { return Ok(None) };
+        let record = read_golden(ports, vault, &item).await?;
         match record.redirect {
             Some(next) => id = next,
             None => return Ok(Some(record)),
@@ -448,8 +451,8 @@ impl Stored for Link {
 
 /// The write that stores a record as its next version, if it is still at the version that was read. The data key must have
 /// been loaded.
-pub fn put<W: Clock, R: Stored>(world: &W, vault: &Vault, place: Key, key_id: &str, record: &R) -> Result<Write, Failure> {
+pub fn put<P: Clock, R: Stored>(ports: &P, vault: &Vault, place: Key, key_id: &str, record: &R) -> Result<Write, Failure> {
     let mut item = record.plain(Item::new(place)).with("ver", Attr::N(as_number(record.version() + 1)));
-    vault.seal_into(world, &mut item, key_id, record)?;
+    vault.seal_into(ports, &mut item, key_id, record)?;
     Ok(Write::Put { table: R::TABLE, item, condition: unchanged_since(record.version()) })
 }

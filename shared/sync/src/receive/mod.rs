@@ -16,8 +16,8 @@ use crate::mutant::{Mutant, mutant};
 use crate::ports::{Blob, Clock, Http, Outgoing, PortError, Queue, Secrets};
 
 /// Everything that receive needs of the outside.
-pub trait World: Queue + Blob + Secrets + Http + Clock {}
-impl<T: Queue + Blob + Secrets + Http + Clock> World for T {}
+pub trait Ports: Queue + Blob + Secrets + Http + Clock {}
+impl<T: Queue + Blob + Secrets + Http + Clock> Ports for T {}
 
 /// A request as the front door got it.
 #[derive(Debug, Clone)]
@@ -57,8 +57,8 @@ const SNS_MS: u64 = 5_000;
 
 impl Instance {
     /// A new instance with a random name.
-    pub fn new<W: Clock>(world: &W) -> Instance {
-        Instance { name: format!("{:016x}", world.random()), ..Instance::default() }
+    pub fn new<P: Clock>(ports: &P) -> Instance {
+        Instance { name: format!("{:016x}", ports.random()), ..Instance::default() }
     }
 
     /// The instance's name.
@@ -77,7 +77,7 @@ fn plain(status: u16, text: &str) -> Answer {
 }
 
 /// Handles one request.
-pub async fn handle<W: World>(world: &W, config: &Config, instance: &Instance, request: &Request) -> Answer {
+pub async fn handle<P: Ports>(ports: &P, config: &Config, instance: &Instance, request: &Request) -> Answer {
     let Some(name) = request.path.strip_prefix("/hooks/") else {
         return match (request.path.as_str(), request.method.as_str()) {
             ("/health", "GET" | "HEAD") => plain(200, "ok\n"),
@@ -107,14 +107,14 @@ pub async fn handle<W: World>(world: &W, config: &Config, instance: &Instance, r
     if request.method != "POST" {
         return plain(405, "method not allowed\n");
     }
-    match verify(world, instance, name, connection.signing_secret.as_deref(), webhook, &raw).await {
+    match verify(ports, instance, name, connection.signing_secret.as_deref(), webhook, &raw).await {
         // Nothing but proof: no event is in it.
         Ok(Some(Reply::Answer(answer))) => return answer,
-        Ok(Some(Reply::Confirm(confirmation))) => return confirm(world, name, &confirmation).await,
+        Ok(Some(Reply::Confirm(confirmation))) => return confirm(ports, name, &confirmation).await,
         Ok(None) => {}
         Err(answer) => return answer,
     }
-    match enqueue(world, config, instance, name, connection.lane, request, provider.manifest().kept_headers()).await {
+    match enqueue(ports, config, instance, name, connection.lane, request, provider.manifest().kept_headers()).await {
         Ok(()) => provider.manifest().accepted(),
         Err(error) => {
             tracing::warn!(connection = name, error = %error, "the queue did not take an envelope; asking the provider to send again");
@@ -125,8 +125,8 @@ pub async fn handle<W: World>(world: &W, config: &Config, instance: &Instance, r
 
 /// Verifies against every active secret; on a mismatch that a rotation could explain, once more with a fresh read. The caller
 /// learns nothing but 401.
-async fn verify<W: World>(
-    world: &W,
+async fn verify<P: Ports>(
+    ports: &P,
     instance: &Instance,
     connection: &str,
     secret: Option<&str>,
@@ -134,22 +134,22 @@ async fn verify<W: World>(
     raw: &RawRequest<'_>,
 ) -> Result<Option<Reply>, Answer> {
     if let (Scheme::Sns(sns), None) = (&webhook.scheme, secret) {
-        let certificate = certificate(world, instance, connection, sns, raw.body).await?;
-        return match webhook::verify(&webhook.scheme, *raw, &[certificate.as_str()], world.now_ms()) {
+        let certificate = certificate(ports, instance, connection, sns, raw.body).await?;
+        return match webhook::verify(&webhook.scheme, *raw, &[certificate.as_str()], ports.now_ms()) {
             Ok(verified) => Ok(webhook::handshake(webhook, &verified)),
             Err(rejection) => Err(refused(connection, &rejection)),
         };
     }
     for fresh in [false, true] {
         let set = match secret {
-            Some(name) => world.secret(name, fresh).await.map_err(|error| {
+            Some(name) => ports.secret(name, fresh).await.map_err(|error| {
                 tracing::error!(connection, error = %error, "a signing secret cannot be read");
                 plain(503, "try again\n")
             })?,
             None => crate::ports::SecretSet::default(),
         };
         let secrets: Vec<&str> = set.active().collect();
-        match webhook::verify(&webhook.scheme, *raw, &secrets, world.now_ms()) {
+        match webhook::verify(&webhook.scheme, *raw, &secrets, ports.now_ms()) {
             Ok(verified) => return Ok(webhook::handshake(webhook, &verified)),
             Err(rejection) if !fresh && rejection.may_be_old_secret() => {}
             Err(rejection) => return Err(refused(connection, &rejection)),
@@ -164,8 +164,8 @@ fn refused(connection: &str, rejection: &Rejection) -> Answer {
 }
 
 /// The certificate that a message of a configured topic names, from Amazon's own host, as PEM.
-async fn certificate<W: World>(
-    world: &W,
+async fn certificate<P: Ports>(
+    ports: &P,
     instance: &Instance,
     connection: &str,
     sns: &Sns,
@@ -176,7 +176,7 @@ async fn certificate<W: World>(
     if let Some(certificate) = kept().get(&url).cloned() {
         return Ok(certificate);
     }
-    let answer = ask(world, connection, url.clone(), "a certificate of SNS cannot be read").await?;
+    let answer = ask(ports, connection, url.clone(), "a certificate of SNS cannot be read").await?;
     let certificate = String::from_utf8(answer.body).map_err(|_| plain(503, "try again\n"))?;
     let mut all = kept();
     if all.len() >= CERTIFICATES {
@@ -187,8 +187,8 @@ async fn certificate<W: World>(
 }
 
 /// Confirms a subscription of a configured topic: from then on SNS sends its messages here.
-async fn confirm<W: World>(world: &W, connection: &str, confirmation: &Confirmation) -> Answer {
-    match ask(world, connection, confirmation.url.clone(), "a subscription of SNS cannot be confirmed").await {
+async fn confirm<P: Ports>(ports: &P, connection: &str, confirmation: &Confirmation) -> Answer {
+    match ask(ports, connection, confirmation.url.clone(), "a subscription of SNS cannot be confirmed").await {
         Ok(_) => {
             tracing::info!(connection, topic = %confirmation.topic, "a subscription is confirmed");
             plain(200, "ok\n")
@@ -197,9 +197,9 @@ async fn confirm<W: World>(world: &W, connection: &str, confirmation: &Confirmat
     }
 }
 
-async fn ask<W: World>(world: &W, connection: &str, url: String, what: &str) -> Result<HttpResponse, Answer> {
+async fn ask<P: Ports>(ports: &P, connection: &str, url: String, what: &str) -> Result<HttpResponse, Answer> {
     let request = HttpRequest { method: "GET", url, headers: Vec::new(), body: Vec::new(), timeout_ms: SNS_MS };
-    match world.http(request).await {
+    match ports.http(request).await {
         Ok(response) if response.status == 200 => Ok(response),
         Ok(response) => {
             tracing::error!(connection, status = response.status, "{what}");
@@ -217,8 +217,8 @@ fn is_clean(text: &str) -> bool {
     text.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..))
 }
 
-async fn enqueue<W: Queue + Blob + Clock>(
-    world: &W,
+async fn enqueue<P: Queue + Blob + Clock>(
+    ports: &P,
     config: &Config,
     instance: &Instance,
     connection: &str,
@@ -226,11 +226,11 @@ async fn enqueue<W: Queue + Blob + Clock>(
     request: &Request,
     kept: &[String],
 ) -> Result<(), PortError> {
-    let now = world.now_ms();
-    let id = format!("{:013x}{:016x}", now, world.random());
+    let now = ports.now_ms();
+    let id = format!("{:013x}{:016x}", now, ports.random());
     let body = if request.body.len() > config.hub().limits.claim_check_bytes {
         let key = format!("envelopes/{connection}/{id}");
-        world.put(&key, &request.body).await?;
+        ports.put(&key, &request.body).await?;
         BodyRef::Blob(key)
     } else {
         match std::str::from_utf8(&request.body) {
@@ -240,7 +240,7 @@ async fn enqueue<W: Queue + Blob + Clock>(
     };
     let headers: BTreeMap<String, String> =
         kept.iter().filter_map(|name| Some((name.clone(), request.headers.first(name)?.to_owned()))).collect();
-    let trace = format!("{:016x}{:016x}", world.random(), world.random());
+    let trace = format!("{:016x}{:016x}", ports.random(), ports.random());
     let envelope = Envelope {
         id,
         connection: connection.to_owned(),
@@ -258,10 +258,10 @@ async fn enqueue<W: Queue + Blob + Clock>(
     let message = Outgoing { group: Some(connection.to_owned()), ..Outgoing::new(text) };
     if mutant(Mutant::AcknowledgeBeforeEnqueue) {
         // The planted bug: whatever becomes of this, the provider is told that all is well.
-        let _ = world.send(lane_queue(lane), vec![message]).await;
+        let _ = ports.send(lane_queue(lane), vec![message]).await;
         return Ok(());
     }
-    world
+    ports
         .send(lane_queue(lane), vec![message])
         .await
         .pop()

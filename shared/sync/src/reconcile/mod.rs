@@ -16,17 +16,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::{BatchReport, Metric, check_deadline, settle, write_if};
 use crate::config::Config;
-use crate::control::{note_usage, pause_for_auth, paused, take_tokens};
 use crate::failure::{Class, Code, Failure};
-use crate::journal::{account, outcome_of, settled};
+use crate::pause::{pause_for_auth, paused};
 use crate::ports::{Attr, Blob, Clock, Condition, Delivery, Http, Item, Key, Outgoing, Queue, Secrets, Store, Table, Write};
+use crate::rate_limit::{note_usage, take_tokens};
 use crate::receive::{Instance, lane_queue};
 use crate::record::Link;
+use crate::record::journal::{account, outcome_of, settled};
 use crate::upsert::{access_token, classify};
 
 /// Everything that reconcile needs of the outside.
-pub trait World: Store + Queue + Blob + Secrets + Http + Clock {}
-impl<T: Store + Queue + Blob + Secrets + Http + Clock> World for T {}
+pub trait Ports: Store + Queue + Blob + Secrets + Http + Clock {}
+impl<T: Store + Queue + Blob + Secrets + Http + Clock> Ports for T {}
 
 /// How far a sweep reads back behind its watermark, in milliseconds: providers index late and clocks differ.
 const OVERLAP_MS: i64 = 120_000;
@@ -63,8 +64,8 @@ pub struct JobReport {
 }
 
 /// What an invocation works with.
-pub struct Reconcile<'a, W> {
-    world: &'a W,
+pub struct Reconcile<'a, P> {
+    ports: &'a P,
     config: &'a Config,
     instance: &'a Instance,
     deadline_ms: i64,
@@ -74,14 +75,14 @@ pub struct Reconcile<'a, W> {
 type Compared = (String, Vec<String>);
 
 /// Handles a batch of fetch requests: one read per connection and object, whatever the number of events that asked.
-pub async fn handle_fetch_batch<W: World>(
-    world: &W,
+pub async fn handle_fetch_batch<P: Ports>(
+    ports: &P,
     config: &Config,
     instance: &Instance,
     deliveries: Vec<Delivery>,
     deadline_ms: i64,
 ) -> BatchReport {
-    let reconcile = Reconcile { world, config, instance, deadline_ms };
+    let reconcile = Reconcile { ports, config, instance, deadline_ms };
     let mut results: Vec<Result<(), Failure>> = deliveries.iter().map(|_| Ok(())).collect();
     let mut groups: BTreeMap<(String, String), Vec<(usize, FetchRequest)>> = BTreeMap::new();
     let mut sweeps: BTreeMap<Compared, Vec<(usize, SweepRequest)>> = BTreeMap::new();
@@ -119,7 +120,7 @@ pub async fn handle_fetch_batch<W: World>(
     }
     for (delivery, result) in deliveries.iter().zip(results) {
         let parked = async |failure: &Failure| reconcile.close_parked(delivery, failure).await;
-        if settle(world, config.hub(), "fetch", delivery, result, parked).await {
+        if settle(ports, config.hub(), "fetch", delivery, result, parked).await {
             report.failures.push(delivery.id.clone());
         }
     }
@@ -127,14 +128,14 @@ pub async fn handle_fetch_batch<W: World>(
 }
 
 /// Runs a scheduled job.
-pub async fn run_job<W: World>(
-    world: &W,
+pub async fn run_job<P: Ports>(
+    ports: &P,
     config: &Config,
     instance: &Instance,
     job: Job,
     deadline_ms: i64,
 ) -> Result<JobReport, Failure> {
-    let reconcile = Reconcile { world, config, instance, deadline_ms };
+    let reconcile = Reconcile { ports, config, instance, deadline_ms };
     let mut report = JobReport::default();
     for (name, connection) in &config.hub().connections {
         for object in &connection.sweep {
@@ -153,7 +154,7 @@ pub async fn run_job<W: World>(
     Ok(report)
 }
 
-impl<W: World> Reconcile<'_, W> {
+impl<P: Ports> Reconcile<'_, P> {
     fn note(&self, name: &str, failure: &Failure, report: &mut JobReport) {
         tracing::warn!(connection = name, code = %failure.code, detail = %failure.detail, "a part of the job did not finish");
         report.unfinished |= matches!(failure.code, Code::Deadline | Code::RateLimited);
@@ -177,8 +178,8 @@ impl<W: World> Reconcile<'_, W> {
             version => version.to_owned(),
         };
         for fresh in [false, true] {
-            check_deadline(self.world, self.deadline_ms)?;
-            let set = self.world.secret(api_secret, fresh).await?;
+            check_deadline(self.ports, self.deadline_ms)?;
+            let set = self.ports.secret(api_secret, fresh).await?;
             let token = access_token(set.current.as_deref().unwrap_or_default()).unwrap_or_default();
             let target = Target {
                 base_url: connection.base_url.clone(),
@@ -190,9 +191,9 @@ impl<W: World> Reconcile<'_, W> {
             let mut request = build(&target)
                 .ok_or_else(|| Failure::new(Code::CannotFetch, format!("the manifest of `{name}` cannot read `{object}`")))?;
             request.timeout_ms = provider.manifest().call_timeout_ms();
-            take_tokens(self.world, name, &connection.buckets, &request.url).await?;
+            take_tokens(self.ports, name, &connection.buckets, &request.url).await?;
             let response =
-                self.world.http(request).await.map_err(|e| Failure::new(Code::ProviderUnavailable, format!("{name}: {e}")))?;
+                self.ports.http(request).await.map_err(|e| Failure::new(Code::ProviderUnavailable, format!("{name}: {e}")))?;
             note_usage(name, providers::api::api(&connection.provider).and_then(|api| api.usage(&response)));
             match read(&target, &response) {
                 Ok(value) => return Ok(value),
@@ -200,7 +201,7 @@ impl<W: World> Reconcile<'_, W> {
                 Err(failure) => {
                     let failure = classify(name, &failure);
                     if failure.class == Class::Auth {
-                        pause_for_auth(self.world, name, &failure.detail).await?;
+                        pause_for_auth(self.ports, name, &failure.detail).await?;
                     }
                     return Err(failure);
                 }
@@ -231,7 +232,7 @@ impl<W: World> Reconcile<'_, W> {
         let (connection, provider) = self.config.connection(name)?;
         let mut since: BTreeMap<&str, i64> = BTreeMap::new();
         for (_, request) in requests {
-            let received = request.cause.as_ref().map_or_else(|| self.world.now_ms(), |cause| cause.received_at_ms);
+            let received = request.cause.as_ref().map_or_else(|| self.ports.now_ms(), |cause| cause.received_at_ms);
             let earliest = since.entry(request.source.id.as_str()).or_insert(received);
             *earliest = received.min(*earliest);
         }
@@ -286,7 +287,7 @@ impl<W: World> Reconcile<'_, W> {
         requests: &[(usize, FetchRequest)],
         deliveries: &[Delivery],
     ) -> Result<Vec<(usize, Failure)>, Failure> {
-        if paused(self.world, name).await?.is_some() {
+        if paused(self.ports, name).await?.is_some() {
             return Err(Failure::new(Code::Paused, format!("`{name}` is paused")));
         }
         let ids: BTreeSet<String> = requests.iter().map(|(_, r)| r.source.id.clone()).collect();
@@ -337,12 +338,12 @@ impl<W: World> Reconcile<'_, W> {
         causes: Vec<canonical::EventRef>,
         trace: String,
     ) -> Result<Envelope, Failure> {
-        let now = self.world.now_ms();
-        let id = format!("{:013x}{:016x}", now, self.world.random());
+        let now = self.ports.now_ms();
+        let id = format!("{:013x}{:016x}", now, self.ports.random());
         let text = record.map(|r| r.raw.to_string()).unwrap_or_default();
         let body = if text.len() > self.config.hub().limits.claim_check_bytes {
             let key = format!("envelopes/{}/{id}", source.connection);
-            self.world.put(&key, text.as_bytes()).await?;
+            self.ports.put(&key, text.as_bytes()).await?;
             BodyRef::Blob(key)
         } else {
             BodyRef::Text(text)
@@ -368,7 +369,7 @@ impl<W: World> Reconcile<'_, W> {
             let text = serde_json::to_string(&envelope).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
             messages.push(Outgoing { group: Some(name.to_owned()), ..Outgoing::new(text) });
         }
-        for sent in self.world.send(lane_queue(lane.unwrap_or(connection.lane)), messages).await {
+        for sent in self.ports.send(lane_queue(lane.unwrap_or(connection.lane)), messages).await {
             sent?;
         }
         Ok(())
@@ -378,12 +379,12 @@ impl<W: World> Reconcile<'_, W> {
     async fn close_parked(&self, delivery: &Delivery, failure: &Failure) -> Result<(), Failure> {
         let Ok(request) = serde_json::from_str::<ReadRequest>(&delivery.body) else { return Ok(()) };
         let Some(cause) = request.cause() else { return Ok(()) };
-        if !matches!(outcome_of(self.world, cause).await?, None | Some(Outcome::InFlight)) {
+        if !matches!(outcome_of(self.ports, cause).await?, None | Some(Outcome::InFlight)) {
             return Ok(());
         }
         let days = self.config.hub().journal_days;
         let write = account(cause, Outcome::Dead, Some(failure.code.name()), days, Condition::Always);
-        self.world.write(vec![write], None).await?;
+        self.ports.write(vec![write], None).await?;
         Ok(())
     }
 
@@ -409,15 +410,15 @@ impl<W: World> Reconcile<'_, W> {
     async fn compared(&self, request: &SweepRequest) -> Result<(), Failure> {
         let Some(cause) = &request.cause else { return Ok(()) };
         let days = self.config.hub().journal_days;
-        if let Some(write) = settled(self.world, cause, Outcome::Unchanged, Some(&request.reason), days).await? {
-            write_if(self.world, write).await?;
+        if let Some(write) = settled(self.ports, cause, Outcome::Unchanged, Some(&request.reason), days).await? {
+            write_if(self.ports, write).await?;
         }
         Ok(())
     }
 
     /// Reads what changed at a connection since the watermark, page by page; the watermark follows each page.
     async fn sweep(&self, name: &str, object: &str, report: &mut JobReport) -> Result<(), Failure> {
-        if paused(self.world, name).await?.is_some() {
+        if paused(self.ports, name).await?.is_some() {
             return Err(Failure::new(Code::Paused, format!("`{name}` is paused")));
         }
         let (connection, provider) = self.config.connection(name)?;
@@ -426,7 +427,7 @@ impl<W: World> Reconcile<'_, W> {
         };
         let properties = provider.read_properties(object);
         let place = Key::new(format!("watermark#{name}#{object}"), "watermark");
-        let stored = self.world.get(Table::Control, &place).await?;
+        let stored = self.ports.get(Table::Control, &place).await?;
         let mark = stored.as_ref().and_then(|i| i.n("at")).unwrap_or(0);
         let mut since = (mark - OVERLAP_MS).max(0);
         let mut newest = mark;
@@ -456,7 +457,7 @@ impl<W: World> Reconcile<'_, W> {
             report.read += page.records.len() as u64;
             self.hand_over(name, envelopes, Some(Lane::Bulk)).await?;
             let item = Item::new(place.clone()).with("at", Attr::N(newest));
-            self.world.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Always }], None).await?;
+            self.ports.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Always }], None).await?;
             cursor = page.next;
             if cursor.is_none() {
                 return Ok(());
@@ -469,7 +470,7 @@ impl<W: World> Reconcile<'_, W> {
         let mut by_object: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
         let mut after = None;
         loop {
-            let page = self.world.scan(Table::Links, SCAN_PAGE, after.as_ref()).await?;
+            let page = self.ports.scan(Table::Links, SCAN_PAGE, after.as_ref()).await?;
             for item in &page.items {
                 let Some((destination, object, _)) = link_parts(&item.key) else { continue };
                 let native = self.config.hub().object(object).destinations.get(destination);
@@ -483,7 +484,7 @@ impl<W: World> Reconcile<'_, W> {
             }
         }
         for ((destination, native), ids) in by_object {
-            if paused(self.world, &destination).await?.is_some() {
+            if paused(self.ports, &destination).await?.is_some() {
                 continue;
             }
             for chunk in ids.chunks(usize::try_from(SCAN_PAGE).unwrap_or(500)) {
@@ -506,14 +507,14 @@ impl<W: World> Reconcile<'_, W> {
     async fn dispatch_behind(&self, report: &mut JobReport) -> Result<(), Failure> {
         let mut after = None;
         loop {
-            let page = self.world.scan(Table::Golden, SCAN_PAGE, after.as_ref()).await?;
+            let page = self.ports.scan(Table::Golden, SCAN_PAGE, after.as_ref()).await?;
             let alive = |i: &&Item| i.s("redirect").is_none() && i.attrs.get("deleted") != Some(&Attr::Bool(true));
             for item in page.items.iter().filter(|i| i.key.sk == "golden").filter(alive) {
-                check_deadline(self.world, self.deadline_ms)?;
+                check_deadline(self.ports, self.deadline_ms)?;
                 let Some((object, record)) = golden_parts(&item.key) else { continue };
                 let version = item.n("ver").and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
                 for destination in self.config.hub().object(object).destinations.keys() {
-                    let link = self.world.get(Table::Links, &Link::place(destination, object, record)).await?;
+                    let link = self.ports.get(Table::Links, &Link::place(destination, object, record)).await?;
                     let pushed = link.as_ref().and_then(|l| l.n("pushed")).and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
                     let settled = link.as_ref().is_some_and(|l| l.attrs.get("settled") == Some(&Attr::Bool(true)));
                     let gone = link.as_ref().is_some_and(|l| l.attrs.get("gone") == Some(&Attr::Bool(true)));
@@ -532,9 +533,9 @@ impl<W: World> Reconcile<'_, W> {
 
     async fn dispatch(&self, destination: &str, object: ObjectType, record: &str, version: u64) -> Result<(), Failure> {
         let dispatch =
-            Dispatch { object, record: record.to_owned(), version, trace: String::new(), received_at_ms: self.world.now_ms() };
+            Dispatch { object, record: record.to_owned(), version, trace: String::new(), received_at_ms: self.ports.now_ms() };
         let body = serde_json::to_string(&dispatch).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
-        for sent in self.world.send(&format!("upsert-{destination}"), vec![Outgoing::new(body)]).await {
+        for sent in self.ports.send(&format!("upsert-{destination}"), vec![Outgoing::new(body)]).await {
             sent?;
         }
         Ok(())

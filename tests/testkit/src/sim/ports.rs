@@ -1,4 +1,4 @@
-//! The world of the simulator: virtual time, stores in memory, stand-ins for the CRMs, and everything that can go wrong.
+//! The ports of the simulator: virtual time, stores in memory, stand-ins for the CRMs, and everything that can go wrong.
 //!
 //! Every port call is two await points with the effect between them. At each of them the scheduler may drop the handler's
 //! future, which is what a killed process is; before the effect the call may fail, after it its answer may be lost.
@@ -71,9 +71,9 @@ pub struct Shared {
     pub story: Option<RefCell<Vec<String>>>,
 }
 
-/// The world as one handler sees it.
+/// The ports as one handler sees it.
 #[derive(Clone)]
-pub struct World {
+pub struct SimPorts {
     /// What all share.
     pub shared: Rc<Shared>,
     /// When this handler goes on.
@@ -107,7 +107,7 @@ enum Fate {
     LosesAnswer,
 }
 
-impl World {
+impl SimPorts {
     async fn step(&self, ms: i64) {
         self.shared.steps.set(self.shared.steps.get() + 1);
         Until { at: self.shared.now.get() + ms.max(1), shared: Rc::clone(&self.shared), wake: Rc::clone(&self.wake) }.await;
@@ -154,7 +154,7 @@ impl World {
     }
 }
 
-impl Clock for World {
+impl Clock for SimPorts {
     fn now_ms(&self) -> i64 {
         self.shared.now.get() + self.skew
     }
@@ -176,7 +176,7 @@ impl Clock for World {
     }
 }
 
-impl Queue for World {
+impl Queue for SimPorts {
     async fn send(&self, queue: &str, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
         let count = messages.len();
         let sent = self
@@ -197,7 +197,7 @@ impl Queue for World {
     }
 }
 
-impl Store for World {
+impl Store for SimPorts {
     async fn get(&self, table: Table, key: &Key) -> Result<Option<Item>, PortError> {
         self.call(|shared| Ok(shared.tables.borrow().get(table, key))).await
     }
@@ -245,7 +245,7 @@ fn place(write: &Write) -> String {
     format!("{how} {} {}/{}", table.name(), key.pk, key.sk)
 }
 
-impl Blob for World {
+impl Blob for SimPorts {
     async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), PortError> {
         self.call(|shared| {
             shared.blobs.borrow_mut().insert(key.to_owned(), bytes.to_vec());
@@ -259,14 +259,14 @@ impl Blob for World {
     }
 }
 
-impl Secrets for World {
+impl Secrets for SimPorts {
     async fn secret(&self, name: &str, _fresh: bool) -> Result<SecretSet, PortError> {
         // Served from the process's cache, so it costs no await point.
         Ok(self.shared.secrets.borrow().get(name).cloned().unwrap_or_default())
     }
 }
 
-impl Http for World {
+impl Http for SimPorts {
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         if self.dice(|rng, faults| faults.hang > 0 && rng.chance(faults.hang)) {
             let hangs = self.dice(|rng, _| rng.range(60_000, 240_000));

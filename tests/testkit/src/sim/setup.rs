@@ -1,4 +1,4 @@
-//! The world at the start of a run: configuration, secrets, queues, CRMs.
+//! The ports at the start of a run: configuration, secrets, queues, CRMs.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -14,14 +14,14 @@ use sync::receive::{Instance, Request};
 use sync::seal::{MASTER_SECRET, Vault};
 
 use super::oracle::{RULES, Rule};
+use super::ports::{Faults, Shared, SimPorts};
 use super::rng::Rng;
 use super::script::{START_MS, Script, Sending, Signature};
-use super::world::{Faults, Shared, World};
 use crate::memory::{QueueSettings, Queues, Tables};
 
 /// What a run starts with.
 pub struct Setup {
-    /// The shared world.
+    /// The shared ports.
     pub shared: Rc<Shared>,
     /// The configuration.
     pub config: Rc<Config>,
@@ -49,7 +49,7 @@ fn secret_of(connection: &str) -> &'static str {
     }
 }
 
-/// Builds the world of a run.
+/// Builds the ports of a run.
 pub fn build(seed: u64, script: &Script, tell: bool) -> Setup {
     let set = |value: &str| SecretSet { current: Some(value.to_owned()), pending: None, previous: None };
     let master = "c2ltdWxhdG9yIG1hc3RlciBzZWNyZXQgb2YgMzIgYnl0ZXMgb3IgbW9yZQ==";
@@ -73,8 +73,8 @@ pub fn build(seed: u64, script: &Script, tell: bool) -> Setup {
         steps: Cell::new(0),
         story: tell.then(RefCell::default),
     });
-    let world = World { shared: Rc::clone(&shared), wake: Rc::new(Cell::new(0)), skew: 0 };
-    let instance = Rc::new(Instance::new(&world));
+    let ports = SimPorts { shared: Rc::clone(&shared), wake: Rc::new(Cell::new(0)), skew: 0 };
+    let instance = Rc::new(Instance::new(&ports));
     let vault = Vault::with_master(master).unwrap_or_else(|e| panic!("the simulator's master secret: {e}"));
     Setup { shared, config: Rc::new(config()), vault: Rc::new(vault), instance }
 }

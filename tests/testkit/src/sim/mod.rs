@@ -7,10 +7,10 @@ mod bulk;
 mod check;
 mod named;
 mod oracle;
+mod ports;
 mod rng;
 mod script;
 mod setup;
-mod world;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,10 +29,10 @@ use sync::seal::Vault;
 pub use bulk::{Wave, bulk};
 pub use check::Violation;
 pub use named::NAMED;
+use ports::{Faults, Shared, SimPorts};
 pub use rng::Rng;
 use script::{Edit, Fact, Sending, Signature};
 pub use script::{START_MS, Script};
-use world::{Faults, Shared, World};
 
 /// How to run a seed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -323,29 +323,29 @@ impl Sim {
         }
     }
 
-    fn world(&self) -> World {
+    fn ports(&self) -> SimPorts {
         let skew = self.shared.rng.borrow_mut().range(-400, 400);
-        World { shared: Rc::clone(&self.shared), wake: Rc::new(Cell::new(self.shared.now.get())), skew }
+        SimPorts { shared: Rc::clone(&self.shared), wake: Rc::new(Cell::new(self.shared.now.get())), skew }
     }
 
-    fn spawn(&mut self, world: &World, queue: Option<&str>, work: Work, killed: Option<Finish>) {
+    fn spawn(&mut self, ports: &SimPorts, queue: Option<&str>, work: Work, killed: Option<Finish>) {
         self.stats.handlers += 1;
         let deadline = self.shared.now.get() + INVOCATION_MS + self.overstay_ms;
-        self.tasks.push(Task { work, wake: Rc::clone(&world.wake), deadline, killed, queue: queue.map(str::to_owned) });
+        self.tasks.push(Task { work, wake: Rc::clone(&ports.wake), deadline, killed, queue: queue.map(str::to_owned) });
     }
 
     fn deliver(&mut self, trip: Trip) {
         self.stats.webhooks += 1;
         let request: Request = setup::request(&trip.sending, self.shared.now.get());
-        let world = self.world();
+        let ports = self.ports();
         let (config, instance) = (Rc::clone(&self.config), Rc::clone(&self.instance));
-        let (again, handler_world) = (trip.clone(), world.clone());
+        let (again, handler_world) = (trip.clone(), ports.clone());
         let work: Work = Box::pin(async move {
             let answer = sync::receive::handle(&handler_world, &config, &instance, &request).await;
             let finish: Finish = Box::new(move |sim| sim.answered(trip, Some(answer.status)));
             finish
         });
-        self.spawn(&world, None, work, Some(Box::new(move |sim| sim.answered(again, None))));
+        self.spawn(&ports, None, work, Some(Box::new(move |sim| sim.answered(again, None))));
     }
 
     /// A provider sees an answer, or none, and sends again if it was no success.
@@ -404,11 +404,11 @@ impl Sim {
     }
 
     fn invoke(&mut self, queue: &'static str, deliveries: Vec<sync::ports::Delivery>) {
-        let world = self.world();
+        let ports = self.ports();
         let (config, vault, instance) = (Rc::clone(&self.config), Rc::clone(&self.vault), Rc::clone(&self.instance));
         let deadline = self.shared.now.get() + INVOCATION_MS;
         let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
-        let handler_world = world.clone();
+        let handler_world = ports.clone();
         self.shared.tell(|| {
             let bodies: Vec<String> = deliveries.iter().map(|d| format!("{} ({})", d.body, d.receive_count)).collect();
             format!("{queue} begins: {}", bodies.join("; "))
@@ -425,7 +425,7 @@ impl Sim {
             let finish: Finish = Box::new(move |sim| sim.delete(queue, &receipts, &report));
             finish
         });
-        self.spawn(&world, Some(queue), work, None);
+        self.spawn(&ports, Some(queue), work, None);
     }
 
     /// The event source mapping deletes what the handler did not report.
@@ -444,16 +444,16 @@ impl Sim {
     }
 
     fn reconcile(&mut self, job: Job) {
-        let world = self.world();
+        let ports = self.ports();
         let (config, instance) = (Rc::clone(&self.config), Rc::clone(&self.instance));
         let deadline = self.shared.now.get() + INVOCATION_MS * 20;
-        let handler_world = world.clone();
+        let handler_world = ports.clone();
         let work: Work = Box::pin(async move {
             let _ = sync::reconcile::run_job(&handler_world, &config, &instance, job, deadline).await;
             let finish: Finish = Box::new(|_| {});
             finish
         });
-        self.spawn(&world, None, work, None);
+        self.spawn(&ports, None, work, None);
         if let Some(task) = self.tasks.last_mut() {
             task.deadline = deadline;
         }

@@ -7,32 +7,32 @@ use serde::Serialize;
 
 use crate::config::Hub;
 use crate::failure::{Code, Failure};
-use crate::merge::{HUB_NAMESPACE, Known, Merged, identity_keys, merge};
 use crate::ports::{Attr, Clock, Condition, Item, Key, Store, Table, Write};
 use crate::record::{
     GoldenRecord, Link, SourceRecord, golden_by_id, key_place, put, read_golden, read_link, read_source, unchanged_since,
 };
 use crate::seal::Vault;
+use crate::transform::merge::{HUB_NAMESPACE, Known, Merged, identity_keys, merge};
 
 /// DynamoDB reads and writes at most this many items at once.
 const MOST_ITEMS: usize = 100;
 
 /// Reads what is known and merges the change into it.
-pub async fn plan<W: Store + Clock>(
-    world: &W,
+pub async fn plan<P: Store + Clock>(
+    ports: &P,
     vault: &Vault,
     hub: &Hub,
     change: &Change,
     received_ms: i64,
 ) -> Result<Merged, Failure> {
-    let known = read(world, vault, hub, change).await?;
-    merge(hub, vault, change, &known, received_ms, world.now_ms())
+    let known = read(ports, vault, hub, change).await?;
+    merge(hub, vault, change, &known, received_ms, ports.now_ms())
 }
 
-async fn read<W: Store + Clock>(world: &W, vault: &Vault, hub: &Hub, change: &Change) -> Result<Known, Failure> {
+async fn read<P: Store + Clock>(ports: &P, vault: &Vault, hub: &Hub, change: &Change) -> Result<Known, Failure> {
     let mut known = Known::default();
-    if let Some(item) = world.get(Table::Golden, &SourceRecord::place(vault, &change.source)).await? {
-        known.source = Some(read_source(world, vault, &item).await?);
+    if let Some(item) = ports.get(Table::Golden, &SourceRecord::place(vault, &change.source)).await? {
+        known.source = Some(read_source(ports, vault, &item).await?);
     }
     let policy = hub.object(change.object);
     let keys: Vec<Key> =
@@ -40,7 +40,7 @@ async fn read<W: Store + Clock>(world: &W, vault: &Vault, hub: &Hub, change: &Ch
     let mut ids: BTreeSet<String> = known.source.iter().map(|s| s.golden.clone()).collect();
     ids.extend(change.external_ids.iter().filter(|(namespace, _)| namespace == HUB_NAMESPACE).map(|(_, id)| id.clone()));
     for chunk in keys.chunks(MOST_ITEMS) {
-        let found = world.get_many(Table::Links, chunk).await?;
+        let found = ports.get_many(Table::Links, chunk).await?;
         for item in found.into_iter().flatten() {
             ids.extend(item.s("golden").map(str::to_owned));
             known.claimed.extend(item.key.pk.rsplit('#').next().map(str::to_owned));
@@ -48,23 +48,23 @@ async fn read<W: Store + Clock>(world: &W, vault: &Vault, hub: &Hub, change: &Ch
     }
     let mut clusters: BTreeMap<String, GoldenRecord> = BTreeMap::new();
     for id in ids {
-        if let Some(record) = golden_by_id(world, vault, change.object, &id).await? {
+        if let Some(record) = golden_by_id(ports, vault, change.object, &id).await? {
             clusters.insert(record.id.clone(), record);
         }
     }
     known.clusters = clusters.into_values().collect();
-    read_members(world, vault, change, &mut known).await?;
-    read_links(world, vault, hub, change, &mut known).await?;
+    read_members(ports, vault, change, &mut known).await?;
+    read_links(ports, vault, hub, change, &mut known).await?;
     Ok(known)
 }
 
-async fn read_members<W: Store + Clock>(world: &W, vault: &Vault, change: &Change, known: &mut Known) -> Result<(), Failure> {
+async fn read_members<P: Store + Clock>(ports: &P, vault: &Vault, change: &Change, known: &mut Known) -> Result<(), Failure> {
     let members: Vec<RemoteId> =
         known.clusters.iter().flat_map(|c| &c.members).filter(|m| **m != change.source).cloned().collect();
     for chunk in members.chunks(MOST_ITEMS) {
         let places: Vec<Key> = chunk.iter().map(|m| SourceRecord::place(vault, m)).collect();
-        for item in world.get_many(Table::Golden, &places).await?.into_iter().flatten() {
-            let record = read_source(world, vault, &item).await?;
+        for item in ports.get_many(Table::Golden, &places).await?.into_iter().flatten() {
+            let record = read_source(ports, vault, &item).await?;
             known.members.insert(record.source.clone(), record);
         }
     }
@@ -72,8 +72,8 @@ async fn read_members<W: Store + Clock>(world: &W, vault: &Vault, change: &Chang
 }
 
 /// The change's own connection matters for echoes; all destinations matter when clusters join.
-async fn read_links<W: Store + Clock>(
-    world: &W,
+async fn read_links<P: Store + Clock>(
+    ports: &P,
     vault: &Vault,
     hub: &Hub,
     change: &Change,
@@ -85,9 +85,9 @@ async fn read_links<W: Store + Clock>(
         destinations.flat_map(|d| known.clusters.iter().map(move |c| (c.id.clone(), d.clone()))).collect();
     for chunk in places.chunks(MOST_ITEMS) {
         let keys: Vec<Key> = chunk.iter().map(|(record, destination)| Link::place(destination, change.object, record)).collect();
-        for (place, item) in chunk.iter().zip(world.get_many(Table::Links, &keys).await?) {
+        for (place, item) in chunk.iter().zip(ports.get_many(Table::Links, &keys).await?) {
             if let Some(item) = item {
-                known.links.insert(place.clone(), read_link(world, vault, &item).await?);
+                known.links.insert(place.clone(), read_link(ports, vault, &item).await?);
             }
         }
     }
@@ -106,8 +106,8 @@ struct AuditEntry<'a> {
 }
 
 /// The transaction that stores a merge. Loads the data keys that it needs.
-pub async fn writes<W: Store + Clock>(
-    world: &W,
+pub async fn writes<P: Store + Clock>(
+    ports: &P,
     vault: &Vault,
     plan: &Merged,
     change: &Change,
@@ -116,16 +116,16 @@ pub async fn writes<W: Store + Clock>(
     let golden = &plan.golden;
     let object = golden.object;
     let key_id = GoldenRecord::key_id(object, &golden.id);
-    vault.load(world, &key_id, true).await?;
+    vault.load(ports, &key_id, true).await?;
     let mut writes = Vec::new();
     if let Some(source) = &plan.source {
-        writes.push(put(world, vault, SourceRecord::place(vault, &source.source), &key_id, source)?);
+        writes.push(put(ports, vault, SourceRecord::place(vault, &source.source), &key_id, source)?);
     }
     let place = GoldenRecord::place(object, &golden.id);
     if plan.golden_changed {
         let condition = unchanged_since(golden.version);
         let golden = GoldenRecord { version: plan.next_version - 1, ..golden.clone() };
-        match put(world, vault, place, &key_id, &golden)? {
+        match put(ports, vault, place, &key_id, &golden)? {
             Write::Put { table, item, .. } => writes.push(Write::Put { table, item, condition }),
             other => writes.push(other),
         }
@@ -134,8 +134,8 @@ pub async fn writes<W: Store + Clock>(
     }
     for retired in &plan.retired {
         let key_id = GoldenRecord::key_id(object, &retired.id);
-        vault.load(world, &key_id, true).await?;
-        writes.push(put(world, vault, GoldenRecord::place(object, &retired.id), &key_id, retired)?);
+        vault.load(ports, &key_id, true).await?;
+        writes.push(put(ports, vault, GoldenRecord::place(object, &retired.id), &key_id, retired)?);
     }
     for hash in &plan.new_keys {
         let item = Item::new(key_place(object, hash)).with("golden", Attr::S(golden.id.clone()));
@@ -145,11 +145,11 @@ pub async fn writes<W: Store + Clock>(
     }
     for ((record, destination), link) in &plan.links {
         let key_id = GoldenRecord::key_id(object, record);
-        vault.load(world, &key_id, true).await?;
-        writes.push(put(world, vault, Link::place(destination, object, record), &key_id, link)?);
+        vault.load(ports, &key_id, true).await?;
+        writes.push(put(ports, vault, Link::place(destination, object, record), &key_id, link)?);
     }
     if !plan.audit.is_empty() || !plan.retired.is_empty() {
-        writes.push(audit(world, vault, &key_id, plan, change, event)?);
+        writes.push(audit(ports, vault, &key_id, plan, change, event)?);
     }
     if writes.len() > MOST_ITEMS - 10 {
         return Err(Failure::new(Code::CapExceeded, format!("a merge of {} items does not fit one transaction", writes.len())));
@@ -157,8 +157,8 @@ pub async fn writes<W: Store + Clock>(
     Ok(writes)
 }
 
-fn audit<W: Clock>(
-    world: &W,
+fn audit<P: Clock>(
+    ports: &P,
     vault: &Vault,
     key_id: &str,
     plan: &Merged,
@@ -175,8 +175,8 @@ fn audit<W: Clock>(
         fields: plan.audit.iter().map(|(name, before, after)| (name, (before, after))).collect(),
     };
     let place = audit_place(golden.object, &golden.id, plan.next_version, "transform");
-    let mut item = Item::new(place).with("at", Attr::N(world.now_ms()));
-    vault.seal_into(world, &mut item, key_id, &entry)?;
+    let mut item = Item::new(place).with("at", Attr::N(ports.now_ms()));
+    vault.seal_into(ports, &mut item, key_id, &entry)?;
     Ok(Write::Put { table: Table::Audit, item, condition: Condition::Always })
 }
 
@@ -186,9 +186,9 @@ pub fn audit_place(object: ObjectType, record: &str, version: u64, by: &str) -> 
 }
 
 /// Reads the golden record of an item, for sweeps.
-pub async fn golden_of_item<W: Store + Clock>(world: &W, vault: &Vault, item: &Item) -> Result<Option<GoldenRecord>, Failure> {
+pub async fn golden_of_item<P: Store + Clock>(ports: &P, vault: &Vault, item: &Item) -> Result<Option<GoldenRecord>, Failure> {
     if item.key.sk != "golden" || item.s("redirect").is_some() {
         return Ok(None);
     }
-    read_golden(world, vault, item).await.map(Some)
+    read_golden(ports, vault, item).await.map(Some)
 }

@@ -6,9 +6,9 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use sync::config::Config;
-use sync::journal::{Kept, day};
 use sync::ports::Table;
 use sync::receive::{Instance, Request, lane_queue};
+use sync::record::journal::{Kept, day};
 use sync::seal::Vault;
 use testkit::memory::QueueSettings;
 use testkit::twin::Twin;
@@ -138,7 +138,7 @@ impl<'s> Hub<'s> {
 
     /// What was kept of the sender's events today.
     pub fn kept(&self) -> Vec<Kept> {
-        finish(sync::journal::kept(&self.twin, &self.vault, &self.sender.name, day(NOW_MS))).unwrap()
+        finish(sync::record::journal::kept(&self.twin, &self.vault, &self.sender.name, day(NOW_MS))).unwrap()
     }
 
     fn dead(&self, queue: &str) -> Vec<Dead> {

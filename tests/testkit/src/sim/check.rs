@@ -45,7 +45,7 @@ struct State {
     links: BTreeMap<(String, String), Link>,
 }
 
-/// Polls a future whose world is calm until it is done; time moves as it asks.
+/// Polls a future whose ports is calm until it is done; time moves as it asks.
 fn finish<T>(sim: &Sim, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
@@ -57,19 +57,19 @@ fn finish<T>(sim: &Sim, future: impl Future<Output = T>) -> T {
 }
 
 fn state(sim: &Sim) -> Result<State, Violation> {
-    let world = sim.world();
+    let ports = sim.ports();
     let now = sim.shared.now.get();
     let mut state = State { golden: BTreeMap::new(), links: BTreeMap::new() };
     let broken = |e: sync::failure::Failure| Violation::new("store", e.to_string());
     let golden: Vec<_> = sim.shared.tables.borrow().all(Table::Golden).cloned().collect();
     for item in golden.iter().filter(|i| golden_parts(&i.key).is_some_and(|(object, _)| object == ObjectType::Contact)) {
-        let record = finish(sim, sync::record::read_golden(&world, &sim.vault, item)).map_err(broken)?;
+        let record = finish(sim, sync::record::read_golden(&ports, &sim.vault, item)).map_err(broken)?;
         state.golden.insert(record.id.clone(), record);
     }
     let links: Vec<_> = sim.shared.tables.borrow().all(Table::Links).cloned().collect();
     for item in &links {
         if let Some((destination, ObjectType::Contact, record)) = link_parts(&item.key) {
-            let link = finish(sim, sync::record::read_link(&world, &sim.vault, item)).map_err(broken)?;
+            let link = finish(sim, sync::record::read_link(&ports, &sim.vault, item)).map_err(broken)?;
             state.links.insert((destination.to_owned(), record.to_owned()), link);
         }
     }

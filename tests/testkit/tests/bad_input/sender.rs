@@ -63,7 +63,7 @@ fn senders(name: &str) -> Vec<Sender> {
 }
 
 fn fixtures(name: &str) -> Vec<Fixture> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../providers").join(name).join("fixtures");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/providers").join(name).join("fixtures");
     let entries = fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| !file.to_string_lossy().ends_with(".golden.json"));
@@ -100,7 +100,7 @@ fn with_topics(provider: &Provider, fixtures: &[Fixture]) -> String {
 }
 
 fn test_file(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../webhook/tests/it").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/webhook/tests/it").join(name);
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 

@@ -9,10 +9,10 @@ use canonical::{Envelope, EnvelopeKind, EventRef, FetchRequest, Outcome, ReadReq
 use serde_json::json;
 use sync::batch::BatchReport;
 use sync::config::Config;
-use sync::journal::outcome_of;
 use sync::ports::Outgoing;
 use sync::receive::Instance;
 use sync::reconcile::handle_fetch_batch;
+use sync::record::journal::outcome_of;
 use testkit::memory::QueueSettings;
 use testkit::twin::Twin;
 

@@ -153,12 +153,12 @@ pub struct Kept {
 }
 
 /// What was kept of a connection on one day, the oldest first.
-pub async fn kept<W: Store + Clock>(world: &W, vault: &Vault, connection: &str, day: i64) -> Result<Vec<Kept>, Failure> {
+pub async fn kept<P: Store + Clock>(ports: &P, vault: &Vault, connection: &str, day: i64) -> Result<Vec<Kept>, Failure> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let page = world.query(Table::Journal, &kept_partition(connection, day), "", 1_000, after.as_ref()).await?;
+        let page = ports.query(Table::Journal, &kept_partition(connection, day), "", 1_000, after.as_ref()).await?;
         for item in &page.items {
-            all.push(vault.unseal::<_, Kept>(world, item).await?);
+            all.push(vault.unseal::<_, Kept>(ports, item).await?);
         }
         after = page.next;
         if after.is_none() {
@@ -169,20 +169,20 @@ pub async fn kept<W: Store + Clock>(world: &W, vault: &Vault, connection: &str, 
 }
 
 /// The outcome on an event's account line, if there is one.
-pub async fn outcome_of<W: Store>(world: &W, event: &EventRef) -> Result<Option<Outcome>, Failure> {
-    let item = world.get(Table::Journal, &account_place(event)).await?;
+pub async fn outcome_of<P: Store>(ports: &P, event: &EventRef) -> Result<Option<Outcome>, Failure> {
+    let item = ports.get(Table::Journal, &account_place(event)).await?;
     Ok(item.and_then(|i| i.s("outcome").and_then(Outcome::parse)))
 }
 
 /// The write that closes the account line of an event that asked `reconcile`, unless it was closed already.
-pub async fn settled<W: Store>(
-    world: &W,
+pub async fn settled<P: Store>(
+    ports: &P,
     cause: &EventRef,
     outcome: Outcome,
     reason: Option<&str>,
     journal_days: u32,
 ) -> Result<Option<Write>, Failure> {
-    let was = outcome_of(world, cause).await?;
+    let was = outcome_of(ports, cause).await?;
     let condition = match was {
         None => Condition::Absent,
         Some(open @ (Outcome::InFlight | Outcome::Dead)) => Condition::Equals("outcome", Attr::S(open.name().into())),
@@ -192,11 +192,11 @@ pub async fn settled<W: Store>(
 }
 
 /// Counts the outcomes of a connection's events of one day.
-pub async fn totals<W: Store>(world: &W, connection: &str, day: i64) -> Result<Vec<(Outcome, u64)>, PortError> {
+pub async fn totals<P: Store>(ports: &P, connection: &str, day: i64) -> Result<Vec<(Outcome, u64)>, PortError> {
     let mut counts: Vec<(Outcome, u64)> = Outcome::ALL.iter().map(|o| (*o, 0)).collect();
     let mut after = None;
     loop {
-        let page: Page = world.query(Table::Journal, &account_partition(connection, day), "", 1_000, after.as_ref()).await?;
+        let page: Page = ports.query(Table::Journal, &account_partition(connection, day), "", 1_000, after.as_ref()).await?;
         for item in &page.items {
             let outcome = item.s("outcome").and_then(Outcome::parse);
             if let Some(count) = counts.iter_mut().find(|(o, _)| Some(*o) == outcome) {

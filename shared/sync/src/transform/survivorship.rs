@@ -6,7 +6,7 @@ use canonical::{FieldName, RemoteId, Stamp, Value};
 
 use crate::config::{Cleared, Limits, ObjectPolicy, Survivorship};
 use crate::failure::{Code, Failure};
-use crate::observation::{Observation, effective_level};
+use crate::record::observation::{Observation, effective_level};
 use crate::record::{Resolved, SourceRecord};
 
 /// One source's current value of a field.

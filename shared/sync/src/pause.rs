@@ -1,0 +1,48 @@
+//! Pauses of a connection, and the dispatches that are held until it is resumed.
+
+use canonical::Dispatch;
+
+use crate::batch::write_if;
+use crate::failure::{Code, Failure};
+use crate::ports::{Attr, Clock, Condition, Item, Key, Store, Table, Write};
+
+/// Why a connection is paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// What an operator, or the hub itself, gave as the reason.
+    pub reason: String,
+}
+
+/// Where the pause of a connection lies.
+pub fn pause_place(connection: &str) -> Key {
+    Key::new(format!("pause#{connection}"), "pause")
+}
+
+/// The pause of a connection, if there is one.
+pub async fn paused<P: Store>(ports: &P, connection: &str) -> Result<Option<Pause>, Failure> {
+    let item = ports.get(Table::Control, &pause_place(connection)).await?;
+    Ok(item.map(|i| Pause { reason: i.s("reason").unwrap_or_default().to_owned() }))
+}
+
+/// Pauses a connection whose credentials are not accepted. An operator's resume ends it.
+pub async fn pause_for_auth<P: Store + Clock>(ports: &P, connection: &str, detail: &str) -> Result<(), Failure> {
+    tracing::error!(connection, detail, alert = true, "the provider does not accept our credentials: the connection is paused");
+    let item = Item::new(pause_place(connection)).with("reason", Attr::S(detail.to_owned())).with("at", Attr::N(ports.now_ms()));
+    write_if(ports, Write::Put { table: Table::Control, item, condition: Condition::Absent }).await?;
+    Ok(())
+}
+
+/// The partition of the messages that are held for a paused destination.
+pub fn held_partition(destination: &str) -> String {
+    format!("held#{destination}")
+}
+
+/// Parks a dispatch durably until its destination is resumed; SQS would forget it.
+pub async fn hold<P: Store + Clock>(ports: &P, destination: &str, dispatch: &Dispatch) -> Result<(), Failure> {
+    let body = serde_json::to_string(dispatch).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
+    let item = Item::new(Key::new(held_partition(destination), format!("{}#{}", dispatch.object, dispatch.record)))
+        .with("dispatch", Attr::S(body))
+        .with("at", Attr::N(ports.now_ms()));
+    ports.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Always }], None).await?;
+    Ok(())
+}
