@@ -21,7 +21,7 @@ async fn main() -> Result<(), Error> {
         let queue = queue_of(event.payload.source(), ["ingest-urgent", "ingest-bulk"].into_iter()).unwrap_or("ingest-bulk");
         let deadline = deadline_ms(&event.context);
         let deliveries = event.payload.deliveries();
-        let report = sync::transform::handle_batch(&hub.ports, &hub.config, &vault, queue, deliveries, deadline).await;
+        let report = sync::transform::handle_batch(&hub.ports, &hub.config, &vault, &queue.into(), deliveries, deadline).await;
         emit("transform", hub.now_ms(), &report.metrics);
         Ok::<_, lambda_runtime::Diagnostic>(Answer::from(&report))
     }))

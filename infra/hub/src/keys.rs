@@ -45,7 +45,7 @@ impl Keys {
             let Some(secret) = connection.signing_secret.as_ref().filter(|secret| !keys.hub.contains_key(*secret)) else {
                 continue;
             };
-            let (sender, told) = pair(schemes.get(name))?;
+            let (sender, told) = pair(schemes.get(name.as_str()))?;
             if sender != told {
                 keys.senders.insert(secret.clone(), sender);
             }

@@ -57,10 +57,10 @@ impl Store for Twin {
 }
 
 impl Queue for Twin {
-    async fn send(&self, queue: &str, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
+    async fn send(&self, queue: &canonical::QueueName, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
         messages.into_iter().map(|m| self.queues.borrow_mut().send(queue, m, NOW)).collect()
     }
-    async fn delay(&self, queue: &str, receipt: &str, seconds: u32) -> Result<(), PortError> {
+    async fn delay(&self, queue: &canonical::QueueName, receipt: &str, seconds: u32) -> Result<(), PortError> {
         self.queues.borrow_mut().delay(queue, receipt, seconds, NOW)
     }
 }
@@ -180,7 +180,7 @@ async fn parked_messages_are_listed_shown_without_personal_data_and_sent_back() 
     for n in 0..5 {
         let dispatch = Dispatch {
             object: ObjectType::Contact,
-            record: format!("r{n}"),
+            record: format!("r{n}").into(),
             version: 3,
             trace: String::new(),
             received_at_ms: NOW,
@@ -222,8 +222,13 @@ async fn a_pause_holds_and_a_resume_sends_everything() {
     let (twin, hub) = twin();
     control::pause(&twin, &hub, "hubspot", "maintenance").await.expect("paused");
     for n in 0..250 {
-        let dispatch =
-            Dispatch { object: ObjectType::Deal, record: format!("r{n}"), version: 1, trace: String::new(), received_at_ms: NOW };
+        let dispatch = Dispatch {
+            object: ObjectType::Deal,
+            record: format!("r{n}").into(),
+            version: 1,
+            trace: String::new(),
+            received_at_ms: NOW,
+        };
         hold(&twin, "hubspot", &dispatch).await.expect("held");
     }
     let accounts = status::accounts(&twin, &hub, 1).await.expect("accounts");

@@ -20,7 +20,7 @@ fn the_pack_says_what_the_file_says() {
     let contact = hub.object(canonical::ObjectType::Contact);
     assert_eq!(contact.destinations["salesforce"], "Contact");
     assert_eq!(contact.keys, ["email", "phone"]);
-    assert_eq!(contact.rule("phone").0, &Survivorship::Prefer(vec!["form".to_owned()]));
+    assert_eq!(contact.rule("phone").0, &Survivorship::Prefer(vec!["form".into()]));
     assert_eq!(contact.rule("website").0, &Survivorship::Latest);
     assert_eq!(hub.retry.schedule_s, [60, 300, 1800]);
     assert!(hub.effects.iter().any(|e| e.set.get("stage") == Some(&EffectValue::Text("closed_won".to_owned()))));

@@ -38,11 +38,11 @@ impl Clock for Ports {
 }
 
 impl Queue for Ports {
-    async fn send(&self, queue: &str, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
-        self.sent.lock().unwrap().push(queue.to_owned());
+    async fn send(&self, queue: &sync::ports::QueueName, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
+        self.sent.lock().unwrap().push(queue.to_string());
         messages.iter().map(|_| Ok(())).collect()
     }
-    async fn delay(&self, _queue: &str, _receipt: &str, _seconds: u32) -> Result<(), PortError> {
+    async fn delay(&self, _queue: &sync::ports::QueueName, _receipt: &str, _seconds: u32) -> Result<(), PortError> {
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
-use sync::ports::{Outgoing, PortError, Queue};
+use sync::ports::{Outgoing, PortError, Queue, QueueName};
 
 use crate::{Aws, port_error};
 
@@ -13,7 +13,7 @@ const BATCH: usize = 10;
 const BATCH_BYTES: usize = 900_000;
 
 impl Queue for Aws {
-    async fn send(&self, queue: &str, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
+    async fn send(&self, queue: &QueueName, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
         let count = messages.len();
         let url = match self.queue(queue) {
             Ok(url) => url.to_owned(),
@@ -29,7 +29,7 @@ impl Queue for Aws {
         results
     }
 
-    async fn delay(&self, queue: &str, receipt: &str, seconds: u32) -> Result<(), PortError> {
+    async fn delay(&self, queue: &QueueName, receipt: &str, seconds: u32) -> Result<(), PortError> {
         let url = self.queue(queue)?;
         let seconds = i32::try_from(seconds.min(43_200)).unwrap_or(43_200);
         self.sqs

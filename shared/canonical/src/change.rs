@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ObjectType, Value};
+use crate::{ConnectionName, ObjectType, Value};
 
 /// The name of a canonical field. Cheap to clone.
 pub type FieldName = Arc<str>;
@@ -16,7 +16,7 @@ pub type Fields = BTreeMap<FieldName, Value>;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RemoteId {
     /// The connection's name in `hub.toml`.
-    pub connection: String,
+    pub connection: ConnectionName,
     /// The provider's own name of the object's type, as its manifest writes it: `customer`, `contacts`, `Account`.
     pub object: String,
     /// The provider's id, always as text.

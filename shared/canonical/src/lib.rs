@@ -7,6 +7,7 @@
 mod catalogue;
 mod change;
 mod message;
+mod name;
 mod object;
 mod value;
 
@@ -15,5 +16,6 @@ pub use change::{Change, ChangeKind, FieldName, FieldValue, Fields, Problem, Rem
 pub use message::{
     BodyRef, Dispatch, Envelope, EnvelopeKind, EventRef, FetchRequest, Fetched, Lane, Outcome, ReadRequest, SweepRequest, Trace,
 };
+pub use name::{ConnectionName, GoldenId, KeyHash, QueueName};
 pub use object::{ObjectType, UnknownObject};
 pub use value::{Money, Value};

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ObjectType, RemoteId, Stamp};
+use crate::{ConnectionName, GoldenId, ObjectType, RemoteId, Stamp};
 
 /// The W3C trace id (32 hex digits) that travels from the webhook to the CRM write.
 pub type Trace = String;
@@ -43,7 +43,7 @@ pub enum EnvelopeKind {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventRef {
     /// The connection that received the event.
-    pub connection: String,
+    pub connection: ConnectionName,
     /// The envelope's id.
     pub envelope: String,
     /// The event's index within the envelope, from 0.
@@ -72,7 +72,7 @@ pub struct Envelope {
     /// Unique for each accepted request.
     pub id: String,
     /// The connection's name in `hub.toml`.
-    pub connection: String,
+    pub connection: ConnectionName,
     /// Webhook or fetched record.
     pub kind: EnvelopeKind,
     /// When it was accepted, by our clock, in milliseconds since the epoch.
@@ -99,7 +99,7 @@ pub struct Dispatch {
     /// The canonical object.
     pub object: ObjectType,
     /// The golden record's id.
-    pub record: String,
+    pub record: GoldenId,
     /// The golden record's version that caused the message; `upsert` pushes this or a newer one.
     pub version: u64,
     /// The trace of the envelope that caused it.
@@ -125,7 +125,7 @@ pub struct FetchRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepRequest {
     /// The connection.
-    pub connection: String,
+    pub connection: ConnectionName,
     /// The provider's names of the objects; empty for all that the connection sweeps.
     pub objects: Vec<String>,
     /// Why.

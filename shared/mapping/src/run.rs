@@ -64,7 +64,7 @@ impl Map {
         };
         let id = id.ok_or(Unreadable { reason: "the object's id is missing", at: None })?;
         let source = RemoteId {
-            connection: scope.context.connection.to_owned(),
+            connection: scope.context.connection.into(),
             object: plan.remote.clone(),
             id: format!("{id}{}", plan.id_suffix),
         };

@@ -357,7 +357,7 @@ impl Provider {
         let Some(id) = places.id.as_ref().and_then(|place| seen.text(place)) else {
             return malformed("the event does not name its object's id");
         };
-        let source = RemoteId { connection: inbound.connection.to_owned(), object: object.to_owned(), id: id.to_owned() };
+        let source = RemoteId { connection: inbound.connection.into(), object: object.to_owned(), id: id.to_owned() };
         match canonical {
             Some(canonical) if on.action != Action::Fetch => ended(on.action, places, seen, canonical, source, stamp),
             _ => EventBody::Fetch(vec![source]),

@@ -1,5 +1,7 @@
 //! What every SQS function shares: each message ends on its own, failed ones are reported, attempts are ours.
 
+use canonical::QueueName;
+
 use crate::config::Hub;
 use crate::failure::{Class, Code, Disposition, Failure};
 use crate::mutant::{Mutant, mutant};
@@ -85,7 +87,7 @@ pub fn check_deadline<P: Clock>(ports: &P, deadline_ms: i64) -> Result<(), Failu
 pub async fn settle<P: Store + Queue + Clock>(
     ports: &P,
     hub: &Hub,
-    queue: &str,
+    queue: &QueueName,
     delivery: &Delivery,
     result: Result<(), Failure>,
     parked: impl AsyncFnOnce(&Failure) -> Result<(), Failure>,
@@ -106,7 +108,7 @@ pub async fn settle<P: Store + Queue + Clock>(
 async fn try_settle<P: Store + Queue + Clock>(
     ports: &P,
     hub: &Hub,
-    queue: &str,
+    queue: &QueueName,
     delivery: &Delivery,
     failure: Failure,
     parked: impl AsyncFnOnce(&Failure) -> Result<(), Failure>,
@@ -164,7 +166,13 @@ async fn next_wait<P: Store + Clock>(ports: &P, hub: &Hub, delivery: &Delivery) 
 }
 
 /// Puts a message into its dead-letter queue with the reason and the way back.
-async fn park<P: Queue>(ports: &P, queue: &str, delivery: &Delivery, failure: &Failure, exhausted: bool) -> Result<(), Failure> {
+async fn park<P: Queue>(
+    ports: &P,
+    queue: &QueueName,
+    delivery: &Delivery,
+    failure: &Failure,
+    exhausted: bool,
+) -> Result<(), Failure> {
     let code = if exhausted { Code::Exhausted } else { failure.code };
     let detail = if exhausted { failure.to_string() } else { failure.detail.clone() };
     let class = if exhausted { Class::Permanent } else { failure.class };
@@ -175,20 +183,20 @@ async fn park<P: Queue>(ports: &P, queue: &str, delivery: &Delivery, failure: &F
 /// Sends a body to a queue's dead-letter queue. `event` names the one event of an envelope that it is about.
 pub async fn dead_letter<P: Queue>(
     ports: &P,
-    queue: &str,
+    queue: &QueueName,
     body: String,
     code: Code,
     detail: &str,
     event: Option<u32>,
 ) -> Result<(), Failure> {
     let mut message = Outgoing::new(body);
-    message.attributes.insert("origin".into(), queue.to_owned());
+    message.attributes.insert("origin".into(), queue.to_string());
     message.attributes.insert("code".into(), code.name().to_owned());
     message.attributes.insert("detail".into(), bounded(detail));
     if let Some(index) = event {
         message.attributes.insert("event".into(), index.to_string());
     }
-    let mut sent = ports.send(&format!("{queue}-dlq"), vec![message]).await;
+    let mut sent = ports.send(&queue.dead_letter(), vec![message]).await;
     sent.pop().unwrap_or_else(|| Err(crate::ports::PortError::rejected("the queue gave no answer")))?;
     Ok(())
 }

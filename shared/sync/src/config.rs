@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use canonical::{Lane, ObjectType};
+use canonical::{ConnectionName, Lane, ObjectType};
 use providers::Provider;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -26,9 +26,9 @@ pub enum Survivorship {
     /// The oldest observation.
     First,
     /// This connection's observation; until it has one, the newest of the others.
-    Owner(String),
+    Owner(ConnectionName),
     /// The first connection of the list that has a value; then the newest of the others.
-    Prefer(Vec<String>),
+    Prefer(Vec<ConnectionName>),
     /// All values of all sources, as a sorted set.
     Union,
     /// The most restrictive value, unless the person's own newer consent loosens it.
@@ -78,7 +78,7 @@ pub struct FieldPolicy {
 pub struct ObjectPolicy {
     /// Destinations: connection → the native object there.
     #[serde(default)]
-    pub destinations: BTreeMap<String, String>,
+    pub destinations: BTreeMap<ConnectionName, String>,
     /// Identity keys: fields, or several joined by `+`, whose equal values mean the same thing.
     #[serde(default)]
     pub keys: Vec<String>,
@@ -258,7 +258,7 @@ pub struct Hub {
     /// Rises with every change of the configuration; items carry the one that resolved them.
     pub generation: u64,
     /// The connections by name.
-    pub connections: BTreeMap<String, Connection>,
+    pub connections: BTreeMap<ConnectionName, Connection>,
     /// Policies by canonical object.
     #[serde(default)]
     pub objects: BTreeMap<ObjectType, ObjectPolicy>,
@@ -327,7 +327,7 @@ pub struct Config {
     bytes: Vec<u8>,
     index: BTreeMap<String, (usize, usize)>,
     hub: Hub,
-    providers: BTreeMap<String, OnceLock<Arc<Provider>>>,
+    providers: BTreeMap<ConnectionName, OnceLock<Arc<Provider>>>,
 }
 
 impl Config {

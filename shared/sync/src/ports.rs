@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use canonical::QueueName;
+
 /// Time and randomness.
 pub trait Clock {
     /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -99,9 +101,9 @@ pub struct Delivery {
 pub trait Queue {
     /// Sends messages, in as few calls as the queue allows. The answer has one entry per message, in order: a message whose
     /// entry is `Ok` is stored durably.
-    async fn send(&self, queue: &str, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>>;
+    async fn send(&self, queue: &QueueName, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>>;
     /// Makes a received message visible again after that many seconds (0 to 43,200).
-    async fn delay(&self, queue: &str, receipt: &str, seconds: u32) -> Result<(), PortError>;
+    async fn delay(&self, queue: &QueueName, receipt: &str, seconds: u32) -> Result<(), PortError>;
 }
 
 /// The tables. Each function's IAM policy names exactly those that its row in `docs/architecture.md` allows.

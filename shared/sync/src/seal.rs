@@ -14,6 +14,8 @@ use ring::{hkdf, hmac};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use canonical::KeyHash;
+
 use crate::failure::{Code, Failure};
 use crate::ports::{Attr, Clock, Condition, Item, Key, Secrets, Store, Table, Write, WriteError};
 
@@ -86,7 +88,12 @@ impl Vault {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The keyed hash of an identity key: 32 hex digits.
+    /// [`Vault::hash`] as the hash of an identity key.
+    pub fn key_hash(&self, parts: &[&str]) -> KeyHash {
+        self.hash(parts).into()
+    }
+
+    /// The keyed hash of a value in parts: 32 hex digits.
     pub fn hash(&self, parts: &[&str]) -> String {
         let mut context = hmac::Context::with_key(&self.hashing);
         for part in parts {

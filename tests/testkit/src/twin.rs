@@ -5,8 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use sync::ports::{
-    Blob, Clock, Delivery, Http, HttpError, HttpRequest, HttpResponse, Item, Key, Outgoing, Page, PortError, Queue, SecretSet,
-    SecretVersions, Secrets, Store, Table, Write, WriteError,
+    Blob, Clock, Delivery, Http, HttpError, HttpRequest, HttpResponse, Item, Key, Outgoing, Page, PortError, Queue, QueueName,
+    SecretSet, SecretVersions, Secrets, Store, Table, Write, WriteError,
 };
 
 use crate::conformance::{QUEUES, SECRETS, Subject};
@@ -109,12 +109,12 @@ impl Store for Twin {
 }
 
 impl Queue for Twin {
-    async fn send(&self, queue: &str, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
+    async fn send(&self, queue: &QueueName, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
         let mut queues = self.queues.borrow_mut();
         messages.into_iter().map(|message| queues.send(queue, message, self.now.get())).collect()
     }
 
-    async fn delay(&self, queue: &str, receipt: &str, seconds: u32) -> Result<(), PortError> {
+    async fn delay(&self, queue: &QueueName, receipt: &str, seconds: u32) -> Result<(), PortError> {
         self.queues.borrow_mut().delay(queue, receipt, seconds, self.now.get())
     }
 }

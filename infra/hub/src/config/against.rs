@@ -16,30 +16,33 @@ use super::read::Findings;
 pub fn check(compiled: &Compiled, providers: &BTreeMap<String, Provider>, findings: &Findings) -> Vec<String> {
     let mut narrowed = Vec::new();
     for (name, object) in &compiled.places.sweeps {
-        let Some(provider) = providers.get(name) else { continue };
+        let Some(provider) = providers.get(name.as_str()) else { continue };
         if provider.object_of(&object.value).is_none() {
             let message = format!("nothing is mapped for `{}` of {}", object.value, provider.manifest().provider.title);
             findings.add(Finding::error(object.span.clone(), message).label("what is swept must be mapped"));
         }
     }
     for (name, _) in compiled.hub.connections.iter().filter(|(_, c)| c.source && c.signing_secret.is_none()) {
-        let Some(provider) = providers.get(name) else { continue };
+        let Some(provider) = providers.get(name.as_str()) else { continue };
         // Amazon SNS signs with certificates that it publishes.
         if !matches!(provider.manifest().webhook.scheme, Scheme::Sns(_)) {
-            let span = compiled.places.providers.get(name).cloned().unwrap_or(0..0);
+            let span = compiled.places.providers.get(name.as_str()).cloned().unwrap_or(0..0);
             let finding = Finding::error(span, format!("connection `{name}` has no `signing_secret`"));
             findings.add(finding.help(format!("add signing_secret = \"{name}/signing\": its webhooks are verified with it")));
         }
     }
     let mut personal = BTreeSet::new();
     for ((object, name), span) in &compiled.places.destinations {
-        let (Some(provider), Some(connection)) = (providers.get(name), compiled.hub.connections.get(name)) else { continue };
+        let (Some(provider), Some(connection)) = (providers.get(name.as_str()), compiled.hub.connections.get(name.as_str()))
+        else {
+            continue;
+        };
         if providers::api::api(&connection.provider).is_none() {
             let message = format!("{} cannot be a destination yet", provider.manifest().provider.title);
             findings.add(Finding::error(span.clone(), message));
             continue;
         }
-        let Some(native) = compiled.hub.object(*object).destinations.get(name) else { continue };
+        let Some(native) = compiled.hub.object(*object).destinations.get(name.as_str()) else { continue };
         if provider.destination(native).is_none() {
             let known: Vec<&str> = provider.manifest().destinations.iter().map(|d| d.native.as_str()).collect();
             let message = format!("{} has no object `{native}` to write to", provider.manifest().provider.title);

@@ -153,7 +153,15 @@ fn read(findings: &Findings, root: Table<'_>, providers: &[&str]) -> Compiled {
         days
     });
     root.finish();
-    let hub = Hub { generation, connections: context.connections, objects, effects, limits, retry, journal_days };
+    let hub = Hub {
+        generation,
+        connections: context.connections.into_iter().map(|(name, connection)| (name.into(), connection)).collect(),
+        objects,
+        effects,
+        limits,
+        retry,
+        journal_days,
+    };
     Compiled { hub, slas, purposes, rotating, differences, places }
 }
 

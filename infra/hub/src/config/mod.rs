@@ -86,7 +86,7 @@ impl Loaded {
             for (name, connection) in &compiled.hub.connections {
                 match provider(registry, compiled, name, &connection.provider, folder) {
                     Ok(provider) => {
-                        providers.insert(name.clone(), provider);
+                        providers.insert(name.to_string(), provider);
                     }
                     Err(_) if !registry.names().contains(&connection.provider.as_str()) => {}
                     Err(findings) => findings.into_iter().for_each(|finding| more.add(finding)),
@@ -122,21 +122,25 @@ impl Loaded {
     pub fn pack(&self, changes: &Changes) -> Result<Vec<u8>, ConfigError> {
         let mut hub = self.sound()?.hub.clone();
         for (name, provider) in &self.providers {
-            if let Some(connection) = hub.connections.get_mut(name).filter(|c| c.buckets.is_empty()) {
+            if let Some(connection) = hub.connections.get_mut(name.as_str()).filter(|c| c.buckets.is_empty()) {
                 let rates = provider.manifest().api.rates.iter();
                 let bucket =
                     |rate: &Rate| Bucket { path: rate.path.clone(), ..Bucket::of(&rate.name, rate.capacity, rate.window_ms) };
                 connection.buckets = rates.map(bucket).collect();
             }
-            if let (Some(connection), Scheme::Sns(sns)) = (hub.connections.get_mut(name), &provider.manifest().webhook.scheme) {
+            if let (Some(connection), Scheme::Sns(sns)) =
+                (hub.connections.get_mut(name.as_str()), &provider.manifest().webhook.scheme)
+            {
                 connection.hosts = sns.hosts();
             }
-            if let Some(connection) = hub.connections.get_mut(name).filter(|c| c.api_secret.is_some() && c.base_url.is_empty()) {
+            if let Some(connection) =
+                hub.connections.get_mut(name.as_str()).filter(|c| c.api_secret.is_some() && c.base_url.is_empty())
+            {
                 connection.base_url.clone_from(&provider.manifest().api.base_url);
             }
         }
         for (name, url) in &changes.base_urls {
-            if let Some(connection) = hub.connections.get_mut(name) {
+            if let Some(connection) = hub.connections.get_mut(name.as_str()) {
                 connection.base_url.clone_from(url);
             }
         }

@@ -29,7 +29,7 @@ pub fn destinations(context: &Context<'_>, root: &Table<'_>, objects: &mut Objec
                 continue;
             }
             places.destinations.insert((object, connection.value.clone()), native.span);
-            objects.entry(object).or_default().destinations.insert(connection.value, native.value);
+            objects.entry(object).or_default().destinations.insert(connection.value.into(), native.value);
         }
     }
 }
@@ -154,8 +154,8 @@ fn one_rule(context: &Context<'_>, table: &Table<'_>) -> Option<Survivorship> {
     }
     match (rule, owner, prefer) {
         (Some(rule), ..) => simple_rule(context, &rule),
-        (_, Some(owner), _) => Some(Survivorship::Owner(owner.value)),
-        (_, _, Some(prefer)) => Some(Survivorship::Prefer(prefer.into_iter().map(|t| t.value).collect())),
+        (_, Some(owner), _) => Some(Survivorship::Owner(owner.value.into())),
+        (_, _, Some(prefer)) => Some(Survivorship::Prefer(prefer.into_iter().map(|t| t.value.into()).collect())),
         _ => None,
     }
 }

@@ -131,7 +131,7 @@ struct Demo {
 impl Demo {
     fn new(running: Running, parts: Vec<Part>, args: &DemoArgs, latencies: Latencies) -> Demo {
         let names = running.hub.connections.keys();
-        let routes = names.filter_map(|name| Some((name.clone(), running.route(name)?))).collect();
+        let routes = names.filter_map(|name| Some((name.to_string(), running.route(name)?))).collect();
         Demo {
             running: Arc::new(running),
             senders: Arc::new(Senders::new(routes)),

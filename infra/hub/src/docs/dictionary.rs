@@ -116,7 +116,7 @@ pub fn dictionary(facts: &Facts<'_>) -> Vec<Object> {
         let policy = hub.object(*object);
         objects.push(Object {
             object: *object,
-            destinations: policy.destinations.iter().map(|(c, native)| (c.clone(), native.clone())).collect(),
+            destinations: policy.destinations.iter().map(|(c, native)| (c.to_string(), native.clone())).collect(),
             keys: policy.keys.iter().map(|key| key.replace('+', " + ")).collect(),
             purpose: facts.compiled.purposes.get(object).cloned(),
             fields: fields_of(*object).map(|def| field(def, policy, &mut rows)).collect(),

@@ -68,7 +68,7 @@ fn connections(facts: &Facts<'_>) -> String {
             .filter_map(|(object, policy)| Some(format!("{object} → `{}`", policy.destinations.get(name)?)))
             .collect();
         let secrets: Vec<&String> = connection.signing_secret.iter().chain(&connection.api_secret).collect();
-        let rotates = match (facts.compiled.rotating.contains(name), &connection.signing_secret) {
+        let rotates = match (facts.compiled.rotating.contains(name.as_str()), &connection.signing_secret) {
             (true, _) => "by the hub",
             (false, Some(_)) => "by people",
             (false, None) => "",
@@ -79,7 +79,7 @@ fn connections(facts: &Facts<'_>) -> String {
             roles(connection),
             lane(connection.lane).to_owned(),
             connection.owner.clone(),
-            facts.compiled.slas.get(name).map(|ms| duration(*ms)).unwrap_or_default(),
+            facts.compiled.slas.get(name.as_str()).map(|ms| duration(*ms)).unwrap_or_default(),
             written.join(", "),
             codes(&connection.sweep, "and"),
             codes(&secrets, "and"),

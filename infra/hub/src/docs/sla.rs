@@ -57,7 +57,12 @@ fn connections(facts: &Facts<'_>) -> String {
             code(name),
             roles(connection),
             connection.owner.clone(),
-            facts.compiled.slas.get(name).map(|ms| format!("{} for the oldest message", duration(*ms))).unwrap_or_default(),
+            facts
+                .compiled
+                .slas
+                .get(name.as_str())
+                .map(|ms| format!("{} for the oldest message", duration(*ms)))
+                .unwrap_or_default(),
             lane(connection.lane).to_owned(),
             status,
             deadline,

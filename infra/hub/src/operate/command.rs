@@ -45,8 +45,8 @@ pub async fn explain<P: Ports>(ports: &P, hub: &Hub, args: &ExplainArgs) -> Resu
 
 /// `hub kept`.
 pub async fn kept<P: Ports>(ports: &P, hub: &Hub, args: &KeptArgs) -> Result<ExitCode, CommandError> {
-    if !hub.connections.contains_key(&args.connection) {
-        let names = hub.connections.keys().map(String::as_str);
+    if !hub.connections.contains_key(args.connection.as_str()) {
+        let names = hub.connections.keys().map(|name| name.as_str());
         let help = suggestion(&args.connection, names);
         return Err(CommandError::Usage(format!("there is no connection `{}`; {help}", args.connection)));
     }

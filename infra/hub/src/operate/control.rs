@@ -1,6 +1,6 @@
 //! `hub pause` and `hub resume`.
 
-use canonical::Dispatch;
+use canonical::{Dispatch, QueueName};
 use sync::config::Hub;
 use sync::failure::{Code, Failure};
 use sync::pause::{held_partition, pause_place};
@@ -12,7 +12,7 @@ fn known(hub: &Hub, connection: &str) -> Result<(), Failure> {
     if hub.connections.contains_key(connection) {
         return Ok(());
     }
-    let names: Vec<&str> = hub.connections.keys().map(String::as_str).collect();
+    let names: Vec<&str> = hub.connections.keys().map(|name| name.as_str()).collect();
     let help = crate::config::finding::suggestion(connection, names);
     Err(Failure::new(Code::UnknownConnection, format!("`{connection}` is not in the configuration; {help}")))
 }
@@ -30,7 +30,7 @@ pub async fn resume<P: Ports>(ports: &P, hub: &Hub, connection: &str) -> Result<
     known(hub, connection)?;
     let end = Write::Delete { table: Table::Control, key: pause_place(connection), condition: Condition::Always };
     ports.write(vec![end], None).await?;
-    let queue = format!("upsert-{connection}");
+    let queue = QueueName::upsert(connection);
     let mut sent = 0;
     loop {
         // Each page is deleted once it is sent, so the first page is always the next one.

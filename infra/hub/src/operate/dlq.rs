@@ -87,7 +87,7 @@ pub async fn look<P: Ports>(ports: &P, queues: &[String]) -> Result<Vec<Parked>,
 pub async fn release<P: Ports>(ports: &P, parked: &[Parked]) {
     for message in parked {
         // Not worth an error: it reappears by itself in a minute.
-        let _ = ports.delay(&message.queue, &message.delivery.receipt, 0).await;
+        let _ = ports.delay(&message.queue.as_str().into(), &message.delivery.receipt, 0).await;
     }
 }
 
@@ -99,7 +99,7 @@ pub async fn redrive<P: Ports>(ports: &P, parked: &[Parked]) -> Result<usize, Fa
         if let Some(event) = message.attribute("event") {
             back.attributes.insert("event".to_owned(), event.to_owned());
         }
-        let mut sent = ports.send(message.origin(), vec![back]).await;
+        let mut sent = ports.send(&message.origin().into(), vec![back]).await;
         sent.pop().unwrap_or_else(|| Err(sync::ports::PortError::rejected("the queue gave no answer")))?;
         // Deleted only now: a crash in between sends it twice, which the hub notices.
         ports.delete(&message.queue, &message.delivery.receipt).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use canonical::{FieldName, ObjectType, RemoteId, Value};
+use canonical::{ConnectionName, FieldName, ObjectType, RemoteId, Value};
 use sync::config::Hub;
 use sync::failure::Failure;
 use sync::ports::{Item, Key, Table};
@@ -22,7 +22,7 @@ pub struct Story {
     /// Its members.
     pub members: Vec<SourceRecord>,
     /// Its objects at destinations.
-    pub links: Vec<(String, Link)>,
+    pub links: Vec<(ConnectionName, Link)>,
     /// Its history, the oldest first: version and writer, time, content.
     pub history: Vec<(String, Option<i64>, serde_json::Value)>,
 }
@@ -62,7 +62,7 @@ async fn candidates<P: Ports>(
             let parts: Vec<&str> = if name.contains('+') { value.split('+').collect() } else { vec![value] };
             let mut hashed = vec!["field", object.name(), name];
             hashed.extend(parts);
-            hashes.push(vault.hash(&hashed));
+            hashes.push(vault.key_hash(&hashed));
         }
     }
     let mut ids = vec![key.to_owned()];

@@ -45,7 +45,7 @@ pub async fn accounts<P: Ports>(ports: &P, hub: &Hub, days: u32) -> Result<Vec<A
         }
         let pause = paused(ports, connection).await?;
         let held = held(ports, connection).await?;
-        accounts.push(Account { connection: connection.clone(), outcomes, paused: pause.map(|p| p.reason), held });
+        accounts.push(Account { connection: connection.to_string(), outcomes, paused: pause.map(|p| p.reason), held });
     }
     Ok(accounts)
 }

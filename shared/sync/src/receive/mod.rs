@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use canonical::{BodyRef, Envelope, EnvelopeKind, Lane};
+use canonical::{BodyRef, Envelope, EnvelopeKind, Lane, QueueName};
 use providers::http::{HttpRequest, HttpResponse};
 use webhook::{Answer, Confirmation, Headers, RawRequest, Rejection, Reply, Scheme, Sns, Webhook};
 
@@ -32,14 +32,6 @@ pub struct Request {
     pub headers: Headers,
     /// The raw bytes.
     pub body: Vec<u8>,
-}
-
-/// The ingest queue of a lane.
-pub const fn lane_queue(lane: Lane) -> &'static str {
-    match lane {
-        Lane::Urgent => "ingest-urgent",
-        Lane::Bulk => "ingest-bulk",
-    }
 }
 
 /// The identity of this process, for gap detection: an instance name and a counter; and the certificates that it has fetched.
@@ -243,7 +235,7 @@ async fn enqueue<P: Queue + Blob + Clock>(
     let trace = format!("{:016x}{:016x}", ports.random(), ports.random());
     let envelope = Envelope {
         id,
-        connection: connection.to_owned(),
+        connection: connection.into(),
         kind: EnvelopeKind::Webhook,
         received_at_ms: now,
         instance: instance.name().to_owned(),
@@ -258,11 +250,11 @@ async fn enqueue<P: Queue + Blob + Clock>(
     let message = Outgoing { group: Some(connection.to_owned()), ..Outgoing::new(text) };
     if mutant(Mutant::AcknowledgeBeforeEnqueue) {
         // The planted bug: whatever becomes of this, the provider is told that all is well.
-        let _ = ports.send(lane_queue(lane), vec![message]).await;
+        let _ = ports.send(&QueueName::ingest(lane), vec![message]).await;
         return Ok(());
     }
     ports
-        .send(lane_queue(lane), vec![message])
+        .send(&QueueName::ingest(lane), vec![message])
         .await
         .pop()
         .unwrap_or_else(|| Err(PortError::unavailable("the queue gave no answer")))

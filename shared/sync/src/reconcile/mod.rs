@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use canonical::{
-    BodyRef, Dispatch, Envelope, EnvelopeKind, FetchRequest, Fetched, Lane, ObjectType, Outcome, ReadRequest, RemoteId,
-    SweepRequest,
+    BodyRef, ConnectionName, Dispatch, Envelope, EnvelopeKind, FetchRequest, Fetched, Lane, ObjectType, Outcome, QueueName,
+    ReadRequest, RemoteId, SweepRequest,
 };
 use providers::api::{CallFailure, FailureKind, Op, RemoteRecord, Target};
 use providers::fetch::{Fetch, fetched};
@@ -20,7 +20,7 @@ use crate::failure::{Class, Code, Failure};
 use crate::pause::{pause_for_auth, paused};
 use crate::ports::{Attr, Blob, Clock, Condition, Delivery, Http, Item, Key, Outgoing, Queue, Secrets, Store, Table, Write};
 use crate::rate_limit::{note_usage, take_tokens};
-use crate::receive::{Instance, lane_queue};
+use crate::receive::Instance;
 use crate::record::Link;
 use crate::record::journal::{account, outcome_of, settled};
 use crate::upsert::{access_token, classify};
@@ -72,7 +72,7 @@ pub struct Reconcile<'a, P> {
 }
 
 /// What a comparison is about: a connection, and its objects.
-type Compared = (String, Vec<String>);
+type Compared = (ConnectionName, Vec<String>);
 
 /// Handles a batch of fetch requests: one read per connection and object, whatever the number of events that asked.
 pub async fn handle_fetch_batch<P: Ports>(
@@ -84,7 +84,7 @@ pub async fn handle_fetch_batch<P: Ports>(
 ) -> BatchReport {
     let reconcile = Reconcile { ports, config, instance, deadline_ms };
     let mut results: Vec<Result<(), Failure>> = deliveries.iter().map(|_| Ok(())).collect();
-    let mut groups: BTreeMap<(String, String), Vec<(usize, FetchRequest)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(ConnectionName, String), Vec<(usize, FetchRequest)>> = BTreeMap::new();
     let mut sweeps: BTreeMap<Compared, Vec<(usize, SweepRequest)>> = BTreeMap::new();
     for (index, delivery) in deliveries.iter().enumerate() {
         match serde_json::from_str(&delivery.body) {
@@ -120,7 +120,7 @@ pub async fn handle_fetch_batch<P: Ports>(
     }
     for (delivery, result) in deliveries.iter().zip(results) {
         let parked = async |failure: &Failure| reconcile.close_parked(delivery, failure).await;
-        if settle(ports, config.hub(), "fetch", delivery, result, parked).await {
+        if settle(ports, config.hub(), &QueueName::fetch(), delivery, result, parked).await {
             report.failures.push(delivery.id.clone());
         }
     }
@@ -369,7 +369,7 @@ impl<P: Ports> Reconcile<'_, P> {
             let text = serde_json::to_string(&envelope).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
             messages.push(Outgoing { group: Some(name.to_owned()), ..Outgoing::new(text) });
         }
-        for sent in self.ports.send(lane_queue(lane.unwrap_or(connection.lane)), messages).await {
+        for sent in self.ports.send(&QueueName::ingest(lane.unwrap_or(connection.lane)), messages).await {
             sent?;
         }
         Ok(())
@@ -467,7 +467,7 @@ impl<P: Ports> Reconcile<'_, P> {
 
     /// Looks at every linked object at every destination, so that what changed there unseen is seen.
     async fn audit_links(&self, report: &mut JobReport) -> Result<(), Failure> {
-        let mut by_object: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+        let mut by_object: BTreeMap<(ConnectionName, String), Vec<String>> = BTreeMap::new();
         let mut after = None;
         loop {
             let page = self.ports.scan(Table::Links, SCAN_PAGE, after.as_ref()).await?;
@@ -475,7 +475,7 @@ impl<P: Ports> Reconcile<'_, P> {
                 let Some((destination, object, _)) = link_parts(&item.key) else { continue };
                 let native = self.config.hub().object(object).destinations.get(destination);
                 if let (Some(remote), Some(native)) = (item.s("remote"), native) {
-                    by_object.entry((destination.to_owned(), native.clone())).or_default().push(remote.to_owned());
+                    by_object.entry((destination.into(), native.clone())).or_default().push(remote.to_owned());
                 }
             }
             after = page.next;
@@ -533,9 +533,9 @@ impl<P: Ports> Reconcile<'_, P> {
 
     async fn dispatch(&self, destination: &str, object: ObjectType, record: &str, version: u64) -> Result<(), Failure> {
         let dispatch =
-            Dispatch { object, record: record.to_owned(), version, trace: String::new(), received_at_ms: self.ports.now_ms() };
+            Dispatch { object, record: record.into(), version, trace: String::new(), received_at_ms: self.ports.now_ms() };
         let body = serde_json::to_string(&dispatch).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
-        for sent in self.ports.send(&format!("upsert-{destination}"), vec![Outgoing::new(body)]).await {
+        for sent in self.ports.send(&QueueName::upsert(destination), vec![Outgoing::new(body)]).await {
             sent?;
         }
         Ok(())

@@ -4,7 +4,7 @@
 //! been dispatched. An *account line* holds the outcome of one received event; the accounting equation is the count of these
 //! lines, so a redelivery can never count twice.
 
-use canonical::{EventRef, ObjectType, Outcome};
+use canonical::{EventRef, GoldenId, ObjectType, Outcome};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -28,7 +28,7 @@ pub struct Entry {
     /// The record and version to dispatch, and the destinations, comma-separated; empty when there is nothing to dispatch.
     pub object: Option<ObjectType>,
     /// See `object`.
-    pub record: String,
+    pub record: GoldenId,
     /// See `object`.
     pub version: u64,
     /// See `object`.
@@ -65,7 +65,7 @@ impl Entry {
             received_at_ms: place.received_at_ms,
             outcome,
             object: None,
-            record: String::new(),
+            record: GoldenId::default(),
             version: 0,
             destinations: String::new(),
             dispatched,
@@ -85,7 +85,7 @@ impl Entry {
             .with("received", Attr::N(self.received_at_ms))
             .with("outcome", Attr::S(self.outcome.name().into()))
             .with("object", Attr::S(self.object.map_or("", ObjectType::name).into()))
-            .with("record", Attr::S(self.record.clone()))
+            .with("record", Attr::S(self.record.to_string()))
             .with("version", Attr::N(number(self.version)))
             .with("destinations", Attr::S(self.destinations.clone()))
             .with("dispatched", Attr::Bool(self.dispatched))
@@ -100,7 +100,7 @@ impl Entry {
             received_at_ms: item.n("received")?,
             outcome: Outcome::parse(item.s("outcome")?)?,
             object: item.s("object").and_then(|name| name.parse().ok()),
-            record: item.s("record").unwrap_or_default().to_owned(),
+            record: item.s("record").unwrap_or_default().into(),
             version: item.n("version").and_then(|v| u64::try_from(v).ok()).unwrap_or(0),
             destinations: item.s("destinations").unwrap_or_default().to_owned(),
             dispatched: item.attrs.get("dispatched") == Some(&Attr::Bool(true)),

@@ -5,7 +5,7 @@ pub mod observation;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{FieldName, Fields, ObjectType, RemoteId, Stamp, Value};
+use canonical::{FieldName, Fields, GoldenId, KeyHash, ObjectType, RemoteId, Stamp, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -21,14 +21,14 @@ pub struct SourceRecord {
     /// The canonical object.
     pub object: ObjectType,
     /// The golden record that it belonged to when it was written; that one may since redirect to another.
-    pub golden: String,
+    pub golden: GoldenId,
     /// Rises with every write; the store checks it.
     #[serde(skip)]
     pub version: u64,
     /// What it said, by field.
     pub fields: BTreeMap<FieldName, Observation>,
     /// Hashes of every identity key that it ever had.
-    pub keys: BTreeSet<String>,
+    pub keys: BTreeSet<KeyHash>,
     /// When it was deleted at the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<Stamp>,
@@ -42,7 +42,7 @@ pub struct SourceRecord {
 
 impl SourceRecord {
     /// A record of which nothing is known yet.
-    pub fn new(source: RemoteId, object: ObjectType, golden: String) -> SourceRecord {
+    pub fn new(source: RemoteId, object: ObjectType, golden: GoldenId) -> SourceRecord {
         SourceRecord {
             source,
             object,
@@ -88,7 +88,7 @@ pub struct Resolved {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoldenRecord {
     /// Its id.
-    pub id: String,
+    pub id: GoldenId,
     /// The canonical object.
     pub object: ObjectType,
     /// Rises with every change; the store checks it.
@@ -99,12 +99,12 @@ pub struct GoldenRecord {
     /// Its source records.
     pub members: BTreeSet<RemoteId>,
     /// The hashes of the identity keys of its members.
-    pub keys: BTreeSet<String>,
+    pub keys: BTreeSet<KeyHash>,
     /// The values that survive.
     pub fields: BTreeMap<FieldName, Resolved>,
     /// The record that it was merged into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub redirect: Option<String>,
+    pub redirect: Option<GoldenId>,
     /// True when every member is deleted at its source.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
@@ -217,10 +217,10 @@ pub struct Link {
     /// Records that were merged into this one while an object was being created for them, and until when that object may still
     /// appear, in milliseconds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub strays: BTreeMap<String, i64>,
+    pub strays: BTreeMap<GoldenId, i64>,
     /// The record that this link moved to when its golden record was merged.
     #[serde(default)]
-    pub moved_to: Option<String>,
+    pub moved_to: Option<GoldenId>,
 }
 
 /// True when a destination may have made one value of another: cut it, or changed its case, spaces or punctuation.
@@ -333,8 +333,8 @@ pub fn key_place(object: ObjectType, hash: &str) -> Key {
 }
 
 /// The identity key of a remote object itself.
-pub fn remote_hash(vault: &Vault, source: &RemoteId) -> String {
-    vault.hash(&["remote", &source.connection, &source.object, &source.id])
+pub fn remote_hash(vault: &Vault, source: &RemoteId) -> KeyHash {
+    vault.key_hash(&["remote", &source.connection, &source.object, &source.id])
 }
 
 fn version_of(item: &Item) -> u64 {
@@ -378,7 +378,7 @@ pub async fn golden_by_id<P: Store + Clock>(
     object: ObjectType,
     id: &str,
 ) -> Result<Option<GoldenRecord>, Failure> {
-    let mut id = id.to_owned();
+    let mut id = GoldenId::from(id);
     for _ in 0..MAX_REDIRECTS {
         let Some(item) = ports.get(Table::Golden, &GoldenRecord::place(object, &id)).await? else { return Ok(None) };
         let record = read_golden(ports, vault, &item).await?;
@@ -409,7 +409,7 @@ impl Stored for SourceRecord {
         self.version
     }
     fn plain(&self, item: Item) -> Item {
-        item.with("golden", Attr::S(self.golden.clone())).with("object", Attr::S(self.object.name().into()))
+        item.with("golden", Attr::S(self.golden.to_string())).with("object", Attr::S(self.object.name().into()))
     }
 }
 
@@ -421,11 +421,11 @@ impl Stored for GoldenRecord {
     fn plain(&self, item: Item) -> Item {
         let item = item
             .with("object", Attr::S(self.object.name().into()))
-            .with("record", Attr::S(self.id.clone()))
+            .with("record", Attr::S(self.id.to_string()))
             .with("gen", Attr::N(as_number(self.generation)))
             .with("deleted", Attr::Bool(self.deleted));
         match &self.redirect {
-            Some(target) => item.with("redirect", Attr::S(target.clone())),
+            Some(target) => item.with("redirect", Attr::S(target.to_string())),
             None => item,
         }
     }

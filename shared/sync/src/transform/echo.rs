@@ -33,7 +33,7 @@ impl<P: Ports> Transform<'_, P> {
         let tolerance = self.config.hub().limits.echo_ms;
         Ok(match told {
             Told::Created => link.created.is_some_and(|created| stamp.at_ms <= created.at_ms + tolerance),
-            Told::HubId(id) => link.marked && *id == golden.id,
+            Told::HubId(id) => link.marked && golden.id == id.as_str(),
             Told::Fields(fields) => {
                 !fields.is_empty()
                     && fields.iter().all(|(field, value)| {

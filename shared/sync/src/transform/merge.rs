@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{Change, ChangeKind, FieldName, FieldValue, Outcome, RemoteId, Stamp, Value, find_field};
+use canonical::{
+    Change, ChangeKind, ConnectionName, FieldName, FieldValue, GoldenId, KeyHash, Outcome, RemoteId, Stamp, Value, find_field,
+};
 
 use crate::config::{Hub, ObjectPolicy, Survivorship};
 use crate::failure::{Code, Failure};
@@ -23,9 +25,9 @@ pub struct Known {
     /// The members of those clusters.
     pub members: BTreeMap<RemoteId, SourceRecord>,
     /// The links of those clusters, by (cluster, destination).
-    pub links: BTreeMap<(String, String), Link>,
+    pub links: BTreeMap<(GoldenId, ConnectionName), Link>,
     /// The identity keys of the change that point to one of those clusters already.
-    pub claimed: BTreeSet<String>,
+    pub claimed: BTreeSet<KeyHash>,
 }
 
 /// What is to be stored.
@@ -49,23 +51,23 @@ pub struct Merged {
     /// Records that redirect to `golden` from now on.
     pub retired: Vec<GoldenRecord>,
     /// Identity keys that must point to `golden`.
-    pub new_keys: BTreeSet<String>,
+    pub new_keys: BTreeSet<KeyHash>,
     /// Links that changed, by (record, destination).
-    pub links: BTreeMap<(String, String), Link>,
+    pub links: BTreeMap<(GoldenId, ConnectionName), Link>,
     /// Destinations to which the golden record is dispatched.
-    pub dispatch: BTreeSet<String>,
+    pub dispatch: BTreeSet<ConnectionName>,
     /// Field values before and after, for the audit log.
     pub audit: Vec<(FieldName, Option<Value>, Option<Value>)>,
 }
 
 /// The identity keys of a change, hashed: its own remote id, its other ids, and its policy's key fields.
-pub fn identity_keys(vault: &Vault, policy: &ObjectPolicy, change: &Change, source: Option<&SourceRecord>) -> BTreeSet<String> {
+pub fn identity_keys(vault: &Vault, policy: &ObjectPolicy, change: &Change, source: Option<&SourceRecord>) -> BTreeSet<KeyHash> {
     let mut keys = BTreeSet::from([remote_hash(vault, &change.source)]);
     if let ChangeKind::MergedInto { id } = &change.kind {
         keys.insert(remote_hash(vault, &RemoteId { id: id.clone(), ..change.source.clone() }));
     }
     for (namespace, id) in change.external_ids.iter().filter(|(namespace, _)| namespace != HUB_NAMESPACE) {
-        keys.insert(vault.hash(&["external", change.object.name(), namespace, id]));
+        keys.insert(vault.key_hash(&["external", change.object.name(), namespace, id]));
     }
     let value = |field: &str| -> Option<String> {
         let current = match change.fields.get(field) {
@@ -82,7 +84,7 @@ pub fn identity_keys(vault: &Vault, policy: &ObjectPolicy, change: &Change, sour
         }
         let mut hashed = vec!["field", change.object.name(), key];
         hashed.extend(parts.iter().map(String::as_str));
-        keys.insert(vault.hash(&hashed));
+        keys.insert(vault.key_hash(&hashed));
     }
     keys
 }
@@ -125,7 +127,7 @@ pub fn merge(hub: &Hub, vault: &Vault, change: &Change, known: &Known, received_
         let detail = format!("the cluster would have {} members, the limit is {}", golden.members.len(), hub.limits.members);
         return Err(Failure::new(Code::CapExceeded, detail));
     }
-    let new_keys: BTreeSet<String> =
+    let new_keys: BTreeSet<KeyHash> =
         keys.iter().filter(|k| !golden.keys.contains(*k) && !known.claimed.contains(*k)).cloned().collect();
     golden.keys.extend(keys);
     let members = || golden.members.iter().filter_map(|m| if *m == source.source { Some(&source) } else { known.members.get(m) });
@@ -178,7 +180,7 @@ fn join_clusters(vault: &Vault, change: &Change, known: &Known) -> (GoldenRecord
         let id = vault.hash(&["golden", change.object.name(), &remote.connection, &remote.object, &remote.id]);
         return (
             GoldenRecord {
-                id,
+                id: id.into(),
                 object: change.object,
                 version: 0,
                 generation: 0,
@@ -207,12 +209,17 @@ fn join_clusters(vault: &Vault, change: &Change, known: &Known) -> (GoldenRecord
 /// Moves the links of retired records to the survivor, at every destination. Where both have an object, the survivor's stays and
 /// the other one becomes a merge task. Whoever is writing under one of the links is fenced out, and an object that is being
 /// created meanwhile is looked for until it can no longer appear.
-fn move_links(survivor: &str, retired: &[GoldenRecord], policy: &ObjectPolicy, links: &mut BTreeMap<(String, String), Link>) {
+fn move_links(
+    survivor: &GoldenId,
+    retired: &[GoldenRecord],
+    policy: &ObjectPolicy,
+    links: &mut BTreeMap<(GoldenId, ConnectionName), Link>,
+) {
     for (destination, record) in policy.destinations.keys().flat_map(|d| retired.iter().map(move |r| (d, &r.id))) {
         let place = (record.clone(), destination.clone());
-        let target = (survivor.to_owned(), destination.clone());
+        let target = (survivor.clone(), destination.clone());
         // A record that has no link yet gets one all the same, so that nobody begins one for it.
-        let tombstone = Link { moved_to: Some(survivor.to_owned()), ..Link::default() };
+        let tombstone = Link { moved_to: Some(survivor.clone()), ..Link::default() };
         let moved = links.insert(place.clone(), tombstone).unwrap_or_default();
         if let Some(tombstone) = links.get_mut(&place) {
             tombstone.version = moved.version;
@@ -222,7 +229,7 @@ fn move_links(survivor: &str, retired: &[GoldenRecord], policy: &ObjectPolicy, l
             continue;
         }
         let link = links.entry(target).or_default();
-        for (id, one) in [(survivor, &*link), (record.as_str(), &moved)].map(|(id, one)| (id.to_owned(), one.clone())) {
+        for (id, one) in [(survivor, &*link), (record, &moved)].map(|(id, one)| (id.clone(), one.clone())) {
             if one.remote.is_none() && one.fence > 0 {
                 link.strays.insert(id, one.lease_until + LATE_CREATE_MS);
             }

@@ -16,7 +16,9 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use canonical::{BodyRef, Change, ChangeKind, Dispatch, Envelope, EnvelopeKind, EventRef, Fetched, Outcome, Stamp};
+use canonical::{
+    BodyRef, Change, ChangeKind, ConnectionName, Dispatch, Envelope, EnvelopeKind, EventRef, Fetched, Outcome, QueueName, Stamp,
+};
 use providers::{EventBody, Inbound, InboundEvent, Provider};
 
 use crate::batch::{BatchReport, Metric, check_deadline, dead_letter, settle, write_if};
@@ -43,7 +45,7 @@ pub struct Transform<'a, P> {
     ports: &'a P,
     config: &'a Config,
     vault: &'a Vault,
-    queue: &'a str,
+    queue: &'a QueueName,
     deadline_ms: i64,
 }
 
@@ -52,7 +54,7 @@ pub async fn handle_batch<P: Ports>(
     ports: &P,
     config: &Config,
     vault: &Vault,
-    queue: &str,
+    queue: &QueueName,
     deliveries: Vec<Delivery>,
     deadline_ms: i64,
 ) -> BatchReport {
@@ -77,7 +79,7 @@ pub async fn handle_batch<P: Ports>(
 struct Ended {
     outcome: Outcome,
     reason: Option<String>,
-    dispatches: Vec<(String, Dispatch)>,
+    dispatches: Vec<(ConnectionName, Dispatch)>,
     /// Entries to be marked as dispatched: their writes.
     close: Vec<Write>,
 }
@@ -357,15 +359,15 @@ impl<P: Ports> Transform<'_, P> {
         }])
     }
 
-    async fn dispatch(&self, dispatches: &[(String, Dispatch)]) -> Result<(), Failure> {
-        let destinations: BTreeSet<&String> = dispatches.iter().map(|(destination, _)| destination).collect();
+    async fn dispatch(&self, dispatches: &[(ConnectionName, Dispatch)]) -> Result<(), Failure> {
+        let destinations: BTreeSet<&ConnectionName> = dispatches.iter().map(|(destination, _)| destination).collect();
         for destination in destinations {
             let mut messages = Vec::new();
             for (_, dispatch) in dispatches.iter().filter(|(d, _)| d == destination) {
                 let body = serde_json::to_string(dispatch).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
                 messages.push(Outgoing::new(body));
             }
-            all_sent(self.ports.send(&format!("upsert-{destination}"), messages).await)?;
+            all_sent(self.ports.send(&QueueName::upsert(destination), messages).await)?;
         }
         Ok(())
     }
@@ -424,7 +426,7 @@ fn entry_of(plan: &Merged, envelope: &Envelope, place: &EventRef) -> Entry {
 }
 
 /// The messages that an entry calls for.
-fn dispatches(entry: &Entry, envelope: &Envelope) -> impl Iterator<Item = (String, Dispatch)> {
+fn dispatches(entry: &Entry, envelope: &Envelope) -> impl Iterator<Item = (ConnectionName, Dispatch)> {
     let object = entry.object;
     entry.destinations.split(',').filter(|d| !d.is_empty()).filter_map(move |destination| {
         let dispatch = Dispatch {
@@ -434,6 +436,6 @@ fn dispatches(entry: &Entry, envelope: &Envelope) -> impl Iterator<Item = (Strin
             trace: envelope.trace.clone(),
             received_at_ms: envelope.received_at_ms,
         };
-        Some((destination.to_owned(), dispatch))
+        Some((destination.into(), dispatch))
     })
 }

@@ -1,6 +1,6 @@
 //! What a body cannot tell itself: records that thin events name, and what was lost between events. `reconcile` is asked for it.
 
-use canonical::{Envelope, EventRef, FetchRequest, Outcome, ReadRequest, RemoteId, SweepRequest};
+use canonical::{Envelope, EventRef, FetchRequest, Outcome, QueueName, ReadRequest, RemoteId, SweepRequest};
 use providers::{InboundEvent, Sequence};
 
 use super::{Ended, Ports, Transform, all_sent};
@@ -117,7 +117,7 @@ impl<P: Ports> Transform<'_, P> {
             let body = serde_json::to_string(request).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
             messages.push(Outgoing { group: Some(connection.to_owned()), ..Outgoing::new(body) });
         }
-        all_sent(self.ports.send("fetch", messages).await)
+        all_sent(self.ports.send(&QueueName::fetch(), messages).await)
     }
 
     /// Keeps an event as it came, once, sealed like everything that may be personal.

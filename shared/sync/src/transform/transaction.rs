@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{Change, EventRef, FieldName, ObjectType, RemoteId, Value};
+use canonical::{Change, ConnectionName, EventRef, FieldName, GoldenId, KeyHash, ObjectType, RemoteId, Value};
 use serde::Serialize;
 
 use crate::config::Hub;
@@ -37,16 +37,16 @@ async fn read<P: Store + Clock>(ports: &P, vault: &Vault, hub: &Hub, change: &Ch
     let policy = hub.object(change.object);
     let keys: Vec<Key> =
         identity_keys(vault, policy, change, known.source.as_ref()).iter().map(|hash| key_place(change.object, hash)).collect();
-    let mut ids: BTreeSet<String> = known.source.iter().map(|s| s.golden.clone()).collect();
-    ids.extend(change.external_ids.iter().filter(|(namespace, _)| namespace == HUB_NAMESPACE).map(|(_, id)| id.clone()));
+    let mut ids: BTreeSet<GoldenId> = known.source.iter().map(|s| s.golden.clone()).collect();
+    ids.extend(change.external_ids.iter().filter(|(namespace, _)| namespace == HUB_NAMESPACE).map(|(_, id)| id.as_str().into()));
     for chunk in keys.chunks(MOST_ITEMS) {
         let found = ports.get_many(Table::Links, chunk).await?;
         for item in found.into_iter().flatten() {
-            ids.extend(item.s("golden").map(str::to_owned));
-            known.claimed.extend(item.key.pk.rsplit('#').next().map(str::to_owned));
+            ids.extend(item.s("golden").map(GoldenId::from));
+            known.claimed.extend(item.key.pk.rsplit('#').next().map(KeyHash::from));
         }
     }
-    let mut clusters: BTreeMap<String, GoldenRecord> = BTreeMap::new();
+    let mut clusters: BTreeMap<GoldenId, GoldenRecord> = BTreeMap::new();
     for id in ids {
         if let Some(record) = golden_by_id(ports, vault, change.object, &id).await? {
             clusters.insert(record.id.clone(), record);
@@ -81,7 +81,7 @@ async fn read_links<P: Store + Clock>(
 ) -> Result<(), Failure> {
     let joins = known.clusters.len() > 1;
     let destinations = hub.object(change.object).destinations.keys().filter(|d| joins || **d == change.source.connection);
-    let places: Vec<(String, String)> =
+    let places: Vec<(GoldenId, ConnectionName)> =
         destinations.flat_map(|d| known.clusters.iter().map(move |c| (c.id.clone(), d.clone()))).collect();
     for chunk in places.chunks(MOST_ITEMS) {
         let keys: Vec<Key> = chunk.iter().map(|(record, destination)| Link::place(destination, change.object, record)).collect();
@@ -138,7 +138,7 @@ pub async fn writes<P: Store + Clock>(
         writes.push(put(ports, vault, GoldenRecord::place(object, &retired.id), &key_id, retired)?);
     }
     for hash in &plan.new_keys {
-        let item = Item::new(key_place(object, hash)).with("golden", Attr::S(golden.id.clone()));
+        let item = Item::new(key_place(object, hash)).with("golden", Attr::S(golden.id.to_string()));
         // A key that points to one of the joined clusters stays: it leads here by the redirect. A key that another cluster has
         // claimed since it was read must stop us.
         writes.push(Write::Put { table: Table::Links, item, condition: Condition::Absent });

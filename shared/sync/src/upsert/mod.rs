@@ -9,7 +9,7 @@ mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{Dispatch, FetchRequest, FieldName, Fields, ObjectType, RemoteId, Stamp, Value};
+use canonical::{Dispatch, FetchRequest, FieldName, Fields, GoldenId, ObjectType, QueueName, RemoteId, Stamp, Value};
 use providers::api::{FailureKind, Op, Row, RowFailure, RowResult};
 
 use crate::batch::{BatchReport, Metric, settle};
@@ -79,7 +79,7 @@ pub async fn handle_batch<P: Ports>(
     deliveries: Vec<Delivery>,
     deadline_ms: i64,
 ) -> BatchReport {
-    let queue = format!("upsert-{destination}");
+    let queue = QueueName::upsert(destination);
     let mut results: Vec<Result<(), Failure>> = deliveries.iter().map(|_| Ok(())).collect();
     let mut jobs = collect(&deliveries, &mut results);
     let mut report = BatchReport::default();
@@ -118,7 +118,7 @@ pub async fn handle_batch<P: Ports>(
 
 /// Groups messages by record; a message that cannot be read fails on its own.
 fn collect(deliveries: &[Delivery], results: &mut [Result<(), Failure>]) -> Vec<Job> {
-    let mut jobs: BTreeMap<(ObjectType, String), Job> = BTreeMap::new();
+    let mut jobs: BTreeMap<(ObjectType, GoldenId), Job> = BTreeMap::new();
     for (index, delivery) in deliveries.iter().enumerate() {
         match serde_json::from_str::<Dispatch>(&delivery.body) {
             Ok(dispatch) => {
@@ -151,7 +151,7 @@ enum Next {
 
 struct Upsert<'a, P> {
     worker: Destination<'a, P>,
-    queue: &'a str,
+    queue: &'a QueueName,
 }
 
 impl<P: Ports> Upsert<'_, P> {
@@ -357,7 +357,7 @@ impl<P: Ports> Upsert<'_, P> {
                         members: here.map(|m| m.id.as_str()).collect(),
                         rendered: &job.intent.as_ref()?.rendered,
                         first: job.link.fence == 1,
-                        strays: job.link.strays.keys().map(String::as_str).collect(),
+                        strays: job.link.strays.keys().map(GoldenId::as_str).collect(),
                     })
                 })
                 .collect();
@@ -479,12 +479,11 @@ impl<P: Ports> Upsert<'_, P> {
     /// What is there was written by somebody else: it goes through `ingest` like everything that a source says, and what the
     /// golden record makes of it is dispatched again.
     async fn ask_to_hear(&self, object: ObjectType, remote: &str, trace: &str) -> Result<(), Failure> {
-        let source =
-            RemoteId { connection: self.worker.name.to_owned(), object: self.worker.native(object)?, id: remote.to_owned() };
+        let source = RemoteId { connection: self.worker.name.into(), object: self.worker.native(object)?, id: remote.to_owned() };
         let request = FetchRequest { source, cause: None, not_before: None, trace: trace.to_owned() };
         let body = serde_json::to_string(&request).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
         let message = Outgoing { group: Some(self.worker.name.to_owned()), ..Outgoing::new(body) };
-        for sent in self.ports().send("fetch", vec![message]).await {
+        for sent in self.ports().send(&QueueName::fetch(), vec![message]).await {
             sent?;
         }
         Ok(())
@@ -496,7 +495,7 @@ impl<P: Ports> Upsert<'_, P> {
             .iter()
             .filter_map(|job| {
                 let (golden, intent) = (job.golden.as_ref()?, job.intent.as_ref()?);
-                Some(Row { hub_id: golden.id.clone(), remote_id: job.link.remote.clone(), properties: intent.properties() })
+                Some(Row { hub_id: golden.id.to_string(), remote_id: job.link.remote.clone(), properties: intent.properties() })
             })
             .collect();
         let fields: BTreeSet<&String> = rows.iter().flat_map(|row| row.properties.keys()).collect();
@@ -653,7 +652,7 @@ impl<P: Ports> Upsert<'_, P> {
     /// The remote object's own identity key, so that its webhooks find the golden record.
     fn pointer(&self, object: ObjectType, record: &str, remote: &str) -> Write {
         let native = self.worker.native(object).unwrap_or_default();
-        let remote = RemoteId { connection: self.worker.name.to_owned(), object: native, id: remote.to_owned() };
+        let remote = RemoteId { connection: self.worker.name.into(), object: native, id: remote.to_owned() };
         let item =
             Item::new(key_place(object, &remote_hash(self.worker.vault, &remote))).with("golden", Attr::S(record.to_owned()));
         // Where the key exists, it leads to this record or to one that is joined with it as soon as either speaks again.
@@ -740,13 +739,8 @@ impl<P: Ports> Upsert<'_, P> {
         version: u64,
         trace: &str,
     ) -> Result<(), Failure> {
-        let dispatch = Dispatch {
-            object,
-            record: record.to_owned(),
-            version,
-            trace: trace.to_owned(),
-            received_at_ms: self.ports().now_ms(),
-        };
+        let dispatch =
+            Dispatch { object, record: record.into(), version, trace: trace.to_owned(), received_at_ms: self.ports().now_ms() };
         let body = serde_json::to_string(&dispatch).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
         let sent = self.ports().send(self.queue, vec![Outgoing { delay_s, ..Outgoing::new(body) }]).await;
         for result in sent {

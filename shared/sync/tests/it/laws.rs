@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{Change, ChangeKind, FieldKind, FieldName, FieldValue, Money, ObjectType, RemoteId, Stamp, Value, fields_of};
+use canonical::{
+    Change, ChangeKind, FieldKind, FieldName, FieldValue, GoldenId, KeyHash, Money, ObjectType, RemoteId, Stamp, Value, fields_of,
+};
 use proptest::prelude::*;
-use sync::config::{Cleared, Connection, FieldPolicy, Hub, Limits, ObjectPolicy, Retry, Survivorship};
+use sync::config::{Cleared, FieldPolicy, Hub, Limits, ObjectPolicy, Retry, Survivorship};
 use sync::record::{GoldenRecord, SourceRecord};
 use sync::seal::Vault;
 use sync::transform::merge::{Known, identity_keys, merge};
@@ -24,7 +26,7 @@ fn hub(object: ObjectType, key: &str, rules: &BTreeMap<String, Survivorship>) ->
     let policy = ObjectPolicy { keys: vec![key.to_owned()], fields, ..ObjectPolicy::default() };
     Hub {
         generation: 1,
-        connections: BTreeMap::<String, Connection>::new(),
+        connections: BTreeMap::new(),
         objects: BTreeMap::from([(object, policy)]),
         effects: Vec::new(),
         limits: Limits { members: 100, ..Limits::default() },
@@ -37,8 +39,8 @@ fn hub(object: ObjectType, key: &str, rules: &BTreeMap<String, Survivorship>) ->
 #[derive(Default)]
 struct Tables {
     sources: BTreeMap<RemoteId, SourceRecord>,
-    golden: BTreeMap<String, GoldenRecord>,
-    keys: BTreeMap<String, String>,
+    golden: BTreeMap<GoldenId, GoldenRecord>,
+    keys: BTreeMap<KeyHash, GoldenId>,
 }
 
 impl Tables {
@@ -53,8 +55,8 @@ impl Tables {
     fn apply(&mut self, hub: &Hub, vault: &Vault, change: &Change) {
         let source = self.sources.get(&change.source).cloned();
         let keys = identity_keys(vault, hub.object(change.object), change, source.as_ref());
-        let ids: BTreeSet<String> = keys.iter().filter_map(|k| self.keys.get(k).cloned()).collect();
-        let clusters: BTreeMap<String, GoldenRecord> = ids
+        let ids: BTreeSet<GoldenId> = keys.iter().filter_map(|k| self.keys.get(k).cloned()).collect();
+        let clusters: BTreeMap<GoldenId, GoldenRecord> = ids
             .iter()
             .chain(source.iter().map(|s| &s.golden))
             .filter_map(|id| self.follow(id).map(|g| (g.id.clone(), g.clone())))
@@ -129,7 +131,7 @@ fn change(object: ObjectType, names: Vec<(&'static str, FieldKind)>) -> impl Str
         let value = |value| FieldValue { value, stamp: None, flagged: false };
         Change {
             object,
-            source: RemoteId { connection: format!("c{connection}"), object: "o".into(), id: id.to_string() },
+            source: RemoteId { connection: format!("c{connection}").into(), object: "o".into(), id: id.to_string() },
             kind,
             stamp: Some(Stamp::at(1_000_000 + at)),
             fields: fields.into_iter().flatten().map(|(name, v)| (FieldName::from(name), value(v))).collect(),

@@ -34,7 +34,7 @@ pub(super) fn checks<S: Subject>() -> Vec<Check<S>> {
 /// Sends, and wants every message to be taken.
 async fn send<S: Subject>(subject: &S, queue: &str, messages: Vec<Outgoing>) -> Outcome {
     let count = messages.len();
-    expect("sending", subject.ports().send(queue, messages).await, vec![Ok(()); count])
+    expect("sending", subject.ports().send(&queue.into(), messages).await, vec![Ok(()); count])
 }
 
 /// Receives until `wanted` messages are there, or for three seconds; then once more, for those that are too many.
@@ -84,7 +84,7 @@ async fn batches<S: Subject>(subject: &S) -> Outcome {
     expect("which were received", bodies(&received), texts.iter().map(String::as_str).collect())?;
     let ids: BTreeSet<&str> = received.iter().map(|delivery| delivery.id.as_str()).collect();
     expect("how many ids there are", ids.len(), 25)?;
-    expect("sending nothing", subject.ports().send("batches", Vec::new()).await, Vec::new())
+    expect("sending nothing", subject.ports().send(&"batches".into(), Vec::new()).await, Vec::new())
 }
 
 fn with_bad(tag: &str) -> Vec<Outgoing> {
@@ -94,7 +94,7 @@ fn with_bad(tag: &str) -> Vec<Outgoing> {
 
 async fn one_bad<S: Subject>(subject: &S) -> Outcome {
     let messages = with_bad("one-bad");
-    let results = subject.ports().send("one-bad", messages.clone()).await;
+    let results = subject.ports().send(&"one-bad".into(), messages.clone()).await;
     expect("the number of results", results.len(), 3)?;
     rejected("the bad message", results[1].clone())?;
     let said: BTreeSet<&str> = messages.iter().zip(&results).filter(|(_, r)| r.is_ok()).map(|(m, _)| m.body.as_str()).collect();
@@ -103,7 +103,7 @@ async fn one_bad<S: Subject>(subject: &S) -> Outcome {
 }
 
 async fn neighbours<S: Subject>(subject: &S) -> Outcome {
-    let results = subject.ports().send("one-bad", with_bad("neighbours")).await;
+    let results = subject.ports().send(&"one-bad".into(), with_bad("neighbours")).await;
     drain(subject, "one-bad", 2).await?;
     expect("the neighbours", (results[0].clone(), results[2].clone()), (Ok(()), Ok(())))
 }
@@ -120,7 +120,7 @@ async fn large<S: Subject>(subject: &S) -> Outcome {
 
 async fn too_large<S: Subject>(subject: &S) -> Outcome {
     let messages = vec![Outgoing::new("before"), Outgoing::new("x".repeat(MOST_BYTES + 1)), Outgoing::new("after")];
-    let results = subject.ports().send("sizes", messages).await;
+    let results = subject.ports().send(&"sizes".into(), messages).await;
     expect("the neighbours", (results.first().cloned(), results.get(2).cloned()), (Some(Ok(())), Some(Ok(()))))?;
     rejected("the message", results[1].clone())?;
     expect("what was received", bodies(&drain(subject, "sizes", 2).await?), BTreeSet::from(["before", "after"]))
@@ -160,17 +160,17 @@ async fn many_attributes<S: Subject>(subject: &S) -> Outcome {
 
 /// Sends to the queue of refusals.
 async fn send_one<S: Subject>(subject: &S, message: Outgoing) -> Result<(), PortError> {
-    let result = subject.ports().send("refusals", vec![message]).await.pop();
+    let result = subject.ports().send(&"refusals".into(), vec![message]).await.pop();
     result.unwrap_or_else(|| Err(PortError::unavailable("no result")))
 }
 
 async fn unknown_queue<S: Subject>(subject: &S) -> Outcome {
-    let results = subject.ports().send("no-such-queue", vec![Outgoing::new("1"), Outgoing::new("2")]).await;
+    let results = subject.ports().send(&"no-such-queue".into(), vec![Outgoing::new("1"), Outgoing::new("2")]).await;
     expect("the number of results", results.len(), 2)?;
     for result in results {
         rejected("a message", result)?;
     }
-    rejected("a delay", subject.ports().delay("no-such-queue", "receipt", 1).await)
+    rejected("a delay", subject.ports().delay(&"no-such-queue".into(), "receipt", 1).await)
 }
 
 async fn delay<S: Subject>(subject: &S) -> Outcome {
@@ -189,14 +189,14 @@ async fn visibility<S: Subject>(subject: &S) -> Outcome {
     send(subject, queue, vec![Outgoing::new("again")]).await?;
     let first = drain_one(subject, queue, 1).await?;
     expect("while it is hidden", subject.receive(queue, HIDDEN_S).await, Ok(Vec::new()))?;
-    ports.delay(queue, &first.receipt, 0).await.during("a delay of nothing")?;
+    ports.delay(&queue.into(), &first.receipt, 0).await.during("a delay of nothing")?;
     let second = drain_one(subject, queue, 2).await?;
     expect("the message", (&second.id, &second.body), (&first.id, &first.body))?;
-    ports.delay(queue, &second.receipt, 3).await.during("a delay")?;
+    ports.delay(&queue.into(), &second.receipt, 3).await.during("a delay")?;
     expect("while it is delayed", subject.receive(queue, HIDDEN_S).await, Ok(Vec::new()))?;
     subject.pass(3_200).await;
     let third = drain_one(subject, queue, 3).await?;
-    rejected("a receipt that nobody gave", ports.delay(queue, "bm90IGEgcmVjZWlwdA==", 5).await)?;
+    rejected("a receipt that nobody gave", ports.delay(&queue.into(), "bm90IGEgcmVjZWlwdA==", 5).await)?;
     subject.delete(queue, &third.receipt).await.during("a delete")?;
     // AWS may say of a deleted message that it is not in flight, or take the call and do nothing.
     expect("after the delete", subject.receive(queue, HIDDEN_S).await, Ok(Vec::new()))
@@ -227,7 +227,7 @@ async fn redrive<S: Subject>(subject: &S) -> Outcome {
     for count in 1..=2 {
         let delivery = drain_one(subject, "redrive", count).await?;
         expect("the dead-letter queue before", subject.receive("dead", HIDDEN_S).await, Ok(Vec::new()))?;
-        subject.ports().delay("redrive", &delivery.receipt, 0).await.during("a delay of nothing")?;
+        subject.ports().delay(&"redrive".into(), &delivery.receipt, 0).await.during("a delay of nothing")?;
     }
     expect("the third time", subject.receive("redrive", HIDDEN_S).await, Ok(Vec::new()))?;
     let dead = drain(subject, "dead", 1).await?;

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use canonical::{ObjectType, Outcome, Value};
+use canonical::{ConnectionName, GoldenId, ObjectType, Outcome, Value};
 use sync::ports::Table;
 use sync::reconcile::{golden_parts, link_parts};
 use sync::record::{GoldenRecord, Link};
@@ -41,8 +41,8 @@ impl std::error::Error for Violation {}
 
 /// The hub's state, decrypted.
 struct State {
-    golden: BTreeMap<String, GoldenRecord>,
-    links: BTreeMap<(String, String), Link>,
+    golden: BTreeMap<GoldenId, GoldenRecord>,
+    links: BTreeMap<(ConnectionName, GoldenId), Link>,
 }
 
 /// Polls a future whose ports is calm until it is done; time moves as it asks.
@@ -70,7 +70,7 @@ fn state(sim: &Sim) -> Result<State, Violation> {
     for item in &links {
         if let Some((destination, ObjectType::Contact, record)) = link_parts(&item.key) {
             let link = finish(sim, sync::record::read_link(&ports, &sim.vault, item)).map_err(broken)?;
-            state.links.insert((destination.to_owned(), record.to_owned()), link);
+            state.links.insert((destination.into(), record.into()), link);
         }
     }
     sim.shared.now.set(now);
@@ -175,7 +175,7 @@ fn same_truth(sim: &Sim, state: &State) -> Result<(), Violation> {
 /// Forms have no ids of their own, so the hub names their records as it likes: there the address tells.
 fn is_member(sim: &Sim, person: &Expected, golden: &GoldenRecord) -> bool {
     person.members.iter().any(|(connection, _, id)| match connection.as_str() {
-        "form" => golden.keys.contains(&sim.vault.hash(&["field", "contact", "email", id])),
+        "form" => golden.keys.contains(&sim.vault.key_hash(&["field", "contact", "email", id])),
         _ => golden.members.iter().any(|member| *connection == member.connection && *id == member.id),
     })
 }
@@ -190,12 +190,14 @@ fn destinations(sim: &Sim, state: &State, invariant: &'static str) -> Result<(),
         let live = records(crm.as_ref(), object);
         let (_, provider) = sim.config.connection(destination).map_err(|e| Violation::new("store", e.to_string()))?;
         for golden in state.golden.values().filter(|g| g.redirect.is_none() && !g.deleted) {
-            let ids: BTreeSet<&String> =
-                state.golden.values().filter(|g| leads_to(state, g, &golden.id)).map(|g| &g.id).collect();
-            let link = state.links.get(&(destination.to_owned(), golden.id.clone()));
+            let ids: BTreeSet<&str> =
+                state.golden.values().filter(|g| leads_to(state, g, &golden.id)).map(|g| g.id.as_str()).collect();
+            let link = state.links.get(&(destination.into(), golden.id.clone()));
             let orphans = link.map(|l| l.orphans.clone()).unwrap_or_default();
-            let objects: Vec<_> =
-                live.iter().filter(|r| ids.contains(&text(&r.properties, id_property)) && !orphans.contains(&r.id)).collect();
+            let objects: Vec<_> = live
+                .iter()
+                .filter(|r| ids.contains(text(&r.properties, id_property).as_str()) && !orphans.contains(&r.id))
+                .collect();
             if link.is_some_and(|l| l.gone || l.rejected) {
                 continue;
             }

@@ -420,7 +420,7 @@ impl Sim {
                 None if queue == "fetch" => {
                     sync::reconcile::handle_fetch_batch(w, &config, &instance, deliveries, deadline).await
                 }
-                None => sync::transform::handle_batch(w, &config, &vault, queue, deliveries, deadline).await,
+                None => sync::transform::handle_batch(w, &config, &vault, &queue.into(), deliveries, deadline).await,
             };
             let finish: Finish = Box::new(move |sim| sim.delete(queue, &receipts, &report));
             finish

@@ -12,8 +12,8 @@ use std::task::{Context, Poll};
 
 use sandbox::{Request, Sandbox};
 use sync::ports::{
-    Blob, Clock, Delivery, Http, HttpError, HttpRequest, HttpResponse, Item, Key, Outgoing, Page, PortError, Queue, SecretSet,
-    Secrets, Store, Table, Write, WriteError,
+    Blob, Clock, Delivery, Http, HttpError, HttpRequest, HttpResponse, Item, Key, Outgoing, Page, PortError, Queue, QueueName,
+    SecretSet, Secrets, Store, Table, Write, WriteError,
 };
 
 use super::rng::Rng;
@@ -177,7 +177,7 @@ impl Clock for SimPorts {
 }
 
 impl Queue for SimPorts {
-    async fn send(&self, queue: &str, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
+    async fn send(&self, queue: &QueueName, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
         let count = messages.len();
         let sent = self
             .call(|shared| {
@@ -192,7 +192,7 @@ impl Queue for SimPorts {
         }
     }
 
-    async fn delay(&self, queue: &str, receipt: &str, seconds: u32) -> Result<(), PortError> {
+    async fn delay(&self, queue: &QueueName, receipt: &str, seconds: u32) -> Result<(), PortError> {
         self.call(|shared| shared.queues.borrow_mut().delay(queue, receipt, seconds, shared.now.get())).await
     }
 }

@@ -165,7 +165,7 @@ fn config() -> Config {
     let packed = hub
         .connections
         .iter()
-        .map(|(name, c)| (name.clone(), provider(&c.provider).to_packed()))
+        .map(|(name, c)| (name.to_string(), provider(&c.provider).to_packed()))
         .collect::<BTreeMap<String, String>>();
     let pack = Config::pack(&hub, &packed).unwrap_or_else(|e| panic!("the simulator's pack: {e}"));
     Config::open(pack).unwrap_or_else(|e| panic!("the simulator's pack: {e}"))

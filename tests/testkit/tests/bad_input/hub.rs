@@ -5,9 +5,10 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use canonical::QueueName;
 use sync::config::Config;
 use sync::ports::Table;
-use sync::receive::{Instance, Request, lane_queue};
+use sync::receive::{Instance, Request};
 use sync::record::journal::{Kept, day};
 use sync::seal::Vault;
 use testkit::memory::QueueSettings;
@@ -107,13 +108,13 @@ impl<'s> Hub<'s> {
     pub fn run(&self, request: &Request) -> Ran {
         let status = self.ask(request).status;
         let queued = self.waiting();
-        let queue = lane_queue(self.sender.provider.manifest().provider.lane);
-        let deliveries = self.twin.queues.borrow_mut().receive(queue, 10, NOW_MS);
+        let queue = QueueName::ingest(self.sender.provider.manifest().provider.lane);
+        let deliveries = self.twin.queues.borrow_mut().receive(&queue, 10, NOW_MS);
         let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
         let deadline = NOW_MS + 600_000;
-        let report = finish(sync::transform::handle_batch(&self.twin, self.config(), &self.vault, queue, deliveries, deadline));
+        let report = finish(sync::transform::handle_batch(&self.twin, self.config(), &self.vault, &queue, deliveries, deadline));
         for (_, receipt) in receipts.iter().filter(|(id, _)| !report.failures.contains(id)) {
-            self.twin.queues.borrow_mut().delete(queue, receipt);
+            self.twin.queues.borrow_mut().delete(&queue, receipt);
         }
         Ran {
             status,
