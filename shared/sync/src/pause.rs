@@ -14,20 +14,20 @@ pub struct Pause {
 }
 
 /// Where the pause of a connection lies.
-pub fn pause_place(connection: &str) -> Key {
+pub fn pause_key(connection: &str) -> Key {
     Key::new(format!("pause#{connection}"), "pause")
 }
 
 /// The pause of a connection, if there is one.
 pub async fn paused<P: Store>(ports: &P, connection: &str) -> Result<Option<Pause>, Failure> {
-    let item = ports.get(Table::Control, &pause_place(connection)).await?;
+    let item = ports.get(Table::Control, &pause_key(connection)).await?;
     Ok(item.map(|i| Pause { reason: i.s("reason").unwrap_or_default().to_owned() }))
 }
 
 /// Pauses a connection whose credentials are not accepted. An operator's resume ends it.
 pub async fn pause_for_auth<P: Store + Clock>(ports: &P, connection: &str, detail: &str) -> Result<(), Failure> {
     tracing::error!(connection, detail, alert = true, "the provider does not accept our credentials: the connection is paused");
-    let item = Item::new(pause_place(connection)).with("reason", Attr::S(detail.to_owned())).with("at", Attr::N(ports.now_ms()));
+    let item = Item::new(pause_key(connection)).with("reason", Attr::S(detail.to_owned())).with("at", Attr::N(ports.now_ms()));
     write_if(ports, Write::Put { table: Table::Control, item, condition: Condition::Absent }).await?;
     Ok(())
 }

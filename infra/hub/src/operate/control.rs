@@ -3,7 +3,7 @@
 use canonical::{Dispatch, QueueName};
 use sync::config::Hub;
 use sync::failure::{Code, Failure};
-use sync::pause::{held_partition, pause_place};
+use sync::pause::{held_partition, pause_key};
 use sync::ports::{Attr, Condition, Item, Outgoing, Table, Write, WriteError};
 
 use super::Ports;
@@ -20,7 +20,7 @@ fn known(hub: &Hub, connection: &str) -> Result<(), Failure> {
 /// Pauses a connection: nothing is written to it or read from it until it is resumed. What comes in is still taken.
 pub async fn pause<P: Ports>(ports: &P, hub: &Hub, connection: &str, reason: &str) -> Result<(), Failure> {
     known(hub, connection)?;
-    let item = Item::new(pause_place(connection)).with("reason", Attr::S(reason.to_owned())).with("at", Attr::N(ports.now_ms()));
+    let item = Item::new(pause_key(connection)).with("reason", Attr::S(reason.to_owned())).with("at", Attr::N(ports.now_ms()));
     ports.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Always }], None).await?;
     Ok(())
 }
@@ -28,7 +28,7 @@ pub async fn pause<P: Ports>(ports: &P, hub: &Hub, connection: &str, reason: &st
 /// Ends a pause and sends what was held. Returns how many messages that were.
 pub async fn resume<P: Ports>(ports: &P, hub: &Hub, connection: &str) -> Result<usize, Failure> {
     known(hub, connection)?;
-    let end = Write::Delete { table: Table::Control, key: pause_place(connection), condition: Condition::Always };
+    let end = Write::Delete { table: Table::Control, key: pause_key(connection), condition: Condition::Always };
     ports.write(vec![end], None).await?;
     let queue = QueueName::upsert(connection);
     let mut sent = 0;

@@ -6,7 +6,7 @@ use canonical::{ConnectionName, FieldName, ObjectType, RemoteId, Value};
 use sync::config::Hub;
 use sync::failure::Failure;
 use sync::ports::{Item, Key, Table};
-use sync::record::{GoldenRecord, Link, SourceRecord, golden_by_id, key_place, read_link, read_source, remote_hash};
+use sync::record::{GoldenRecord, Link, SourceRecord, golden_by_id, identity_key, read_link, read_source, remote_hash};
 use sync::seal::Vault;
 
 use super::Ports;
@@ -67,7 +67,7 @@ async fn candidates<P: Ports>(
     }
     let mut ids = vec![key.to_owned()];
     for hash in hashes {
-        let item = ports.get(Table::Links, &key_place(object, &hash)).await?;
+        let item = ports.get(Table::Links, &identity_key(object, &hash)).await?;
         ids.extend(item.and_then(|item| item.s("golden").map(str::to_owned)));
     }
     Ok(ids)
@@ -76,13 +76,13 @@ async fn candidates<P: Ports>(
 async fn tell<P: Ports>(ports: &P, vault: &Vault, hub: &Hub, golden: GoldenRecord) -> Result<Story, Failure> {
     let mut members = Vec::new();
     for member in &golden.members {
-        if let Some(item) = ports.get(Table::Golden, &SourceRecord::place(vault, member)).await? {
+        if let Some(item) = ports.get(Table::Golden, &SourceRecord::key(vault, member)).await? {
             members.push(read_source(ports, vault, &item).await?);
         }
     }
     let mut links = Vec::new();
     for destination in hub.object(golden.object).destinations.keys() {
-        let place = Link::place(destination, golden.object, &golden.id);
+        let place = Link::key(destination, golden.object, &golden.id);
         if let Some(item) = ports.get(Table::Links, &place).await? {
             links.push((destination.clone(), read_link(ports, vault, &item).await?));
         }
@@ -96,7 +96,7 @@ async fn history<P: Ports>(
     vault: &Vault,
     golden: &GoldenRecord,
 ) -> Result<Vec<(String, Option<i64>, serde_json::Value)>, Failure> {
-    let partition = sync::transform::transaction::audit_place(golden.object, &golden.id, 0, "").pk;
+    let partition = sync::transform::transaction::audit_key(golden.object, &golden.id, 0, "").pk;
     let (mut lines, mut after): (Vec<_>, Option<Key>) = (Vec::new(), None);
     loop {
         let page = ports.query(Table::Audit, &partition, "", 200, after.as_ref()).await?;

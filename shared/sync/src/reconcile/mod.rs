@@ -514,7 +514,7 @@ impl<P: Ports> Reconcile<'_, P> {
                 let Some((object, record)) = golden_parts(&item.key) else { continue };
                 let version = item.n("ver").and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
                 for destination in self.config.hub().object(object).destinations.keys() {
-                    let link = self.ports.get(Table::Links, &Link::place(destination, object, record)).await?;
+                    let link = self.ports.get(Table::Links, &Link::key(destination, object, record)).await?;
                     let pushed = link.as_ref().and_then(|l| l.n("pushed")).and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
                     let settled = link.as_ref().is_some_and(|l| l.attrs.get("settled") == Some(&Attr::Bool(true)));
                     let gone = link.as_ref().is_some_and(|l| l.attrs.get("gone") == Some(&Attr::Bool(true)));

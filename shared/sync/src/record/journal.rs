@@ -38,17 +38,17 @@ pub struct Entry {
 }
 
 /// Where the entry of an event's change lies.
-pub fn entry_place(vault: &Vault, connection: &str, event_key: &str, change: usize) -> Key {
+pub fn entry_key(vault: &Vault, connection: &str, event_key: &str, change: usize) -> Key {
     Key::new(format!("e#{connection}#{}", vault.hash(&["event", connection, event_key])), format!("{change:03}"))
 }
 
 /// Where a proof that counts once remembers its event.
-pub fn proof_place(vault: &Vault, connection: &str, token: &str) -> Key {
+pub fn proof_key(vault: &Vault, connection: &str, token: &str) -> Key {
     Key::new(format!("p#{connection}#{}", vault.hash(&["proof", connection, token])), "proof")
 }
 
 /// Where the number of a connection's last event lies.
-pub fn sequence_place(connection: &str) -> Key {
+pub fn sequence_key(connection: &str) -> Key {
     Key::new(format!("sequence#{connection}"), "sequence")
 }
 
@@ -119,14 +119,14 @@ pub fn account_partition(connection: &str, day: i64) -> String {
 }
 
 /// Where an event's account line lies.
-pub fn account_place(event: &EventRef) -> Key {
+pub fn account_line_key(event: &EventRef) -> Key {
     Key::new(account_partition(&event.connection, day(event.received_at_ms)), format!("{}#{:06}", event.envelope, event.index))
 }
 
 /// The write of an account line.
 pub fn account(event: &EventRef, outcome: Outcome, reason: Option<&str>, journal_days: u32, condition: Condition) -> Write {
     let expires = (event.received_at_ms + i64::from(journal_days) * DAY_MS) / 1000;
-    let mut item = Item::new(account_place(event))
+    let mut item = Item::new(account_line_key(event))
         .with("outcome", Attr::S(outcome.name().into()))
         .with("received", Attr::N(event.received_at_ms))
         .with("ttl", Attr::N(expires));
@@ -170,7 +170,7 @@ pub async fn kept<P: Store + Clock>(ports: &P, vault: &Vault, connection: &str, 
 
 /// The outcome on an event's account line, if there is one.
 pub async fn outcome_of<P: Store>(ports: &P, event: &EventRef) -> Result<Option<Outcome>, Failure> {
-    let item = ports.get(Table::Journal, &account_place(event)).await?;
+    let item = ports.get(Table::Journal, &account_line_key(event)).await?;
     Ok(item.and_then(|i| i.s("outcome").and_then(Outcome::parse)))
 }
 

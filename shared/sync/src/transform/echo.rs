@@ -8,7 +8,7 @@ use super::{Ports, Transform};
 use crate::failure::Failure;
 use crate::mutant::{Mutant, mutant};
 use crate::ports::Table;
-use crate::record::{Link, golden_by_id, key_place, read_link, remote_hash};
+use crate::record::{Link, golden_by_id, identity_key, read_link, remote_hash};
 
 impl<P: Ports> Transform<'_, P> {
     /// True when a thin event only tells what we wrote and know to be there: a read could bring nothing new. In doubt it is false.
@@ -20,11 +20,11 @@ impl<P: Ports> Transform<'_, P> {
         if written != Some(&source.object) || mutant(Mutant::EchoAsObservation) {
             return Ok(false);
         }
-        let key = key_place(object, &remote_hash(self.vault, source));
+        let key = identity_key(object, &remote_hash(self.vault, source));
         let Some(pointer) = self.ports.get(Table::Links, &key).await? else { return Ok(false) };
         let record = pointer.s("golden").unwrap_or_default();
         let Some(golden) = golden_by_id(self.ports, self.vault, object, record).await? else { return Ok(false) };
-        let place = Link::place(&source.connection, object, &golden.id);
+        let place = Link::key(&source.connection, object, &golden.id);
         let Some(item) = self.ports.get(Table::Links, &place).await? else { return Ok(false) };
         let link = read_link(self.ports, self.vault, &item).await?;
         if link.remote.as_ref() != Some(&source.id) || link.gone {

@@ -27,8 +27,8 @@ use crate::failure::{Code, Failure};
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
 use crate::ports::{Blob, Clock, Condition, Delivery, Outgoing, Queue, Secrets, Store, Table, Write, WriteError};
-use crate::record::journal::{DAY_MS, Entry, account, entry_place, outcome_of, settled};
-use crate::record::{key_place, remote_hash};
+use crate::record::journal::{DAY_MS, Entry, account, entry_key, outcome_of, settled};
+use crate::record::{identity_key, remote_hash};
 use crate::seal::Vault;
 use crate::transform::effects::expand;
 use crate::transform::merge::Merged;
@@ -226,7 +226,7 @@ impl<P: Ports> Transform<'_, P> {
         let mut outcomes = Vec::new();
         let mut ended = Ended::with(Outcome::Ignored);
         for (index, change) in changes.iter().enumerate() {
-            let entry_key = entry_place(self.vault, &envelope.connection, key, index);
+            let entry_key = entry_key(self.vault, &envelope.connection, key, index);
             let (entry, duplicate) = self.change(envelope, place, change, &entry_key, &[]).await?;
             outcomes.push(if duplicate { Outcome::Duplicate } else { entry.outcome });
             if !entry.dispatched {
@@ -319,7 +319,7 @@ impl<P: Ports> Transform<'_, P> {
         let unique: Vec<EventRef> = fetched.causes.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
         let mut causes: &[EventRef] = &unique;
         for (index, change) in all.iter().enumerate() {
-            let entry_key = entry_place(self.vault, &source.connection, &envelope.id, index);
+            let entry_key = entry_key(self.vault, &source.connection, &envelope.id, index);
             let (entry, _) = self.change(envelope, &place, change, &entry_key, causes).await?;
             causes = &[];
             metrics.push(Metric::count("fetched", 1.0, &source.connection));
@@ -341,8 +341,8 @@ impl<P: Ports> Transform<'_, P> {
     /// A read that found nothing is a delete, if we ever knew the object.
     async fn vanished(&self, provider: &Provider, fetched: &Fetched) -> Result<Vec<Change>, Failure> {
         let Some(object) = provider.object_of(&fetched.source.object) else { return Ok(Vec::new()) };
-        let place = crate::record::SourceRecord::place(self.vault, &fetched.source);
-        let pointer = key_place(object, &remote_hash(self.vault, &fetched.source));
+        let place = crate::record::SourceRecord::key(self.vault, &fetched.source);
+        let pointer = identity_key(object, &remote_hash(self.vault, &fetched.source));
         // What we created ourselves may not have said a word of its own yet.
         if self.ports.get(Table::Golden, &place).await?.is_none() && self.ports.get(Table::Links, &pointer).await?.is_none() {
             return Ok(Vec::new());

@@ -7,7 +7,7 @@ use super::{Ended, Ports, Transform, all_sent};
 use crate::batch::write_if;
 use crate::failure::{Code, Failure};
 use crate::ports::{Attr, Condition, Item, Key, Outgoing, Table, Write, WriteError};
-use crate::record::journal::{Entry, Kept, account, day, entry_place, kept_partition, outcome_of, proof_place, sequence_place};
+use crate::record::journal::{Entry, Kept, account, day, entry_key, kept_partition, outcome_of, proof_key, sequence_key};
 
 /// How often the number of a connection's last event is noted against other workers.
 const NOTES: usize = 4;
@@ -29,7 +29,7 @@ impl<P: Ports> Transform<'_, P> {
             };
             sources.iter().map(fetch).collect()
         };
-        let key = entry_place(self.vault, &envelope.connection, &event.key, 0);
+        let key = entry_key(self.vault, &envelope.connection, &event.key, 0);
         if self.is_our_write(event, sources).await? {
             // What was asked for before it could be known as ours stays asked for.
             let item = Entry::without_record(place, Outcome::Echo, true).item(key.clone(), self.expires(envelope));
@@ -58,7 +58,7 @@ impl<P: Ports> Transform<'_, P> {
                 trace: envelope.trace.clone(),
             })]
         };
-        let key = entry_place(self.vault, &envelope.connection, &format!("{}#{}", envelope.id, place.index), 0);
+        let key = entry_key(self.vault, &envelope.connection, &format!("{}#{}", envelope.id, place.index), 0);
         self.asked(envelope, place, key, request).await
     }
 
@@ -133,7 +133,7 @@ impl<P: Ports> Transform<'_, P> {
         }
         let partition = kept_partition(&envelope.connection, day(envelope.received_at_ms));
         // A repetition may come the next day: what counts once is the key, not the day.
-        let entry = entry_place(self.vault, &envelope.connection, &event.key, 0);
+        let entry = entry_key(self.vault, &envelope.connection, &event.key, 0);
         self.vault.load(self.ports, &partition, true).await?;
         let mut item = Item::new(Key::new(partition.clone(), entry.pk.clone())).with("ttl", Attr::N(self.expires(envelope)));
         let kept = Kept { received_at_ms: envelope.received_at_ms, event_type: event.event_type.clone(), event: text.to_owned() };
@@ -164,7 +164,7 @@ impl<P: Ports> Transform<'_, P> {
     /// Notes the number of the last event, and asks for a comparison when some before it did not come. Events that are only late
     /// cost a comparison too many.
     pub(super) async fn note_sequence(&self, envelope: &Envelope, sequence: Sequence) -> Result<(), Failure> {
-        let place = sequence_place(&envelope.connection);
+        let place = sequence_key(&envelope.connection);
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         for _ in 0..NOTES {
             let stored = self.ports.get(Table::Journal, &place).await?.and_then(|item| item.n("last"));
@@ -196,7 +196,7 @@ impl<P: Ports> Transform<'_, P> {
     /// Where a proof does not cover the event, it counts for one event only.
     pub(super) async fn spend_proof(&self, envelope: &Envelope, event: &InboundEvent) -> Result<(), Failure> {
         let Some(token) = &event.once else { return Ok(()) };
-        let place = proof_place(self.vault, &envelope.connection, token);
+        let place = proof_key(self.vault, &envelope.connection, token);
         let key = self.vault.hash(&["event", &envelope.connection, &event.key]);
         let item = Item::new(place.clone()).with("event", Attr::S(key.clone())).with("ttl", Attr::N(self.expires(envelope)));
         if write_if(self.ports, Write::Put { table: Table::Journal, item, condition: Condition::Absent }).await? {

@@ -9,7 +9,7 @@ use crate::config::Hub;
 use crate::failure::{Code, Failure};
 use crate::ports::{Attr, Clock, Condition, Item, Key, Store, Table, Write};
 use crate::record::{
-    GoldenRecord, Link, SourceRecord, golden_by_id, key_place, put, read_golden, read_link, read_source, unchanged_since,
+    GoldenRecord, Link, SourceRecord, golden_by_id, identity_key, put, read_golden, read_link, read_source, unchanged_since,
 };
 use crate::seal::Vault;
 use crate::transform::merge::{HUB_NAMESPACE, Known, Merged, identity_keys, merge};
@@ -31,12 +31,14 @@ pub async fn plan<P: Store + Clock>(
 
 async fn read<P: Store + Clock>(ports: &P, vault: &Vault, hub: &Hub, change: &Change) -> Result<Known, Failure> {
     let mut known = Known::default();
-    if let Some(item) = ports.get(Table::Golden, &SourceRecord::place(vault, &change.source)).await? {
+    if let Some(item) = ports.get(Table::Golden, &SourceRecord::key(vault, &change.source)).await? {
         known.source = Some(read_source(ports, vault, &item).await?);
     }
     let policy = hub.object(change.object);
-    let keys: Vec<Key> =
-        identity_keys(vault, policy, change, known.source.as_ref()).iter().map(|hash| key_place(change.object, hash)).collect();
+    let keys: Vec<Key> = identity_keys(vault, policy, change, known.source.as_ref())
+        .iter()
+        .map(|hash| identity_key(change.object, hash))
+        .collect();
     let mut ids: BTreeSet<GoldenId> = known.source.iter().map(|s| s.golden.clone()).collect();
     ids.extend(change.external_ids.iter().filter(|(namespace, _)| namespace == HUB_NAMESPACE).map(|(_, id)| id.as_str().into()));
     for chunk in keys.chunks(MOST_ITEMS) {
@@ -62,7 +64,7 @@ async fn read_members<P: Store + Clock>(ports: &P, vault: &Vault, change: &Chang
     let members: Vec<RemoteId> =
         known.clusters.iter().flat_map(|c| &c.members).filter(|m| **m != change.source).cloned().collect();
     for chunk in members.chunks(MOST_ITEMS) {
-        let places: Vec<Key> = chunk.iter().map(|m| SourceRecord::place(vault, m)).collect();
+        let places: Vec<Key> = chunk.iter().map(|m| SourceRecord::key(vault, m)).collect();
         for item in ports.get_many(Table::Golden, &places).await?.into_iter().flatten() {
             let record = read_source(ports, vault, &item).await?;
             known.members.insert(record.source.clone(), record);
@@ -84,7 +86,7 @@ async fn read_links<P: Store + Clock>(
     let places: Vec<(GoldenId, ConnectionName)> =
         destinations.flat_map(|d| known.clusters.iter().map(move |c| (c.id.clone(), d.clone()))).collect();
     for chunk in places.chunks(MOST_ITEMS) {
-        let keys: Vec<Key> = chunk.iter().map(|(record, destination)| Link::place(destination, change.object, record)).collect();
+        let keys: Vec<Key> = chunk.iter().map(|(record, destination)| Link::key(destination, change.object, record)).collect();
         for (place, item) in chunk.iter().zip(ports.get_many(Table::Links, &keys).await?) {
             if let Some(item) = item {
                 known.links.insert(place.clone(), read_link(ports, vault, &item).await?);
@@ -119,9 +121,9 @@ pub async fn writes<P: Store + Clock>(
     vault.load(ports, &key_id, true).await?;
     let mut writes = Vec::new();
     if let Some(source) = &plan.source {
-        writes.push(put(ports, vault, SourceRecord::place(vault, &source.source), &key_id, source)?);
+        writes.push(put(ports, vault, SourceRecord::key(vault, &source.source), &key_id, source)?);
     }
-    let place = GoldenRecord::place(object, &golden.id);
+    let place = GoldenRecord::key(object, &golden.id);
     if plan.golden_changed {
         let condition = unchanged_since(golden.version);
         let golden = GoldenRecord { version: plan.next_version - 1, ..golden.clone() };
@@ -135,10 +137,10 @@ pub async fn writes<P: Store + Clock>(
     for retired in &plan.retired {
         let key_id = GoldenRecord::key_id(object, &retired.id);
         vault.load(ports, &key_id, true).await?;
-        writes.push(put(ports, vault, GoldenRecord::place(object, &retired.id), &key_id, retired)?);
+        writes.push(put(ports, vault, GoldenRecord::key(object, &retired.id), &key_id, retired)?);
     }
     for hash in &plan.new_keys {
-        let item = Item::new(key_place(object, hash)).with("golden", Attr::S(golden.id.to_string()));
+        let item = Item::new(identity_key(object, hash)).with("golden", Attr::S(golden.id.to_string()));
         // A key that points to one of the joined clusters stays: it leads here by the redirect. A key that another cluster has
         // claimed since it was read must stop us.
         writes.push(Write::Put { table: Table::Links, item, condition: Condition::Absent });
@@ -146,7 +148,7 @@ pub async fn writes<P: Store + Clock>(
     for ((record, destination), link) in &plan.links {
         let key_id = GoldenRecord::key_id(object, record);
         vault.load(ports, &key_id, true).await?;
-        writes.push(put(ports, vault, Link::place(destination, object, record), &key_id, link)?);
+        writes.push(put(ports, vault, Link::key(destination, object, record), &key_id, link)?);
     }
     if !plan.audit.is_empty() || !plan.retired.is_empty() {
         writes.push(audit(ports, vault, &key_id, plan, change, event)?);
@@ -174,14 +176,14 @@ fn audit<P: Clock>(
         merged: plan.retired.iter().map(|r| r.id.as_str()).collect(),
         fields: plan.audit.iter().map(|(name, before, after)| (name, (before, after))).collect(),
     };
-    let place = audit_place(golden.object, &golden.id, plan.next_version, "transform");
+    let place = audit_key(golden.object, &golden.id, plan.next_version, "transform");
     let mut item = Item::new(place).with("at", Attr::N(ports.now_ms()));
     vault.seal_into(ports, &mut item, key_id, &entry)?;
     Ok(Write::Put { table: Table::Audit, item, condition: Condition::Always })
 }
 
 /// Where an audit entry of a record lies; entries sort by version, then by what wrote them.
-pub fn audit_place(object: ObjectType, record: &str, version: u64, by: &str) -> Key {
+pub fn audit_key(object: ObjectType, record: &str, version: u64, by: &str) -> Key {
     Key::new(format!("r#{object}#{record}"), format!("{version:012}#{by}"))
 }
 

@@ -15,7 +15,7 @@ use crate::failure::{Class, Code, Failure};
 use crate::pause::pause_for_auth;
 use crate::ports::{HttpError, Table};
 use crate::rate_limit::{note_usage, take_tokens};
-use crate::record::{GoldenRecord, Link, Seen, Sent, golden_by_id, key_place, may_be_made_of, read_link, remote_hash};
+use crate::record::{GoldenRecord, Link, Seen, Sent, golden_by_id, identity_key, may_be_made_of, read_link, remote_hash};
 use crate::seal::Vault;
 use crate::transform::merge::blocks;
 
@@ -184,12 +184,12 @@ impl<'a, P: Ports> Destination<'a, P> {
             return Ok(Some(id.to_owned()));
         }
         let remote = RemoteId { connection: connection.into(), object: object.into(), id: id.into() };
-        let key = key_place(target, &remote_hash(self.vault, &remote));
+        let key = identity_key(target, &remote_hash(self.vault, &remote));
         let Some(item) = self.ports.get(Table::Links, &key).await? else { return Ok(None) };
         let Some(golden) = golden_by_id(self.ports, self.vault, target, item.s("golden").unwrap_or_default()).await? else {
             return Ok(None);
         };
-        let link = match self.ports.get(Table::Links, &Link::place(self.name, target, &golden.id)).await? {
+        let link = match self.ports.get(Table::Links, &Link::key(self.name, target, &golden.id)).await? {
             Some(item) => read_link(self.ports, self.vault, &item).await?,
             None => Link::default(),
         };

@@ -19,9 +19,9 @@ use crate::join::join;
 use crate::mutant::{Mutant, mutant};
 use crate::pause::{Pause, hold, paused};
 use crate::ports::{Attr, Clock, Condition, Delivery, Http, Item, Outgoing, Queue, Secrets, Store, Table, Write, WriteError};
-use crate::record::{GoldenRecord, Link, Sent, key_place, may_be_made_of, put, read_golden, read_link, remote_hash};
+use crate::record::{GoldenRecord, Link, Sent, identity_key, may_be_made_of, put, read_golden, read_link, remote_hash};
 use crate::seal::Vault;
-use crate::transform::transaction::audit_place;
+use crate::transform::transaction::audit_key;
 
 pub use calls::{access_token, classify};
 
@@ -300,7 +300,7 @@ impl<P: Ports> Upsert<'_, P> {
     }
 
     async fn link(&self, object: ObjectType, record: &str) -> Result<Link, Failure> {
-        let place = Link::place(self.worker.name, object, record);
+        let place = Link::key(self.worker.name, object, record);
         match self.ports().get(Table::Links, &place).await? {
             Some(item) => read_link(self.ports(), self.worker.vault, &item).await,
             None => Ok(Link::default()),
@@ -308,7 +308,7 @@ impl<P: Ports> Upsert<'_, P> {
     }
 
     async fn golden(&self, object: ObjectType, record: &str) -> Result<Option<GoldenRecord>, Failure> {
-        match self.ports().get(Table::Golden, &GoldenRecord::place(object, record)).await? {
+        match self.ports().get(Table::Golden, &GoldenRecord::key(object, record)).await? {
             Some(item) => read_golden(self.ports(), self.worker.vault, &item).await.map(Some),
             None => Ok(None),
         }
@@ -330,7 +330,7 @@ impl<P: Ports> Upsert<'_, P> {
     async fn link_write(&self, object: ObjectType, record: &str, link: &Link) -> Result<Write, Failure> {
         let key_id = GoldenRecord::key_id(object, record);
         self.worker.vault.load(self.ports(), &key_id, true).await?;
-        put(self.ports(), self.worker.vault, Link::place(self.worker.name, object, record), &key_id, link)
+        put(self.ports(), self.worker.vault, Link::key(self.worker.name, object, record), &key_id, link)
     }
 
     /// Finds what is there: adopts an object by its natural key before one is created, and reads back what an unsettled push
@@ -654,15 +654,14 @@ impl<P: Ports> Upsert<'_, P> {
         let native = self.worker.native(object).unwrap_or_default();
         let remote = RemoteId { connection: self.worker.name.into(), object: native, id: remote.to_owned() };
         let item =
-            Item::new(key_place(object, &remote_hash(self.worker.vault, &remote))).with("golden", Attr::S(record.to_owned()));
+            Item::new(identity_key(object, &remote_hash(self.worker.vault, &remote))).with("golden", Attr::S(record.to_owned()));
         // Where the key exists, it leads to this record or to one that is joined with it as soon as either speaks again.
         Write::Put { table: Table::Links, item, condition: Condition::Always }
     }
 
     async fn audit(&self, object: ObjectType, record: &str, link: &Link, job: &Job) -> Result<Write, Failure> {
         let by = format!("{}#{:08}", self.worker.name, link.fence);
-        let mut item =
-            Item::new(audit_place(object, record, link.pushed_version, &by)).with("at", Attr::N(self.ports().now_ms()));
+        let mut item = Item::new(audit_key(object, record, link.pushed_version, &by)).with("at", Attr::N(self.ports().now_ms()));
         let properties = job.intent.as_ref().map(Intent::properties).unwrap_or_default();
         let entry = serde_json::json!({
             "what": "pushed", "destination": self.worker.name, "trace": job.dispatch.trace, "remote": link.remote,
@@ -710,7 +709,7 @@ impl<P: Ports> Upsert<'_, P> {
     async fn redispatch(&self, jobs: &[Job]) {
         for job in jobs.iter().filter(|j| j.latency_ms.is_some() && matches!(j.result, Some(Ok(())))) {
             let Some(golden) = &job.golden else { continue };
-            let place = GoldenRecord::place(golden.object, &golden.id);
+            let place = GoldenRecord::key(golden.object, &golden.id);
             let now = match self.ports().get(Table::Golden, &place).await {
                 Ok(item) => item.and_then(|i| i.n("ver")).and_then(|v| u64::try_from(v).ok()).unwrap_or(0),
                 Err(error) => {

@@ -1,0 +1,120 @@
+//! Golden records: a cluster of source records and the values that survive.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use canonical::{FieldName, Fields, GoldenId, KeyHash, ObjectType, RemoteId, Stamp, Value};
+use serde::{Deserialize, Serialize};
+
+use super::{Stored, as_number, version_of};
+use crate::failure::{Code, Failure};
+use crate::ports::{Attr, Clock, Item, Key, Store, Table};
+use crate::seal::Vault;
+
+/// How a golden field came to its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// The value; `Null` when every source that has the field has cleared it.
+    pub value: Value,
+    /// The source record that won.
+    pub source: RemoteId,
+    /// Since when its value counts.
+    pub stamp: Stamp,
+    /// The rule, as `explain` prints it.
+    pub rule: String,
+    /// True when the winner said two different things with one stamp.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub contested: bool,
+}
+
+/// One true record: a cluster of source records and the values that survive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoldenRecord {
+    /// Its id.
+    pub id: GoldenId,
+    /// The canonical object.
+    pub object: ObjectType,
+    /// Rises with every change; the store checks it.
+    #[serde(skip)]
+    pub version: u64,
+    /// The configuration that resolved it.
+    pub generation: u64,
+    /// Its source records.
+    pub members: BTreeSet<RemoteId>,
+    /// The hashes of the identity keys of its members.
+    pub keys: BTreeSet<KeyHash>,
+    /// The values that survive.
+    pub fields: BTreeMap<FieldName, Resolved>,
+    /// The record that it was merged into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<GoldenId>,
+    /// True when every member is deleted at its source.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+    /// Pairs of members that a person has taken apart; they never link again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub splits: BTreeSet<(RemoteId, RemoteId)>,
+}
+
+impl GoldenRecord {
+    /// The plain values.
+    pub fn values(&self) -> Fields {
+        self.fields.iter().map(|(name, resolved)| (name.clone(), resolved.value.clone())).collect()
+    }
+
+    /// Where it lies.
+    pub fn key(object: ObjectType, id: &str) -> Key {
+        Key::new(format!("g#{object}#{id}"), "golden")
+    }
+
+    /// The id of the data key of its personal data.
+    pub fn key_id(object: ObjectType, id: &str) -> String {
+        format!("{object}#{id}")
+    }
+}
+
+impl Stored for GoldenRecord {
+    const TABLE: Table = Table::Golden;
+    fn version(&self) -> u64 {
+        self.version
+    }
+    fn plain(&self, item: Item) -> Item {
+        let item = item
+            .with("object", Attr::S(self.object.name().into()))
+            .with("record", Attr::S(self.id.to_string()))
+            .with("gen", Attr::N(as_number(self.generation)))
+            .with("deleted", Attr::Bool(self.deleted));
+        match &self.redirect {
+            Some(target) => item.with("redirect", Attr::S(target.to_string())),
+            None => item,
+        }
+    }
+}
+
+/// Reads a golden record.
+pub async fn read_golden<P: Store + Clock>(ports: &P, vault: &Vault, item: &Item) -> Result<GoldenRecord, Failure> {
+    let mut record: GoldenRecord = vault.unseal(ports, item).await?;
+    record.version = version_of(item);
+    Ok(record)
+}
+
+/// Reads a golden record by its id, following redirects.
+pub async fn golden_by_id<P: Store + Clock>(
+    ports: &P,
+    vault: &Vault,
+    object: ObjectType,
+    id: &str,
+) -> Result<Option<GoldenRecord>, Failure> {
+    let mut id = GoldenId::from(id);
+    for _ in 0..MAX_REDIRECTS {
+        let Some(item) = ports.get(Table::Golden, &GoldenRecord::key(object, &id)).await? else { return Ok(None) };
+        let record = read_golden(ports, vault, &item).await?;
+        match record.redirect {
+            Some(next) => id = next,
+            None => return Ok(Some(record)),
+        }
+    }
+    Err(Failure::new(Code::Bug, "a chain of redirects is too long"))
+}
+
+/// Longest chain of redirects that is followed.
+const MAX_REDIRECTS: usize = 32;
