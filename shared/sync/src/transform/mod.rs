@@ -7,7 +7,9 @@
 
 mod echo;
 pub mod effects;
+pub mod identity;
 pub mod merge;
+mod observe;
 mod requests;
 pub mod survivorship;
 pub mod transaction;

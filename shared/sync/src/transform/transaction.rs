@@ -12,7 +12,8 @@ use crate::record::{
     GoldenRecord, Link, SourceRecord, golden_by_id, identity_key, put, read_golden, read_link, read_source, unchanged_since,
 };
 use crate::seal::Vault;
-use crate::transform::merge::{HUB_NAMESPACE, Known, Merged, identity_keys, merge};
+use crate::transform::identity::{HUB_NAMESPACE, identity_keys};
+use crate::transform::merge::{Known, Merged, merge};
 
 /// DynamoDB reads and writes at most this many items at once.
 const MOST_ITEMS: usize = 100;

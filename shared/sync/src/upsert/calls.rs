@@ -17,7 +17,7 @@ use crate::ports::{HttpError, Table};
 use crate::rate_limit::{note_usage, take_tokens};
 use crate::record::{GoldenRecord, Link, Seen, Sent, golden_by_id, identity_key, may_be_made_of, read_link, remote_hash};
 use crate::seal::Vault;
-use crate::transform::merge::blocks;
+use crate::transform::identity::blocks;
 
 use super::Ports;
 use super::plan::Rendering;

@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use sync::config::{Cleared, FieldPolicy, Hub, Limits, ObjectPolicy, Retry, Survivorship};
 use sync::record::{GoldenRecord, SourceRecord};
 use sync::seal::Vault;
-use sync::transform::merge::{Known, identity_keys, merge};
+use sync::transform::identity::identity_keys;
+use sync::transform::merge::{Known, merge};
 
 const NOW_MS: i64 = 2_000_000;
 

@@ -1,0 +1,49 @@
+//! The identity keys of a change: what joins source records into one cluster.
+
+use std::collections::BTreeSet;
+
+use canonical::{Change, ChangeKind, KeyHash, RemoteId};
+
+use crate::config::ObjectPolicy;
+use crate::record::{SourceRecord, remote_hash};
+use crate::seal::Vault;
+
+/// The identity keys of a change, hashed: its own remote id, its other ids, and its policy's key fields.
+pub fn identity_keys(vault: &Vault, policy: &ObjectPolicy, change: &Change, source: Option<&SourceRecord>) -> BTreeSet<KeyHash> {
+    let mut keys = BTreeSet::from([remote_hash(vault, &change.source)]);
+    if let ChangeKind::MergedInto { id } = &change.kind {
+        keys.insert(remote_hash(vault, &RemoteId { id: id.clone(), ..change.source.clone() }));
+    }
+    for (namespace, id) in change.external_ids.iter().filter(|(namespace, _)| namespace != HUB_NAMESPACE) {
+        keys.insert(vault.key_hash(&["external", change.object.name(), namespace, id]));
+    }
+    let value = |field: &str| -> Option<String> {
+        let current = match change.fields.get(field) {
+            Some(f) => &f.value,
+            None => source?.fields.get(field)?.current()?.value,
+        };
+        current.as_text().filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    for key in &policy.keys {
+        let parts: Option<Vec<String>> = key.split('+').map(value).collect();
+        let Some(parts) = parts else { continue };
+        if parts.iter().any(|part| policy.blocked.iter().any(|pattern| blocks(pattern, part))) {
+            continue;
+        }
+        let mut hashed = vec!["field", change.object.name(), key];
+        hashed.extend(parts.iter().map(String::as_str));
+        keys.insert(vault.key_hash(&hashed));
+    }
+    keys
+}
+
+/// The namespace of [`Change::external_ids`] in which a destination hands back the golden record's id.
+pub const HUB_NAMESPACE: &str = "hub";
+
+/// True when a value of an identity key stands for many (`info@*`): it joins nobody.
+pub fn blocks(pattern: &str, value: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => value.starts_with(prefix),
+        None => value == pattern,
+    }
+}
