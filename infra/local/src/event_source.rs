@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
@@ -15,8 +15,8 @@ use crate::template::MappingSpec;
 
 /// How long one look at an empty queue waits.
 const POLL: Duration = Duration::from_secs(20);
-/// The most bytes of bodies in one event; the limit of an event is 6 MB with everything around them.
-const MAX_BODIES: usize = 5 * 1024 * 1024;
+/// The largest event in bytes. As in Lambda, a batch that would be larger is handed over as several events.
+const MAX_EVENT: usize = 6_000_000;
 
 /// A running mapping.
 pub(crate) struct EventSource {
@@ -58,8 +58,9 @@ impl EventSource {
             };
             let source = self.clone();
             tokio::spawn(async move {
-                for part in split(batch) {
-                    source.process(&part).await;
+                let record = |r: Received| Record { json: source.record(&r), received: r };
+                for event in events(batch.into_iter().map(record).collect()) {
+                    source.process(&event).await;
                 }
                 drop(permit);
             });
@@ -79,18 +80,21 @@ impl EventSource {
         batch
     }
 
-    async fn process(&self, batch: &[Received]) {
-        let records: Vec<Value> =
-            batch.iter().map(|r| event_record(&self.spec.queue, &self.queue_arn, &self.region, r)).collect();
-        let event = json!({ "Records": records }).to_string();
-        let failed = match self.host.invoke(&self.spec.function, event.into()).await {
-            Ok(answer) if self.spec.report_failures => failures(&answer, batch),
+    fn record(&self, received: &Received) -> String {
+        event_record(&self.queue_arn, &self.region, received).to_string()
+    }
+
+    async fn process(&self, event: &[Record]) {
+        let records: Vec<&str> = event.iter().map(|record| record.json.as_str()).collect();
+        let payload = format!("{{\"Records\":[{}]}}", records.join(","));
+        let failed = match self.host.invoke(&self.spec.function, payload.into()).await {
+            Ok(answer) if self.spec.report_failures => failures(&answer, event),
             Ok(_) => Some(HashSet::new()),
             Err(_) => None,
         };
-        for received in batch {
+        for Record { received, .. } in event {
             let keep = failed.as_ref().is_none_or(|ids| ids.contains(received.message.id.as_str()));
-            // A message that is gone already needs nothing more.
+            // A message that is already deleted needs nothing more.
             let _ = self.queues.with(|engine| match (keep, self.visibility_cap) {
                 (false, _) => engine.delete(&self.spec.queue, &received.receipt_handle),
                 (true, Some(cap)) => {
@@ -103,31 +107,68 @@ impl EventSource {
     }
 }
 
-/// Cuts a batch so that no event is too large.
-fn split(batch: Vec<Received>) -> Vec<Vec<Received>> {
-    let mut parts: Vec<Vec<Received>> = Vec::new();
+/// A received message and its record in the event.
+struct Record {
+    received: Received,
+    json: String,
+}
+
+/// Splits a batch so that no event is too large.
+fn events(batch: Vec<Record>) -> Vec<Vec<Record>> {
+    let mut events: Vec<Vec<Record>> = Vec::new();
     let mut bytes = 0;
-    for received in batch {
-        bytes += received.message.body.len();
-        match parts.last_mut() {
-            Some(part) if bytes <= MAX_BODIES => part.push(received),
+    for record in batch {
+        bytes += record.json.len() + 1;
+        match events.last_mut() {
+            Some(event) if bytes <= MAX_EVENT => event.push(record),
             _ => {
-                bytes = received.message.body.len();
-                parts.push(vec![received]);
+                bytes = record.json.len() + 1;
+                events.push(vec![record]);
             }
         }
     }
-    parts
+    events
 }
 
 /// The ids that the answer reports as failed; nothing when the answer is no report, which fails the whole batch.
-fn failures(answer: &[u8], batch: &[Received]) -> Option<HashSet<String>> {
+fn failures(answer: &[u8], event: &[Record]) -> Option<HashSet<String>> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
     let items = match answer.get("batchItemFailures") {
         None | Some(Value::Null) => return (answer.is_object() || answer.is_null()).then(HashSet::new),
         Some(items) => items.as_array()?,
     };
-    let known: HashSet<&str> = batch.iter().map(|r| r.message.id.as_str()).collect();
+    let known: HashSet<&str> = event.iter().map(|r| r.received.message.id.as_str()).collect();
     let named = |item: &Value| item["itemIdentifier"].as_str().filter(|id| known.contains(id)).map(str::to_owned);
     items.iter().map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::sqs::{Engine, NewMessage};
+
+    /// How many messages each event holds when these bodies come in one batch.
+    fn split(bodies: &[String]) -> Vec<usize> {
+        let mut engine = Engine::new("us-east-1", "000000000000");
+        engine.create("q", BTreeMap::new(), 0).unwrap();
+        for (n, body) in bodies.iter().enumerate() {
+            engine.send("q", n.to_string(), NewMessage { body: body.clone(), ..NewMessage::default() }, 0).unwrap();
+        }
+        let records = engine.receive("q", bodies.len(), None, 0).unwrap().into_iter();
+        let record = |r: Received| Record { json: event_record("arn", "us-east-1", &r).to_string(), received: r };
+        let events = events(records.map(record).collect());
+        let bytes = |event: &Vec<Record>| event.iter().map(|r| r.json.len() + 1).sum::<usize>();
+        assert!(events.iter().all(|event| bytes(event) <= MAX_EVENT));
+        events.iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn a_batch_is_split_where_its_event_would_be_too_large() {
+        let mebibyte = 1_048_576;
+        assert_eq!(split(&["x".to_owned(), "y".to_owned()]), [2]);
+        assert_eq!(split(&vec!["x".repeat(mebibyte); 10]), [5, 5]);
+        assert_eq!(split(&vec!["\"".repeat(mebibyte); 5]), [2, 2, 1], "an escaped quote takes two bytes");
+    }
 }

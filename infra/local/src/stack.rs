@@ -114,7 +114,7 @@ impl Stack {
     /// # Errors
     /// No such queue, or a message that it does not take.
     pub fn send(&self, queue: &str, message: NewMessage) -> Result<String, StackError> {
-        Ok(self.services.queues.send(&self.queue(queue)?, message)?.0)
+        Ok(self.services.queues.send(&self.queue(queue)?, message)?)
     }
 
     /// Receives up to `max` messages, waiting for the first one. They come back after the queue's visibility timeout.

@@ -134,18 +134,15 @@ async fn bind_urls(
 }
 
 fn make_queues(plan: &Plan, queues: &Queues, options: &Options) -> Result<(), StartError> {
-    let fifo = |(key, _): &(&String, &String)| key.as_str() == "FifoQueue";
     queues.with(|engine| {
-        for (name, attributes) in &plan.queues {
-            let failed = |source| StartError::Queue { name: name.clone(), source };
-            // Attributes that differ from those kept are settled below.
-            let first = attributes.iter().filter(fifo).map(|(k, v)| (k.clone(), v.clone())).collect();
-            engine.create(name, first, BTreeMap::new(), now_ms()).map_err(failed)?;
+        for (name, _) in &plan.queues {
+            // The attributes follow below; a queue that was stored may have others.
+            engine.create(name, BTreeMap::new(), now_ms()).map_err(|source| StartError::Queue { name: name.clone(), source })?;
         }
         // Queues name each other, so all of them have to be there; what a source may do is said by its target.
         for with_policy in [false, true] {
             for (name, attributes) in &plan.queues {
-                let part = attributes.iter().filter(|pair| !fifo(pair) && (pair.0 == "RedrivePolicy") == with_policy);
+                let part = attributes.iter().filter(|(key, _)| (*key == "RedrivePolicy") == with_policy);
                 let part = part.map(|(k, v)| (k.clone(), v.clone())).collect();
                 engine.set_attributes(name, part).map_err(|source| StartError::Queue { name: name.clone(), source })?;
             }

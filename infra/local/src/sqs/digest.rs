@@ -12,11 +12,6 @@ pub(super) fn md5_hex(bytes: &[u8]) -> String {
     format!("{:x}", md5::compute(bytes))
 }
 
-/// SHA-256, hexadecimal: the deduplication id of content-based deduplication.
-pub(super) fn sha256_hex(bytes: &[u8]) -> String {
-    ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().iter().map(|b| format!("{b:02x}")).collect()
-}
-
 /// MD5 over message attributes: names sorted; of each name, type and value the length (big endian) and the bytes, and
 /// before the value 1 for text and 2 for binary.
 pub(super) fn md5_of_attributes(attributes: &BTreeMap<String, MessageAttribute>) -> String {

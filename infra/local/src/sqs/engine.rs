@@ -9,13 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::error::SqsError;
 use super::queue::{Counts, MAX_ATTRIBUTES, MAX_BYTES, MAX_VISIBILITY, Message, NewMessage, Queue};
 
-/// How long a FIFO queue remembers a deduplication id.
-const DEDUPLICATION_MS: i64 = 5 * 60 * 1000;
-
 /// A change to what is stored, in the order in which it happened. Replaying all of them gives the same queues.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Change {
-    Queue { name: String, created: i64, attributes: BTreeMap<String, String>, tags: BTreeMap<String, String> },
+    Queue { name: String, created: i64, attributes: BTreeMap<String, String> },
     QueueGone { name: String },
     Message { queue: String, sequence: u64, message: Message },
     Received { queue: String, sequence: u64, visible: i64, receives: u32, first: Option<i64>, receipt: u64, settled: bool },
@@ -29,8 +26,6 @@ pub struct Received {
     pub message: Message,
     /// Handle of this receive.
     pub receipt_handle: String,
-    /// 20 digits; what FIFO queues report.
-    pub sequence_number: String,
 }
 
 /// All queues of the account.
@@ -41,21 +36,13 @@ pub struct Engine {
     pub(super) queues: BTreeMap<String, Queue>,
     pub(super) sequence: u64,
     pub(super) changes: Vec<Change>,
-    pub(super) tasks: Vec<super::tasks::MoveTask>,
 }
 
 impl Engine {
     /// An engine without queues.
     #[must_use]
     pub fn new(region: &str, account: &str) -> Self {
-        Self {
-            region: region.into(),
-            account: account.into(),
-            queues: BTreeMap::new(),
-            sequence: 0,
-            changes: Vec::new(),
-            tasks: Vec::new(),
-        }
+        Self { region: region.into(), account: account.into(), queues: BTreeMap::new(), sequence: 0, changes: Vec::new() }
     }
 
     /// The ARN of a queue, whether or not it exists.
@@ -89,59 +76,42 @@ impl Engine {
         self.sequence
     }
 
-    /// Stores a message under `id`. Gives the id under which it is known and its sequence number; for a duplicate those
-    /// of the first.
+    /// Stores a message under `id`.
     ///
     /// # Errors
     /// An unknown queue, or a message that the queue does not take.
-    pub fn send(&mut self, name: &str, id: String, new: NewMessage, now: i64) -> Result<(String, u64), SqsError> {
+    pub fn send(&mut self, name: &str, id: String, new: NewMessage, now: i64) -> Result<(), SqsError> {
         let queue = self.queue(name)?;
         check_message(queue, &new)?;
-        let fifo = queue.fifo();
-        let deduplication = match (&new.deduplication, fifo) {
-            (None, true) if queue.content_deduplication() => Some(super::digest::sha256_hex(new.body.as_bytes())),
-            (given, _) => given.clone(),
-        };
-        if let (true, Some(key)) = (fifo, &deduplication)
-            && let Some((until, first, sequence)) = queue.deduplicated.get(key)
-            && *until > now
-        {
-            return Ok((first.clone(), *sequence));
-        }
         let delay = new.delay.unwrap_or_else(|| queue.number("DelaySeconds"));
-        let message = Message {
-            id: id.clone(),
-            body: new.body.into(),
-            attributes: new.attributes,
-            sent: now,
-            visible: now + delay * 1000,
-            receives: 0,
-            first_received: None,
-            receipt: 0,
-            settled: false,
-            group: new.group,
-            deduplication: deduplication.clone(),
-            trace: new.trace,
-            source: None,
-        };
-        let sequence = self.put(name, message)?;
-        if let (true, Some(key)) = (fifo, deduplication) {
-            let queue = self.queue_mut(name)?;
-            queue.deduplicated.retain(|_, (until, ..)| *until > now);
-            queue.deduplicated.insert(key, (now + DEDUPLICATION_MS, id.clone(), sequence));
-        }
-        Ok((id, sequence))
+        self.put(
+            name,
+            Message {
+                id,
+                body: new.body.into(),
+                attributes: new.attributes,
+                sent: now,
+                visible: now + delay * 1000,
+                receives: 0,
+                first_received: None,
+                receipt: 0,
+                settled: false,
+                group: new.group,
+                trace: new.trace,
+                source: None,
+            },
+        )
     }
 
-    pub(super) fn put(&mut self, name: &str, message: Message) -> Result<u64, SqsError> {
+    fn put(&mut self, name: &str, message: Message) -> Result<(), SqsError> {
         self.queue(name)?;
         let sequence = self.next_sequence();
         self.changes.push(Change::Message { queue: name.to_owned(), sequence, message: message.clone() });
         self.queue_mut(name)?.insert(sequence, message);
-        Ok(sequence)
+        Ok(())
     }
 
-    pub(super) fn take(&mut self, name: &str, sequence: u64) -> Result<Option<Message>, SqsError> {
+    fn take(&mut self, name: &str, sequence: u64) -> Result<Option<Message>, SqsError> {
         let taken = self.queue_mut(name)?.remove(sequence);
         if taken.is_some() {
             self.changes.push(Change::MessageGone { queue: name.to_owned(), sequence });
@@ -191,7 +161,7 @@ impl Engine {
         let message = message.clone();
         self.record_state(name, sequence, &message);
         let receipt_handle = URL_SAFE_NO_PAD.encode(format!("{name}\n{}\n{receipt}", message.id));
-        Ok(Received { message, receipt_handle, sequence_number: format!("{sequence:020}") })
+        Ok(Received { message, receipt_handle })
     }
 
     fn record_state(&mut self, name: &str, sequence: u64, message: &Message) {
@@ -211,7 +181,7 @@ impl Engine {
         message.visible = now;
         message.receipt = 0;
         message.source = Some(self.arn(name));
-        self.put(target, message).map(|_| ())
+        self.put(target, message)
     }
 
     /// Drops what is older than the queue's retention.
@@ -365,22 +335,9 @@ fn check_message(queue: &Queue, new: &NewMessage) -> Result<(), SqsError> {
         ));
     }
     if let Some(seconds) = new.delay
-        && (!(0..=900).contains(&seconds) || (queue.fifo() && seconds > 0))
+        && !(0..=900).contains(&seconds)
     {
         return invalid(format!("Value {seconds} for parameter DelaySeconds is invalid."));
-    }
-    if queue.fifo() {
-        if new.group.is_none() {
-            return Err(SqsError::MissingParameter("MessageGroupId"));
-        }
-        if new.deduplication.is_none() && !queue.content_deduplication() {
-            return invalid(
-                "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly"
-                    .into(),
-            );
-        }
-    } else if new.deduplication.is_some() {
-        return invalid("The request include parameter that is not valid for this queue type".into());
     }
     Ok(())
 }

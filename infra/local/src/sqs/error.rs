@@ -41,12 +41,6 @@ pub enum SqsError {
     /// The entries of a batch are too long together.
     #[error("Batch requests cannot be longer than 1048576 bytes.")]
     BatchRequestTooLong,
-    /// The queue or the task is not what the operation needs.
-    #[error("{0}")]
-    UnsupportedOperation(String),
-    /// No such move task.
-    #[error("The specified resource does not exist.")]
-    ResourceNotFound,
     /// The engine does not know the operation.
     #[error("The action {0} is not valid for this endpoint.")]
     InvalidAction(String),
@@ -72,8 +66,6 @@ impl SqsError {
             Self::TooManyEntriesInBatchRequest(_) => "TooManyEntriesInBatchRequest",
             Self::BatchEntryIdsNotDistinct(_) => "BatchEntryIdsNotDistinct",
             Self::BatchRequestTooLong => "BatchRequestTooLong",
-            Self::UnsupportedOperation(_) => "UnsupportedOperation",
-            Self::ResourceNotFound => "ResourceNotFoundException",
             Self::InvalidAction(_) => "InvalidAction",
             Self::Malformed(_) => "SerializationException",
         }
@@ -92,7 +84,6 @@ impl SqsError {
             Self::TooManyEntriesInBatchRequest(_) => "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
             Self::BatchEntryIdsNotDistinct(_) => "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
             Self::BatchRequestTooLong => "AWS.SimpleQueueService.BatchRequestTooLong",
-            Self::UnsupportedOperation(_) => "AWS.SimpleQueueService.UnsupportedOperation",
             other => other.shape(),
         }
     }

@@ -11,20 +11,11 @@ impl Engine {
     ///
     /// # Errors
     /// A bad name or attribute; [`SqsError::QueueNameExists`] when the attributes differ.
-    pub fn create(
-        &mut self,
-        name: &str,
-        attributes: BTreeMap<String, String>,
-        tags: BTreeMap<String, String>,
-        now: i64,
-    ) -> Result<(), SqsError> {
-        let stem = name.strip_suffix(".fifo").unwrap_or(name);
-        let fifo = attributes.get("FifoQueue").is_some_and(|v| v == "true");
+    pub fn create(&mut self, name: &str, attributes: BTreeMap<String, String>, now: i64) -> Result<(), SqsError> {
         let valid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if stem.is_empty() || name.len() > 80 || !stem.chars().all(valid) || fifo != name.ends_with(".fifo") {
+        if name.is_empty() || name.len() > 80 || !name.chars().all(valid) {
             return Err(SqsError::InvalidParameterValue(
-                "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length; FIFO queues end in .fifo"
-                    .into(),
+                "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length".into(),
             ));
         }
         self.check_attributes(name, &attributes)?;
@@ -32,7 +23,7 @@ impl Engine {
             let differing = attributes.iter().find(|(key, value)| existing.attribute(key) != Some(value.as_str()));
             return differing.map_or(Ok(()), |(key, _)| Err(SqsError::QueueNameExists(key.clone())));
         }
-        self.queues.insert(name.to_owned(), Queue { attributes, tags, created: now, ..Queue::default() });
+        self.queues.insert(name.to_owned(), Queue { attributes, created: now, ..Queue::default() });
         self.record_queue(name);
         Ok(())
     }
@@ -47,9 +38,6 @@ impl Engine {
             SqsError::InvalidParameterValue(format!("Value for parameter RedrivePolicy is invalid. Reason: {reason}"))
         };
         let target = self.by_arn(&redrive.target).ok_or_else(|| invalid("Dead letter target does not exist."))?;
-        if target.ends_with(".fifo") != name.ends_with(".fifo") {
-            return Err(invalid("Dead letter target must be same type of queue as the source queue."));
-        }
         if !self.may_redrive(&target, name) {
             return Err(invalid("The dead-letter queue's redrive permission does not allow this source."));
         }
@@ -75,9 +63,6 @@ impl Engine {
     /// An unknown queue or attribute, or a bad value. Then nothing changes.
     pub fn set_attributes(&mut self, name: &str, attributes: BTreeMap<String, String>) -> Result<(), SqsError> {
         self.queue(name)?;
-        if attributes.contains_key("FifoQueue") {
-            return Err(SqsError::InvalidAttributeName("FifoQueue".into()));
-        }
         self.check_attributes(name, &attributes)?;
         let queue = self.queue_mut(name)?;
         for (key, value) in attributes {
@@ -91,26 +76,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Adds or removes tags.
-    ///
-    /// # Errors
-    /// An unknown queue.
-    pub fn tag(&mut self, name: &str, add: BTreeMap<String, String>, remove: &[String]) -> Result<(), SqsError> {
-        let queue = self.queue_mut(name)?;
-        queue.tags.extend(add);
-        queue.tags.retain(|key, _| !remove.contains(key));
-        self.record_queue(name);
-        Ok(())
-    }
-
     fn record_queue(&mut self, name: &str) {
         let queue = &self.queues[name];
-        self.changes.push(Change::Queue {
-            name: name.to_owned(),
-            created: queue.created,
-            attributes: queue.attributes.clone(),
-            tags: queue.tags.clone(),
-        });
+        self.changes.push(Change::Queue { name: name.to_owned(), created: queue.created, attributes: queue.attributes.clone() });
     }
 
     /// Removes a queue with its messages.
@@ -121,16 +89,5 @@ impl Engine {
         self.queues.remove(name).ok_or(SqsError::QueueDoesNotExist)?;
         self.changes.push(Change::QueueGone { name: name.to_owned() });
         Ok(())
-    }
-
-    /// Queues whose `RedrivePolicy` names this queue.
-    ///
-    /// # Errors
-    /// An unknown queue.
-    pub fn sources_of(&self, name: &str) -> Result<Vec<String>, SqsError> {
-        self.queue(name)?;
-        let arn = self.arn(name);
-        let is_source = |queue: &Queue| queue.redrive().is_some_and(|r| r.target == arn);
-        Ok(self.queues.iter().filter(|(_, q)| is_source(q)).map(|(name, _)| name.clone()).collect())
     }
 }

@@ -1,9 +1,8 @@
 //! SQS: the engine, its file, and the JSON protocol in front of it.
 //!
 //! Known gaps, by name:
-//! - A move task does its work when it starts: `RUNNING`, cancelling and `MaxNumberOfMessagesPerSecond` have no effect.
 //! - `MessageGroupId` on a standard queue is carried, but receives are in order of visibility, not fair between groups.
-//! - A FIFO queue forgets deduplication ids and move tasks at a restart; `DeduplicationScope` is not applied.
+//! - Standard queues only: a FIFO queue cannot be created. Tags are not stored, and there are no message move tasks.
 //! - Policies, permissions and encryption attributes are kept and not enforced; there is no limit of messages in flight.
 //! - A delete with the handle of an earlier receive never deletes; AWS sometimes does.
 
@@ -13,7 +12,6 @@ mod error;
 mod manage;
 mod queue;
 mod store;
-mod tasks;
 mod wire;
 
 use std::collections::HashMap;
@@ -73,8 +71,9 @@ impl Queues {
     }
 
     /// Sends one message and gives its id.
-    pub(crate) fn send(&self, queue: &str, message: NewMessage) -> Result<(String, u64), SqsError> {
-        self.with(|engine| engine.send(queue, uuid(), message, now_ms()))
+    pub(crate) fn send(&self, queue: &str, message: NewMessage) -> Result<String, SqsError> {
+        let id = uuid();
+        self.with(|engine| engine.send(queue, id.clone(), message, now_ms())).map(|()| id)
     }
 
     /// Receives, waiting up to `wait` for the first message.

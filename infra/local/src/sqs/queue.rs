@@ -37,10 +37,8 @@ pub struct NewMessage {
     pub attributes: BTreeMap<String, MessageAttribute>,
     /// Seconds until the message can be received; the queue's delay when absent.
     pub delay: Option<i64>,
-    /// Group of a FIFO queue, or the tenant of a fair queue.
+    /// The tenant of a fair queue.
     pub group: Option<String>,
-    /// Deduplication id of a FIFO queue.
-    pub deduplication: Option<String>,
     /// The system attribute `AWSTraceHeader`.
     pub trace: Option<String>,
 }
@@ -70,12 +68,9 @@ pub struct Message {
     /// Whether a consumer has set the visibility of the latest receive itself.
     #[serde(default)]
     pub settled: bool,
-    /// Group, for FIFO and fair queues.
+    /// The tenant of a fair queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// Deduplication id, for FIFO queues.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deduplication: Option<String>,
     /// `AWSTraceHeader`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
@@ -117,27 +112,16 @@ impl Counts {
 pub struct Queue {
     /// Attributes as set; defaults are filled in on read.
     pub attributes: BTreeMap<String, String>,
-    /// Tags, kept and given back.
-    pub tags: BTreeMap<String, String>,
     /// When it was created, milliseconds.
     pub created: i64,
     pub(super) messages: BTreeMap<u64, Message>,
     pub(super) by_id: HashMap<String, u64>,
     /// (visible from, sequence) of every message: what can be received is a prefix.
     pub(super) order: BTreeSet<(i64, u64)>,
-    pub(super) deduplicated: HashMap<String, (i64, String, u64)>,
     pub(super) expired_at: i64,
 }
 
 impl Queue {
-    pub(super) fn fifo(&self) -> bool {
-        self.attributes.get("FifoQueue").is_some_and(|v| v == "true")
-    }
-
-    pub(super) fn content_deduplication(&self) -> bool {
-        self.attributes.get("ContentBasedDeduplication").is_some_and(|v| v == "true")
-    }
-
     /// An attribute with its default, when it has one.
     pub(super) fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.get(name).map(String::as_str).or_else(|| default_of(name))
@@ -176,26 +160,7 @@ impl Queue {
 
     /// Sequences that can be received now, in the order in which they are.
     pub(super) fn receivable(&self, now: i64, limit: usize) -> Vec<u64> {
-        if !self.fifo() {
-            return self.order.range(..=(now, u64::MAX)).take(limit).map(|(_, sequence)| *sequence).collect();
-        }
-        let mut blocked = BTreeSet::new();
-        let mut found = Vec::new();
-        for (sequence, message) in &self.messages {
-            let group = message.group.as_deref().unwrap_or_default();
-            if found.len() == limit {
-                break;
-            }
-            if blocked.contains(group) {
-                continue;
-            }
-            if message.visible <= now {
-                found.push(*sequence);
-            } else {
-                blocked.insert(group);
-            }
-        }
-        found
+        self.order.range(..=(now, u64::MAX)).take(limit).map(|(_, sequence)| *sequence).collect()
     }
 
     /// The next moment at which something becomes visible, when nothing is now.
@@ -239,10 +204,6 @@ const SETTABLE: &[(&str, Option<(i64, i64)>)] = &[
     ("RedrivePolicy", None),
     ("RedriveAllowPolicy", None),
     ("Policy", None),
-    ("FifoQueue", None),
-    ("ContentBasedDeduplication", None),
-    ("DeduplicationScope", None),
-    ("FifoThroughputLimit", None),
     ("KmsMasterKeyId", None),
     ("KmsDataKeyReusePeriodSeconds", Some((60, 86_400))),
     ("SqsManagedSseEnabled", None),

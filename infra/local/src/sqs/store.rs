@@ -49,9 +49,9 @@ impl Engine {
     /// Applies a stored change.
     pub(super) fn replay(&mut self, change: Change) {
         match change {
-            Change::Queue { name, created, attributes, tags } => {
+            Change::Queue { name, created, attributes } => {
                 let queue = self.queues.entry(name).or_default();
-                (queue.created, queue.attributes, queue.tags) = (created, attributes, tags);
+                (queue.created, queue.attributes) = (created, attributes);
             }
             Change::QueueGone { name } => {
                 self.queues.remove(&name);
@@ -81,12 +81,7 @@ impl Engine {
     pub(super) fn snapshot(&self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (name, queue) in &self.queues {
-            changes.push(Change::Queue {
-                name: name.clone(),
-                created: queue.created,
-                attributes: queue.attributes.clone(),
-                tags: queue.tags.clone(),
-            });
+            changes.push(Change::Queue { name: name.clone(), created: queue.created, attributes: queue.attributes.clone() });
             for (sequence, message) in &queue.messages {
                 changes.push(Change::Message { queue: name.clone(), sequence: *sequence, message: message.clone() });
             }

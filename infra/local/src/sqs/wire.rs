@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Queues;
@@ -27,17 +27,8 @@ pub(super) async fn dispatch(queues: &Queues, base: &str, operation: &str, body:
         return receive(queues, &body).await;
     }
     queues.with(|engine| match operation {
-        "CreateQueue"
-        | "GetQueueUrl"
-        | "ListQueues"
-        | "DeleteQueue"
-        | "PurgeQueue"
-        | "GetQueueAttributes"
-        | "SetQueueAttributes"
-        | "TagQueue"
-        | "UntagQueue"
-        | "ListQueueTags"
-        | "ListDeadLetterSourceQueues" => manage(engine, base, operation, &body),
+        "CreateQueue" | "GetQueueUrl" | "ListQueues" | "DeleteQueue" | "PurgeQueue" | "GetQueueAttributes"
+        | "SetQueueAttributes" => manage(engine, base, operation, &body),
         "SendMessage" => send(engine, &queue_of(&body)?, read(&body)?),
         "DeleteMessage" => engine.delete(&queue_of(&body)?, &text(&body, "ReceiptHandle")?).map(|()| json!({})),
         "ChangeMessageVisibility" => change(engine, &queue_of(&body)?, &body).map(|()| json!({})),
@@ -46,7 +37,6 @@ pub(super) async fn dispatch(queues: &Queues, base: &str, operation: &str, body:
             batch(&body, |queue, entry| engine.delete(queue, &text(entry, "ReceiptHandle")?).map(|()| json!({})))
         }
         "ChangeMessageVisibilityBatch" => batch(&body, |queue, entry| change(engine, queue, entry).map(|()| json!({}))),
-        "StartMessageMoveTask" | "ListMessageMoveTasks" | "CancelMessageMoveTask" => move_task(engine, operation, &body),
         other => Err(SqsError::InvalidAction(other.to_owned())),
     })
 }
@@ -67,8 +57,7 @@ fn manage(engine: &mut Engine, base: &str, operation: &str, body: &Value) -> Ans
     match operation {
         "CreateQueue" => {
             let name = text(body, "QueueName")?;
-            let tags = if body["tags"].is_object() { texts("tags")? } else { texts("Tags")? };
-            engine.create(&name, texts("Attributes")?, tags, now_ms())?;
+            engine.create(&name, texts("Attributes")?, now_ms())?;
             Ok(json!({ "QueueUrl": url(&name) }))
         }
         "GetQueueUrl" => {
@@ -84,17 +73,7 @@ fn manage(engine: &mut Engine, base: &str, operation: &str, body: &Value) -> Ans
         "DeleteQueue" => engine.delete_queue(&queue_of(body)?).map(|()| json!({})),
         "PurgeQueue" => engine.purge(&queue_of(body)?).map(|()| json!({})),
         "GetQueueAttributes" => attributes(engine, &queue_of(body)?, &names(body, "AttributeNames")),
-        "SetQueueAttributes" => engine.set_attributes(&queue_of(body)?, texts("Attributes")?).map(|()| json!({})),
-        "TagQueue" => engine.tag(&queue_of(body)?, texts("Tags")?, &[]).map(|()| json!({})),
-        "UntagQueue" => {
-            let keys: Vec<String> = names(body, "TagKeys").into_iter().collect();
-            engine.tag(&queue_of(body)?, BTreeMap::new(), &keys).map(|()| json!({}))
-        }
-        "ListQueueTags" => Ok(json!({ "Tags": engine.queue(&queue_of(body)?)?.tags })),
-        _ => {
-            let urls: Vec<String> = engine.sources_of(&queue_of(body)?)?.iter().map(|n| url(n)).collect();
-            Ok(json!({ "queueUrls": urls }))
-        }
+        _ => engine.set_attributes(&queue_of(body)?, texts("Attributes")?).map(|()| json!({})),
     }
 }
 
@@ -145,8 +124,6 @@ struct Send {
     message_system_attributes: Option<BTreeMap<String, MessageAttribute>>,
     #[serde(default)]
     message_group_id: Option<String>,
-    #[serde(default)]
-    message_deduplication_id: Option<String>,
 }
 
 impl From<Send> for NewMessage {
@@ -156,7 +133,6 @@ impl From<Send> for NewMessage {
             attributes: send.message_attributes.unwrap_or_default(),
             delay: send.delay_seconds,
             group: send.message_group_id,
-            deduplication: send.message_deduplication_id,
             trace: send.message_system_attributes.and_then(|mut all| all.remove("AWSTraceHeader")?.string_value),
         }
     }
@@ -168,11 +144,9 @@ fn send(engine: &mut Engine, queue: &str, send: Send) -> Answer {
     if !message.attributes.is_empty() {
         answer["MD5OfMessageAttributes"] = md5_of_attributes(&message.attributes).into();
     }
-    let (id, sequence) = engine.send(queue, uuid(), message, now_ms())?;
+    let id = uuid();
+    engine.send(queue, id.clone(), message, now_ms())?;
     answer["MessageId"] = id.into();
-    if engine.queue(queue)?.fifo() {
-        answer["SequenceNumber"] = format!("{sequence:020}").into();
-    }
     Ok(answer)
 }
 
@@ -245,16 +219,16 @@ async fn receive(queues: &Queues, body: &Value) -> Answer {
     let mut system = names(body, "AttributeNames");
     system.extend(names(body, "MessageSystemAttributeNames"));
     let wanted = names(body, "MessageAttributeNames");
-    let messages: Vec<Value> = received.iter().map(|r| message(&queue, r, &system, &wanted)).collect();
+    let messages: Vec<Value> = received.iter().map(|r| message(r, &system, &wanted)).collect();
     Ok(if messages.is_empty() { json!({}) } else { json!({ "Messages": messages }) })
 }
 
-fn message(queue: &str, received: &Received, system: &BTreeSet<String>, wanted: &BTreeSet<String>) -> Value {
+fn message(received: &Received, system: &BTreeSet<String>, wanted: &BTreeSet<String>) -> Value {
     let m = &received.message;
     let mut answer = json!({
         "MessageId": m.id, "ReceiptHandle": received.receipt_handle, "Body": &*m.body, "MD5OfBody": md5_hex(m.body.as_bytes()),
     });
-    let mut own = system_attributes(queue, received);
+    let mut own = system_attributes(received);
     if !system.contains("All") {
         own.retain(|key, _| system.contains(key));
     }
@@ -273,9 +247,8 @@ fn message(queue: &str, received: &Received, system: &BTreeSet<String>, wanted: 
     answer
 }
 
-fn system_attributes(queue: &str, received: &Received) -> Map<String, Value> {
+fn system_attributes(received: &Received) -> Map<String, Value> {
     let m = &received.message;
-    let fifo = queue.ends_with(".fifo").then(|| received.sequence_number.clone());
     let all = [
         ("SenderId", Some("AIDALOCAL".to_owned())),
         ("SentTimestamp", Some(m.sent.to_string())),
@@ -283,15 +256,13 @@ fn system_attributes(queue: &str, received: &Received) -> Map<String, Value> {
         ("ApproximateFirstReceiveTimestamp", m.first_received.map(|t| t.to_string())),
         ("AWSTraceHeader", m.trace.clone()),
         ("MessageGroupId", m.group.clone()),
-        ("MessageDeduplicationId", m.deduplication.clone()),
         ("DeadLetterQueueSourceArn", m.source.clone()),
-        ("SequenceNumber", fifo),
     ];
     all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect()
 }
 
 /// One record of the event that Lambda builds of received messages.
-pub(crate) fn event_record(queue: &str, arn: &str, region: &str, received: &Received) -> Value {
+pub(crate) fn event_record(arn: &str, region: &str, received: &Received) -> Value {
     let m: &Message = &received.message;
     let attributes: Map<String, Value> = m
         .attributes
@@ -311,7 +282,7 @@ pub(crate) fn event_record(queue: &str, arn: &str, region: &str, received: &Rece
         "messageId": m.id,
         "receiptHandle": received.receipt_handle,
         "body": &*m.body,
-        "attributes": system_attributes(queue, received),
+        "attributes": system_attributes(received),
         "messageAttributes": attributes,
         "md5OfBody": md5_hex(m.body.as_bytes()),
         "eventSource": "aws:sqs",
@@ -322,48 +293,4 @@ pub(crate) fn event_record(queue: &str, arn: &str, region: &str, received: &Rece
         record["md5OfMessageAttributes"] = md5_of_attributes(&m.attributes).into();
     }
     record
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct TaskAnswer {
-    task_handle: Option<String>,
-    status: &'static str,
-    source_arn: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    destination_arn: Option<String>,
-    approximate_number_of_messages_moved: u64,
-    approximate_number_of_messages_to_move: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failure_reason: Option<&'static str>,
-    started_timestamp: i64,
-}
-
-fn move_task(engine: &mut Engine, operation: &str, body: &Value) -> Answer {
-    match operation {
-        "StartMessageMoveTask" => {
-            let task = engine.start_move(&text(body, "SourceArn")?, body["DestinationArn"].as_str(), uuid, now_ms())?;
-            Ok(json!({ "TaskHandle": task.handle }))
-        }
-        "ListMessageMoveTasks" => {
-            let max = body["MaxResults"].as_u64().unwrap_or(1).clamp(1, 10);
-            let tasks = engine.moves(&text(body, "SourceArn")?, usize::try_from(max).unwrap_or(1))?;
-            let results: Vec<TaskAnswer> = tasks
-                .into_iter()
-                .map(|t| TaskAnswer {
-                    // AWS gives the handle of running tasks only.
-                    task_handle: None,
-                    status: if t.failure.is_some() { "FAILED" } else { "COMPLETED" },
-                    source_arn: t.source,
-                    destination_arn: t.destination,
-                    approximate_number_of_messages_moved: t.moved,
-                    approximate_number_of_messages_to_move: t.to_move,
-                    failure_reason: t.failure,
-                    started_timestamp: t.started,
-                })
-                .collect();
-            Ok(json!({ "Results": results }))
-        }
-        _ => engine.cancel_move(&text(body, "TaskHandle")?).map(|moved| json!({ "ApproximateNumberOfMessagesMoved": moved })),
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use local::{Conflicts, Stack};
 use serde_json::{Value, json};
 
-use crate::support::{call, http, options, text, until};
+use crate::support::{call, http, options, text};
 
 async fn secret(stack: &Stack, stage: &str) -> Value {
     call(stack, "secretsmanager.GetSecretValue", json!({ "SecretId": "app/signing", "VersionStage": stage })).await.1
@@ -38,25 +38,26 @@ async fn queues_count_hide_and_dead_letter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_move_task_takes_back_what_was_dead_lettered_and_stops_at_the_rest() {
+async fn a_message_and_a_batch_hold_a_mebibyte() {
+    const MEBIBYTE: usize = 1_048_576;
     let stack = Stack::start(options()).await.unwrap();
-    stack.send("work", text(&json!({ "exit": 1 }))).unwrap();
-    until("the message in the dead-letter queue", || stack.counts("work-dlq").unwrap().visible == 1).await;
-    stack.set_mapping("work", false).unwrap();
-    let before = stack.peek("work-dlq").unwrap()[0].id.clone();
-    let source = json!({ "SourceArn": "arn:aws:sqs:us-east-1:000000000000:local-work-dlq" });
-    assert_eq!(call(&stack, "AmazonSQS.StartMessageMoveTask", source.clone()).await.0, 200);
-    let back = stack.peek("work").unwrap();
-    assert_eq!((back.len(), back[0].receives), (1, 0));
-    assert_ne!(back[0].id, before, "a moved message is a new one");
-
-    stack.send("work-dlq", text(&json!({ "parked": "by hand" }))).unwrap();
-    call(&stack, "AmazonSQS.StartMessageMoveTask", source.clone()).await;
-    let (_, tasks, _) =
-        call(&stack, "AmazonSQS.ListMessageMoveTasks", json!({ "SourceArn": source["SourceArn"], "MaxResults": 10 })).await;
-    assert_eq!(tasks["Results"][0]["FailureReason"], "CouldNotDetermineMessageSource");
-    assert_eq!(tasks["Results"][1]["Status"], "COMPLETED");
-    assert_eq!(stack.counts("work-dlq").unwrap().visible, 1);
+    let url = stack.queue_url("spare").unwrap();
+    let one = async |bytes: usize| {
+        call(&stack, "AmazonSQS.SendMessage", json!({ "QueueUrl": url, "MessageBody": "x".repeat(bytes) })).await
+    };
+    assert_eq!(one(MEBIBYTE).await.0, 200);
+    let (status, refused, _) = one(MEBIBYTE + 1).await;
+    assert_eq!((status, &refused["__type"]), (400, &json!("com.amazonaws.sqs#InvalidParameterValueException")));
+    let batch = async |bytes: usize| {
+        let entry = |id: &str, bytes: usize| json!({ "Id": id, "MessageBody": "x".repeat(bytes) });
+        let entries = [entry("a", MEBIBYTE / 2), entry("b", bytes)];
+        call(&stack, "AmazonSQS.SendMessageBatch", json!({ "QueueUrl": url, "Entries": entries })).await
+    };
+    assert_eq!(batch(MEBIBYTE / 2).await.0, 200);
+    let (status, refused, code) = batch(MEBIBYTE / 2 + 1).await;
+    assert_eq!((status, &refused["__type"]), (400, &json!("com.amazonaws.sqs#BatchRequestTooLong")));
+    assert_eq!(code, "AWS.SimpleQueueService.BatchRequestTooLong;Sender");
+    assert_eq!(stack.counts("spare").unwrap().visible, 3);
     stack.stop().await;
 }
 
