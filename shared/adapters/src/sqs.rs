@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
-use sync::ports::{Outgoing, PortError, Queue, QueueName};
+use sync::ports::{MESSAGE_BYTES, Outgoing, PortError, Queue, QueueName};
 
 use crate::{Aws, port_error};
 
-/// Entries per call.
+/// The most entries of one call. The limit in bytes is that of a single message, [`MESSAGE_BYTES`].
 const BATCH: usize = 10;
-/// Bytes per call, with room for attributes.
-const BATCH_BYTES: usize = 900_000;
 
 impl Queue for Aws {
     async fn send(&self, queue: &QueueName, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
@@ -44,17 +42,17 @@ impl Queue for Aws {
     }
 }
 
-/// Splits messages so that each part fits one call.
+/// Splits messages so that each part fits into one call. A message that is too large is alone in its part, so that only it is
+/// refused.
 fn chunks(messages: &[Outgoing]) -> Vec<std::ops::Range<usize>> {
     let mut parts = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (index, message) in messages.iter().enumerate() {
-        let size = message.body.len() + message.attributes.iter().map(|(k, v)| k.len() + v.len() + 16).sum::<usize>();
-        if index > start && (index - start == BATCH || bytes + size > BATCH_BYTES) {
+        if index > start && (index - start == BATCH || bytes + message.bytes() > MESSAGE_BYTES) {
             parts.push(start..index);
             (start, bytes) = (index, 0);
         }
-        bytes += size;
+        bytes += message.bytes();
     }
     if start < messages.len() {
         parts.push(start..messages.len());
@@ -102,5 +100,33 @@ impl Aws {
         (0..messages.len())
             .map(|i| by_id.remove(i.to_string().as_str()).unwrap_or_else(|| Err(PortError::unavailable("no result"))))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(sizes: &[usize]) -> Vec<std::ops::Range<usize>> {
+        let messages: Vec<Outgoing> = sizes.iter().map(|size| Outgoing::new("x".repeat(*size))).collect();
+        chunks(&messages)
+    }
+
+    #[test]
+    fn a_call_holds_ten_messages_and_a_mebibyte() {
+        assert_eq!(parts(&[]), []);
+        assert_eq!(parts(&[1; 21]), [0..10, 10..20, 20..21]);
+        let half = MESSAGE_BYTES / 2;
+        assert_eq!(parts(&[half, half, half, half + 1]), [0..2, 2..3, 3..4]);
+        assert_eq!(parts(&[1, MESSAGE_BYTES + 1, 1, 1]), [0..1, 1..2, 2..4], "one that is too large is alone");
+    }
+
+    #[test]
+    fn attributes_count() {
+        let attributes = [("name".to_owned(), "value".to_owned())].into();
+        let with = Outgoing { attributes, ..Outgoing::new("x".repeat(MESSAGE_BYTES - 20)) };
+        let calls = |rest: usize| chunks(&[with.clone(), Outgoing::new("y".repeat(rest))]).len();
+        assert_eq!(with.bytes(), MESSAGE_BYTES - 5);
+        assert_eq!((calls(5), calls(6)), (1, 2));
     }
 }

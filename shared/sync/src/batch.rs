@@ -1,11 +1,13 @@
 //! What every SQS function shares: each message ends on its own, failed ones are reported, attempts are ours.
 
+use std::collections::BTreeMap;
+
 use canonical::QueueName;
 
 use crate::config::Hub;
 use crate::failure::{Class, Code, Disposition, Failure};
 use crate::mutant::{Mutant, mutant};
-use crate::ports::{Attr, Clock, Condition, Delivery, Item, Key, Outgoing, Queue, Store, Table, Write, WriteError};
+use crate::ports::{Attr, Clock, Condition, Delivery, Item, Key, Outgoing, Queue, Store, Table, Write, WriteError, is_sendable};
 
 /// What a batch came to.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -180,6 +182,11 @@ async fn park<P: Queue>(
     dead_letter(ports, queue, delivery.body.clone(), code, &detail, None).await
 }
 
+/// Bytes that the attributes of a dead letter take at most. An envelope leaves them free, so that it can always be parked.
+pub const DEAD_LETTER_BYTES: usize = 4_096;
+/// The longest detail of a dead letter.
+const DETAIL_CHARACTERS: usize = 500;
+
 /// Sends a body to a queue's dead-letter queue. `event` names the one event of an envelope that it is about.
 pub async fn dead_letter<P: Queue>(
     ports: &P,
@@ -189,20 +196,42 @@ pub async fn dead_letter<P: Queue>(
     detail: &str,
     event: Option<u32>,
 ) -> Result<(), Failure> {
-    let mut message = Outgoing::new(body);
-    message.attributes.insert("origin".into(), queue.to_string());
-    message.attributes.insert("code".into(), code.name().to_owned());
-    message.attributes.insert("detail".into(), bounded(detail));
-    if let Some(index) = event {
-        message.attributes.insert("event".into(), index.to_string());
-    }
+    let message = Outgoing { attributes: reasons(queue, code, detail, event), ..Outgoing::new(body) };
     let mut sent = ports.send(&queue.dead_letter(), vec![message]).await;
     sent.pop().unwrap_or_else(|| Err(crate::ports::PortError::rejected("the queue gave no answer")))?;
     Ok(())
 }
 
+/// The attributes of a dead letter: where it comes from, and why it was parked.
+fn reasons(queue: &QueueName, code: Code, detail: &str, event: Option<u32>) -> BTreeMap<String, String> {
+    let named = [("origin", queue.to_string()), ("code", code.name().to_owned()), ("detail", bounded(detail))];
+    let event = event.map(|index| ("event", index.to_string()));
+    named.into_iter().chain(event).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 /// A detail short enough for an attribute, without characters that SQS refuses.
 fn bounded(detail: &str) -> String {
-    let clean: String = detail.chars().filter(|c| !c.is_control()).take(500).collect();
+    let clean: String = detail.chars().filter(|c| !c.is_control() && is_sendable(*c)).take(DETAIL_CHARACTERS).collect();
     if clean.is_empty() { "-".to_owned() } else { clean }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reasons_of_a_dead_letter_fit_into_what_is_reserved_for_them() {
+        let longest = Code::ALL.iter().copied().max_by_key(|code| code.name().len()).unwrap();
+        let queue = QueueName::from("q".repeat(80));
+        let attributes = reasons(&queue, longest, &"\u{1f642}".repeat(2_000), Some(u32::MAX));
+        assert_eq!(attributes["detail"].chars().count(), DETAIL_CHARACTERS);
+        let bytes = Outgoing { attributes, ..Outgoing::new("") }.bytes();
+        assert!(bytes <= DEAD_LETTER_BYTES, "{bytes}");
+    }
+
+    #[test]
+    fn a_detail_holds_only_what_sqs_accepts() {
+        assert_eq!(bounded("a\u{1}b\u{fffe}c\n"), "abc");
+        assert_eq!(bounded("\u{1}"), "-");
+    }
 }

@@ -222,7 +222,7 @@ impl Default for Limits {
             union_entries: 200,
             item_bytes: 350_000,
             body_bytes: 6_000_000,
-            claim_check_bytes: 200_000,
+            claim_check_bytes: 700_000,
             future_ms: 120_000,
             echo_ms: 2_000,
             flips_per_hour: 20,

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod claim_check;
 pub mod config;
 pub mod failure;
 pub mod join;

@@ -62,10 +62,18 @@ impl fmt::Display for PortError {
 
 impl std::error::Error for PortError {}
 
+/// The largest message in bytes, as [`Outgoing::bytes`] counts them. One call that sends several messages has the same limit.
+pub const MESSAGE_BYTES: usize = 1_048_576;
+
+/// Whether SQS accepts a character: those of XML 1.0.
+pub const fn is_sendable(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
 /// A message to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// The body; at most 1 MiB less attributes, and only characters that SQS accepts.
+    /// The body: only characters that SQS accepts, and with the attributes at most [`MESSAGE_BYTES`].
     pub body: String,
     /// Seconds before it can be received, 0 to 900.
     pub delay_s: u32,
@@ -79,6 +87,12 @@ impl Outgoing {
     /// A message without delay, group or attributes.
     pub fn new(body: impl Into<String>) -> Outgoing {
         Outgoing { body: body.into(), delay_s: 0, group: None, attributes: BTreeMap::new() }
+    }
+
+    /// The size as SQS counts it: the body, and the name, type and value of each attribute.
+    pub fn bytes(&self) -> usize {
+        let attribute = |(name, value): (&String, &String)| name.len() + "String".len() + value.len();
+        self.body.len() + self.attributes.iter().map(attribute).sum::<usize>()
     }
 }
 

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use sync::ports::{Attr, Condition, Delivery, Item, Key, Outgoing, Page, PortError, Table, Write, WriteError};
+use sync::ports::{
+    Attr, Condition, Delivery, Item, Key, MESSAGE_BYTES, Outgoing, Page, PortError, Table, Write, WriteError, is_sendable,
+};
 
 /// Longest time for which a transaction's token is remembered, in milliseconds.
 const TOKEN_MS: i64 = 600_000;
@@ -17,8 +19,6 @@ const MOST_ITEM_BYTES: usize = 409_600;
 const MOST_TRANSACTION_BYTES: usize = 4_194_304;
 /// A page ends with the item that goes beyond this many bytes.
 const PAGE_BYTES: usize = 1_048_576;
-/// Largest message in bytes, with its attributes.
-const MOST_MESSAGE_BYTES: usize = 1_048_576;
 /// Most attributes of a message.
 const MOST_ATTRIBUTES: usize = 10;
 
@@ -218,23 +218,15 @@ struct OneQueue {
     messages: VecDeque<Message>,
 }
 
-/// Whether SQS carries a character.
-fn carried(c: char) -> bool {
-    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
-}
-
 fn sendable(message: &Outgoing) -> Result<(), PortError> {
     let attributes = &message.attributes;
-    // The name of an attribute's type counts, too.
-    let bytes =
-        message.body.len() + attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len()).sum::<usize>();
     let refused = if message.body.is_empty() || attributes.values().any(String::is_empty) {
         "an empty body or attribute"
-    } else if !message.body.chars().chain(attributes.values().flat_map(|value| value.chars())).all(carried) {
+    } else if !message.body.chars().chain(attributes.values().flat_map(|value| value.chars())).all(is_sendable) {
         "a character that SQS does not carry"
     } else if attributes.len() > MOST_ATTRIBUTES {
         "more than ten attributes"
-    } else if bytes > MOST_MESSAGE_BYTES {
+    } else if message.bytes() > MESSAGE_BYTES {
         "a message of more than 1 MiB"
     } else {
         return Ok(());

@@ -20,6 +20,7 @@ pub const LOCAL_STACK: &[Gap] = &[];
 const MINISTACK: &[Gap] = &[
     gap(CONTENTION, NEVER_MEET),
     gap("more than ten attributes are rejected", "it takes any number; the hub sends four at most"),
+    gap("attributes count towards the mebibyte", "it counts the body only; the hub leaves room for what it adds"),
     gap("an empty attribute is rejected", "it takes it; the hub has something to say in each"),
     gap(
         "a version is found only in a stage that it has",

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use canonical::{BodyRef, Envelope, EnvelopeKind, Lane, QueueName};
 use providers::http::{HttpRequest, HttpResponse};
 use webhook::{Answer, Confirmation, Headers, RawRequest, Rejection, Reply, Scheme, Sns, Webhook};
 
+use crate::claim_check::serialize_with_body;
 use crate::config::Config;
 use crate::mutant::{Mutant, mutant};
 use crate::ports::{Blob, Clock, Http, Outgoing, PortError, Queue, Secrets};
@@ -204,11 +203,6 @@ async fn ask<P: Ports>(ports: &P, connection: &str, url: String, what: &str) -> 
     }
 }
 
-/// True when SQS accepts every character of a text: XML 1.0's set.
-fn is_clean(text: &str) -> bool {
-    text.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..))
-}
-
 async fn enqueue<P: Queue + Blob + Clock>(
     ports: &P,
     config: &Config,
@@ -220,16 +214,6 @@ async fn enqueue<P: Queue + Blob + Clock>(
 ) -> Result<(), PortError> {
     let now = ports.now_ms();
     let id = format!("{:013x}{:016x}", now, ports.random());
-    let body = if request.body.len() > config.hub().limits.claim_check_bytes {
-        let key = format!("envelopes/{connection}/{id}");
-        ports.put(&key, &request.body).await?;
-        BodyRef::Blob(key)
-    } else {
-        match std::str::from_utf8(&request.body) {
-            Ok(text) if is_clean(text) => BodyRef::Text(text.to_owned()),
-            _ => BodyRef::Base64(STANDARD.encode(&request.body)),
-        }
-    };
     let headers: BTreeMap<String, String> =
         kept.iter().filter_map(|name| Some((name.clone(), request.headers.first(name)?.to_owned()))).collect();
     let trace = format!("{:016x}{:016x}", ports.random(), ports.random());
@@ -243,10 +227,10 @@ async fn enqueue<P: Queue + Blob + Clock>(
         trace,
         target: format!("{} {}", request.method, request.url),
         headers,
-        body,
+        body: BodyRef::Text(String::new()),
     };
     tracing::info!(connection, envelope = %envelope.id, trace = %envelope.trace, bytes = request.body.len(), "accepted");
-    let text = serde_json::to_string(&envelope).map_err(|e| PortError::rejected(e.to_string()))?;
+    let text = serialize_with_body(ports, &config.hub().limits, envelope, &request.body).await?;
     let message = Outgoing { group: Some(connection.to_owned()), ..Outgoing::new(text) };
     if mutant(Mutant::AcknowledgeBeforeEnqueue) {
         // The planted bug: whatever becomes of this, the provider is told that all is well.

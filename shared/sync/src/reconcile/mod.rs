@@ -15,6 +15,7 @@ use providers::http::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{BatchReport, Metric, check_deadline, settle, write_if};
+use crate::claim_check::serialize_with_body;
 use crate::config::Config;
 use crate::failure::{Class, Code, Failure};
 use crate::pause::{pause_for_auth, paused};
@@ -337,18 +338,11 @@ impl<P: Ports> Reconcile<'_, P> {
         record: Option<&RemoteRecord>,
         causes: Vec<canonical::EventRef>,
         trace: String,
-    ) -> Result<Envelope, Failure> {
+    ) -> Result<String, Failure> {
         let now = self.ports.now_ms();
         let id = format!("{:013x}{:016x}", now, self.ports.random());
         let text = record.map(|r| r.raw.to_string()).unwrap_or_default();
-        let body = if text.len() > self.config.hub().limits.claim_check_bytes {
-            let key = format!("envelopes/{}/{id}", source.connection);
-            self.ports.put(&key, text.as_bytes()).await?;
-            BodyRef::Blob(key)
-        } else {
-            BodyRef::Text(text)
-        };
-        Ok(Envelope {
+        let envelope = Envelope {
             id,
             connection: source.connection.clone(),
             kind: EnvelopeKind::Fetched(Fetched { source, missing: record.is_none(), read_at_ms: now, causes }),
@@ -358,17 +352,15 @@ impl<P: Ports> Reconcile<'_, P> {
             trace,
             target: String::new(),
             headers: BTreeMap::new(),
-            body,
-        })
+            body: BodyRef::Text(String::new()),
+        };
+        Ok(serialize_with_body(self.ports, &self.config.hub().limits, envelope, text.as_bytes()).await?)
     }
 
-    async fn hand_over(&self, name: &str, envelopes: Vec<Envelope>, lane: Option<Lane>) -> Result<(), Failure> {
+    async fn hand_over(&self, name: &str, envelopes: Vec<String>, lane: Option<Lane>) -> Result<(), Failure> {
         let (connection, _) = self.config.connection(name)?;
-        let mut messages = Vec::new();
-        for envelope in envelopes {
-            let text = serde_json::to_string(&envelope).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
-            messages.push(Outgoing { group: Some(name.to_owned()), ..Outgoing::new(text) });
-        }
+        let grouped = |text| Outgoing { group: Some(name.to_owned()), ..Outgoing::new(text) };
+        let messages = envelopes.into_iter().map(grouped).collect();
         for sent in self.ports.send(&QueueName::ingest(lane.unwrap_or(connection.lane)), messages).await {
             sent?;
         }
