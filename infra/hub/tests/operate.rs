@@ -12,6 +12,7 @@ use sync::pause::{hold, paused};
 use sync::ports::{
     Clock, Condition, Delivery, Item, Key, Outgoing, Page, PortError, Queue, SecretSet, Secrets, Store, Table, Write, WriteError,
 };
+use sync::record::journal::AccountLine;
 use sync::seal::Vault;
 use testkit::memory::{QueueSettings, Queues, Tables};
 
@@ -249,7 +250,7 @@ async fn status_counts_the_lines_of_the_journal() {
     {
         let received_at_ms = NOW - days_ago * 86_400_000;
         let event = EventRef { connection: "stripe".into(), envelope: "e".into(), index, received_at_ms };
-        let line = sync::record::journal::account(&event, outcome, None, 45, Condition::Always);
+        let line = AccountLine { event: &event, outcome, reason: None }.build_put(45, Condition::Always);
         twin.write(vec![line], None).await.expect("stored");
     }
     let accounts = status::accounts(&twin, &hub, 2).await.expect("accounts");

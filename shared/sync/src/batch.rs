@@ -210,7 +210,7 @@ fn reasons(queue: &QueueName, code: Code, detail: &str, event: Option<u32>) -> B
 }
 
 /// A detail short enough for an attribute, without characters that SQS refuses.
-fn bounded(detail: &str) -> String {
+pub fn bounded(detail: &str) -> String {
     let clean: String = detail.chars().filter(|c| !c.is_control() && is_sendable(*c)).take(DETAIL_CHARACTERS).collect();
     if clean.is_empty() { "-".to_owned() } else { clean }
 }

@@ -19,7 +19,7 @@ use canonical::Outcome;
 use local::{Event, Observer, Schedules};
 use sandbox::{Fault, FaultKind};
 use serde_json::{Map, Value};
-use sync::record::journal::{day as day_of, totals};
+use sync::record::journal::{count_outcomes, day as day_of};
 use testkit::sim::Rng;
 use tokio::task::JoinSet;
 
@@ -258,7 +258,7 @@ impl Demo {
         while begun.elapsed() < OUTCOME {
             let mut ended = 0;
             for day in [day_of(ports.now_ms()), day_of(ports.now_ms()) - 1] {
-                let totals = totals(ports, connection, day).await.map_err(|e| CommandError::Backend(e.to_string()))?;
+                let totals = count_outcomes(ports, connection, day).await.map_err(|e| CommandError::Backend(e.to_string()))?;
                 ended += totals.iter().filter(|(outcome, _)| *outcome != Outcome::InFlight).map(|(_, n)| n).sum::<u64>();
             }
             if ended >= events {

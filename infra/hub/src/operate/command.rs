@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use canonical::ObjectType;
 use sync::config::Hub;
 use sync::failure::Failure;
-use sync::record::journal::{day, kept as kept_on};
+use sync::record::journal::{day, retained_events};
 use sync::seal::Vault;
 
 use super::text::instant;
@@ -53,7 +53,7 @@ pub async fn kept<P: Ports>(ports: &P, hub: &Hub, args: &KeptArgs) -> Result<Exi
     let vault = Vault::open(ports).await.map_err(backend)?;
     let today = day(ports.now_ms());
     for ago in (0..i64::from(args.days.max(1))).rev() {
-        for event in kept_on(ports, &vault, &args.connection, today - ago).await.map_err(backend)? {
+        for event in retained_events(ports, &vault, &args.connection, today - ago).await.map_err(backend)? {
             println!("{} {} {}", instant(event.received_at_ms), event.event_type, event.event);
         }
     }

@@ -7,7 +7,7 @@ use sync::config::Hub;
 use sync::failure::Failure;
 use sync::pause::{held_partition, paused};
 use sync::ports::{Store, Table};
-use sync::record::journal::{day, totals};
+use sync::record::journal::{count_outcomes, day};
 
 use super::Ports;
 use super::text::table;
@@ -39,7 +39,7 @@ pub async fn accounts<P: Ports>(ports: &P, hub: &Hub, days: u32) -> Result<Vec<A
     for connection in hub.connections.keys() {
         let mut outcomes: Vec<(Outcome, u64)> = Outcome::ALL.iter().map(|outcome| (*outcome, 0)).collect();
         for ago in 0..i64::from(days.max(1)) {
-            for (sum, (_, count)) in outcomes.iter_mut().zip(totals(ports, connection, today - ago).await?) {
+            for (sum, (_, count)) in outcomes.iter_mut().zip(count_outcomes(ports, connection, today - ago).await?) {
                 sum.1 += count;
             }
         }

@@ -14,7 +14,7 @@ use providers::fetch::{Fetch, fetched};
 use providers::http::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{BatchReport, Metric, check_deadline, settle, write_if};
+use crate::batch::{BatchReport, Metric, check_deadline, settle};
 use crate::claim_check::serialize_with_body;
 use crate::config::Config;
 use crate::failure::{Class, Code, Failure};
@@ -23,7 +23,7 @@ use crate::ports::{Attr, Blob, Clock, Condition, Delivery, Http, Item, Key, Outg
 use crate::rate_limit::{note_usage, take_tokens};
 use crate::receive::Instance;
 use crate::record::Link;
-use crate::record::journal::{account, outcome_of, settled};
+use crate::record::journal::{AccountLine, close_account_line, outcome_of};
 use crate::upsert::{access_token, classify};
 
 /// Everything that reconcile needs of the outside.
@@ -375,8 +375,8 @@ impl<P: Ports> Reconcile<'_, P> {
             return Ok(());
         }
         let days = self.config.hub().journal_days;
-        let write = account(cause, Outcome::Dead, Some(failure.code.name()), days, Condition::Always);
-        self.ports.write(vec![write], None).await?;
+        let line = AccountLine { event: cause, outcome: Outcome::Dead, reason: Some(failure.code.name()) };
+        self.ports.write(vec![line.build_put(days, Condition::Always)], None).await?;
         Ok(())
     }
 
@@ -401,11 +401,8 @@ impl<P: Ports> Reconcile<'_, P> {
     /// Ends the event that asked for a comparison.
     async fn compared(&self, request: &SweepRequest) -> Result<(), Failure> {
         let Some(cause) = &request.cause else { return Ok(()) };
-        let days = self.config.hub().journal_days;
-        if let Some(write) = settled(self.ports, cause, Outcome::Unchanged, Some(&request.reason), days).await? {
-            write_if(self.ports, write).await?;
-        }
-        Ok(())
+        let line = AccountLine { event: cause, outcome: Outcome::Unchanged, reason: Some(&request.reason) };
+        close_account_line(self.ports, line, self.config.hub().journal_days).await
     }
 
     /// Reads what changed at a connection since the watermark, page by page; the watermark follows each page.

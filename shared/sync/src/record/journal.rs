@@ -1,12 +1,16 @@
-//! What came in and how it ended.
+//! Which events came in, and how each of them ended.
 //!
-//! Two kinds of items. An *event entry* recognises an event that was handled before and remembers what it caused until that has
-//! been dispatched. An *account line* holds the outcome of one received event; the accounting equation is the count of these
+//! Two kinds of items. A *journal entry* recognises an event that was handled before, and remembers the dispatches that the event
+//! caused until they are sent. An *account line* holds the outcome of one received event. The accounting equation counts these
 //! lines, so a redelivery can never count twice.
 
-use canonical::{EventRef, GoldenId, ObjectType, Outcome};
+use std::collections::BTreeSet;
+
+use canonical::{ConnectionName, EventRef, GoldenId, ObjectType, Outcome};
 use serde::{Deserialize, Serialize};
 
+use super::as_number;
+use crate::batch::{bounded, write_if};
 use crate::failure::Failure;
 use crate::ports::{Attr, Clock, Condition, Item, Key, Page, PortError, Store, Table, Write};
 use crate::seal::Vault;
@@ -16,85 +20,93 @@ pub const DAY_MS: i64 = 86_400_000;
 
 /// Remembers that one change of one event was handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The envelope that was first.
+pub struct JournalEntry {
+    /// The envelope that brought the event first.
     pub envelope: String,
-    /// The event's index within it.
+    /// The event's index within that envelope.
     pub index: u32,
     /// When that envelope was received.
     pub received_at_ms: i64,
-    /// How it ended.
+    /// How the change ended.
     pub outcome: Outcome,
-    /// The record and version to dispatch, and the destinations, comma-separated; empty when there is nothing to dispatch.
+    /// The object type of the golden record to dispatch; `None` when the event changes no record of its own.
     pub object: Option<ObjectType>,
-    /// See `object`.
+    /// The golden record to dispatch.
     pub record: GoldenId,
-    /// See `object`.
+    /// The version of that golden record.
     pub version: u64,
-    /// See `object`.
-    pub destinations: String,
-    /// True once everything that it caused is on its queue.
+    /// Where the golden record is dispatched to.
+    pub destinations: BTreeSet<ConnectionName>,
+    /// True once every message that the event caused is on its queue.
     pub dispatched: bool,
 }
 
-/// Where the entry of an event's change lies.
+/// The key of the journal entry of one change of an event.
 pub fn entry_key(vault: &Vault, connection: &str, event_key: &str, change: usize) -> Key {
     Key::new(format!("e#{connection}#{}", vault.hash(&["event", connection, event_key])), format!("{change:03}"))
 }
 
-/// Where a proof that counts once remembers its event.
+/// The key of the item that remembers which event a single-use proof came with.
 pub fn proof_key(vault: &Vault, connection: &str, token: &str) -> Key {
     Key::new(format!("p#{connection}#{}", vault.hash(&["proof", connection, token])), "proof")
 }
 
-/// Where the number of a connection's last event lies.
+/// The key of the item that holds the number of a connection's last event.
 pub fn sequence_key(connection: &str) -> Key {
     Key::new(format!("sequence#{connection}"), "sequence")
 }
 
-fn number(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-impl Entry {
+impl JournalEntry {
     /// The entry of an event that changes no record of its own.
-    pub fn without_record(place: &EventRef, outcome: Outcome, dispatched: bool) -> Entry {
-        Entry {
-            envelope: place.envelope.clone(),
-            index: place.index,
-            received_at_ms: place.received_at_ms,
+    pub fn without_record(event: &EventRef, outcome: Outcome, dispatched: bool) -> JournalEntry {
+        JournalEntry {
+            envelope: event.envelope.clone(),
+            index: event.index,
+            received_at_ms: event.received_at_ms,
             outcome,
             object: None,
             record: GoldenId::default(),
             version: 0,
-            destinations: String::new(),
+            destinations: BTreeSet::new(),
             dispatched,
         }
     }
 
-    /// True when another envelope, or another event of it, had brought the event first.
-    pub fn is_of_another(&self, place: &EventRef) -> bool {
-        self.envelope != place.envelope || self.index != place.index
+    /// The event that was handled first.
+    pub fn first_event(&self, connection: &ConnectionName) -> EventRef {
+        EventRef {
+            connection: connection.clone(),
+            envelope: self.envelope.clone(),
+            index: self.index,
+            received_at_ms: self.received_at_ms,
+        }
     }
 
-    /// The item of an entry.
-    pub fn item(&self, place: Key, expires_s: i64) -> Item {
-        Item::new(place)
+    /// True when another envelope, or another event of the same envelope, was handled first.
+    pub fn is_of_another(&self, event: &EventRef) -> bool {
+        self.envelope != event.envelope || self.index != event.index
+    }
+
+    /// Builds the write that stores the entry until `expires_s`.
+    pub fn build_put(&self, key: Key, expires_s: i64, condition: Condition) -> Write {
+        let item = Item::new(key)
             .with("envelope", Attr::S(self.envelope.clone()))
             .with("index", Attr::N(i64::from(self.index)))
             .with("received", Attr::N(self.received_at_ms))
             .with("outcome", Attr::S(self.outcome.name().into()))
             .with("object", Attr::S(self.object.map_or("", ObjectType::name).into()))
             .with("record", Attr::S(self.record.to_string()))
-            .with("version", Attr::N(number(self.version)))
-            .with("destinations", Attr::S(self.destinations.clone()))
+            .with("version", Attr::N(as_number(self.version)))
+            .with("destinations", Attr::S(self.destinations.iter().cloned().collect::<Vec<_>>().join(",")))
             .with("dispatched", Attr::Bool(self.dispatched))
-            .with("ttl", Attr::N(expires_s))
+            .with("ttl", Attr::N(expires_s));
+        Write::Put { table: Table::Journal, item, condition }
     }
 
     /// Reads an entry.
-    pub fn read(item: &Item) -> Option<Entry> {
-        Some(Entry {
+    pub fn read(item: &Item) -> Option<JournalEntry> {
+        let destinations = item.s("destinations").unwrap_or_default();
+        Some(JournalEntry {
             envelope: item.s("envelope")?.to_owned(),
             index: u32::try_from(item.n("index")?).ok()?,
             received_at_ms: item.n("received")?,
@@ -102,13 +114,13 @@ impl Entry {
             object: item.s("object").and_then(|name| name.parse().ok()),
             record: item.s("record").unwrap_or_default().into(),
             version: item.n("version").and_then(|v| u64::try_from(v).ok()).unwrap_or(0),
-            destinations: item.s("destinations").unwrap_or_default().to_owned(),
+            destinations: destinations.split(',').filter(|name| !name.is_empty()).map(ConnectionName::from).collect(),
             dispatched: item.attrs.get("dispatched") == Some(&Attr::Bool(true)),
         })
     }
 }
 
-/// The day part of an account line's partition.
+/// The day of a time, in days since the epoch; part of the partition of account lines and retained events.
 pub fn day(at_ms: i64) -> i64 {
     at_ms.div_euclid(DAY_MS)
 }
@@ -118,54 +130,53 @@ pub fn account_partition(connection: &str, day: i64) -> String {
     format!("a#{connection}#{day}")
 }
 
-/// Where an event's account line lies.
+/// The key of an event's account line.
 pub fn account_line_key(event: &EventRef) -> Key {
     Key::new(account_partition(&event.connection, day(event.received_at_ms)), format!("{}#{:06}", event.envelope, event.index))
 }
 
-/// The write of an account line.
-pub fn account(event: &EventRef, outcome: Outcome, reason: Option<&str>, journal_days: u32, condition: Condition) -> Write {
-    let expires = (event.received_at_ms + i64::from(journal_days) * DAY_MS) / 1000;
-    let mut item = Item::new(account_line_key(event))
-        .with("outcome", Attr::S(outcome.name().into()))
-        .with("received", Attr::N(event.received_at_ms))
-        .with("ttl", Attr::N(expires));
-    if let Some(reason) = reason {
-        item.attrs.insert("reason".into(), Attr::S(reason.to_owned()));
-    }
-    Write::Put { table: Table::Journal, item, condition }
+/// The outcome of one received event.
+#[derive(Debug, Clone, Copy)]
+pub struct AccountLine<'a> {
+    /// The event.
+    pub event: &'a EventRef,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it ended like that; stored up to the length of a dead letter's detail.
+    pub reason: Option<&'a str>,
 }
 
-/// The partition of what was kept of a connection on one day (days since the epoch).
-pub fn kept_partition(connection: &str, day: i64) -> String {
-    format!("k#{connection}#{day}")
-}
-
-/// An event that is kept as it came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    /// When the hub received it, in milliseconds since 1970.
-    pub received_at_ms: i64,
-    /// Its type, as the provider names it.
-    pub event_type: String,
-    /// The event as JSON.
-    pub event: String,
-}
-
-/// What was kept of a connection on one day, the oldest first.
-pub async fn kept<P: Store + Clock>(ports: &P, vault: &Vault, connection: &str, day: i64) -> Result<Vec<Kept>, Failure> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
-        let page = ports.query(Table::Journal, &kept_partition(connection, day), "", 1_000, after.as_ref()).await?;
-        for item in &page.items {
-            all.push(vault.unseal::<_, Kept>(ports, item).await?);
+impl AccountLine<'_> {
+    /// Builds the write that stores the line for as long as the journal is kept.
+    pub fn build_put(&self, journal_days: u32, condition: Condition) -> Write {
+        let expires_s = (self.event.received_at_ms + i64::from(journal_days) * DAY_MS) / 1000;
+        let mut item = Item::new(account_line_key(self.event))
+            .with("outcome", Attr::S(self.outcome.name().into()))
+            .with("received", Attr::N(self.event.received_at_ms))
+            .with("ttl", Attr::N(expires_s));
+        if let Some(reason) = self.reason {
+            item.attrs.insert("reason".into(), Attr::S(bounded(reason)));
         }
-        after = page.next;
-        if after.is_none() {
-            all.sort_by_key(|kept| kept.received_at_ms);
-            return Ok(all);
-        }
+        Write::Put { table: Table::Journal, item, condition }
     }
+
+    /// Builds the write that closes the line of an event that waited for `reconcile`; `None` when the line is closed already.
+    pub async fn build_close<P: Store>(&self, ports: &P, journal_days: u32) -> Result<Option<Write>, Failure> {
+        let condition = match outcome_of(ports, self.event).await? {
+            None => Condition::Absent,
+            Some(open @ (Outcome::InFlight | Outcome::Dead)) => Condition::Equals("outcome", Attr::S(open.name().into())),
+            Some(_) => return Ok(None),
+        };
+        Ok(Some(self.build_put(journal_days, condition)))
+    }
+}
+
+/// Closes the account line of an event that waited for `reconcile`, unless another worker has closed it.
+pub async fn close_account_line<P: Store>(ports: &P, line: AccountLine<'_>, journal_days: u32) -> Result<(), Failure> {
+    if let Some(write) = line.build_close(ports, journal_days).await? {
+        write_if(ports, write).await?;
+    }
+    Ok(())
 }
 
 /// The outcome on an event's account line, if there is one.
@@ -174,25 +185,45 @@ pub async fn outcome_of<P: Store>(ports: &P, event: &EventRef) -> Result<Option<
     Ok(item.and_then(|i| i.s("outcome").and_then(Outcome::parse)))
 }
 
-/// The write that closes the account line of an event that asked `reconcile`, unless it was closed already.
-pub async fn settled<P: Store>(
+/// The partition of a connection's retained events of one day (days since the epoch).
+pub fn retained_partition(connection: &str, day: i64) -> String {
+    format!("k#{connection}#{day}")
+}
+
+/// An event that is not mapped and is stored as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetainedEvent {
+    /// When the hub received it, in milliseconds since 1970.
+    pub received_at_ms: i64,
+    /// Its type, as the provider names it.
+    pub event_type: String,
+    /// The event as JSON.
+    pub event: String,
+}
+
+/// Reads a connection's retained events of one day, the oldest first.
+pub async fn retained_events<P: Store + Clock>(
     ports: &P,
-    cause: &EventRef,
-    outcome: Outcome,
-    reason: Option<&str>,
-    journal_days: u32,
-) -> Result<Option<Write>, Failure> {
-    let was = outcome_of(ports, cause).await?;
-    let condition = match was {
-        None => Condition::Absent,
-        Some(open @ (Outcome::InFlight | Outcome::Dead)) => Condition::Equals("outcome", Attr::S(open.name().into())),
-        Some(_) => return Ok(None),
-    };
-    Ok(Some(account(cause, outcome, reason, journal_days, condition)))
+    vault: &Vault,
+    connection: &str,
+    day: i64,
+) -> Result<Vec<RetainedEvent>, Failure> {
+    let (mut events, mut after) = (Vec::new(), None);
+    loop {
+        let page = ports.query(Table::Journal, &retained_partition(connection, day), "", 1_000, after.as_ref()).await?;
+        for item in &page.items {
+            events.push(vault.unseal::<_, RetainedEvent>(ports, item).await?);
+        }
+        after = page.next;
+        if after.is_none() {
+            events.sort_by_key(|event| event.received_at_ms);
+            return Ok(events);
+        }
+    }
 }
 
 /// Counts the outcomes of a connection's events of one day.
-pub async fn totals<P: Store>(ports: &P, connection: &str, day: i64) -> Result<Vec<(Outcome, u64)>, PortError> {
+pub async fn count_outcomes<P: Store>(ports: &P, connection: &str, day: i64) -> Result<Vec<(Outcome, u64)>, PortError> {
     let mut counts: Vec<(Outcome, u64)> = Outcome::ALL.iter().map(|o| (*o, 0)).collect();
     let mut after = None;
     loop {

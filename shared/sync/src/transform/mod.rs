@@ -1,16 +1,20 @@
 //! `transform`: envelopes in, golden records out, dispatches to the destinations. The only function that writes golden records.
 //!
-//! The story of an envelope: decode → split into events → for each event and object: read what is known, merge (pure), write all
-//! of it in one transaction → dispatch → close the account line. The SQS delete is the commit point: a crash anywhere before
-//! it repeats safely, because the journal entry is written with the observations and remembers what is still to be dispatched.
-//! What a body cannot tell itself is asked of `reconcile` (`asked.rs`), unless it is what we wrote ourselves (`echo.rs`).
+//! What happens to an envelope: decode it, split it into events, and for each change of each event: read what is known, merge
+//! (pure), and write the result in one transaction. Then send the dispatches and close the account line. Deleting the SQS message
+//! is the commit point. A crash before it repeats safely, because the journal entry is written together with the observations and
+//! remembers which dispatches are still to be sent. Where the body does not hold the data, `reconcile` is requested to read it
+//! (`requests.rs`), unless the event only reports the hub's own write (`echo.rs`). What `reconcile` read comes back as an envelope
+//! of its own (`fetched.rs`).
 
 mod echo;
 pub mod effects;
+mod fetched;
 pub mod identity;
 pub mod merge;
 mod observe;
 mod requests;
+mod retain;
 pub mod survivorship;
 pub mod transaction;
 
@@ -18,32 +22,31 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use canonical::{
-    BodyRef, Change, ChangeKind, ConnectionName, Dispatch, Envelope, EnvelopeKind, EventRef, Fetched, Outcome, QueueName, Stamp,
-};
-use providers::{EventBody, Inbound, InboundEvent, Provider};
+use canonical::{BodyRef, Change, ConnectionName, Dispatch, Envelope, EnvelopeKind, EventRef, Outcome, QueueName};
+use providers::{EventBody, Inbound, InboundEvent};
 
 use crate::batch::{BatchReport, Metric, check_deadline, dead_letter, settle, write_if};
 use crate::config::Config;
-use crate::failure::{Code, Failure};
+use crate::failure::{Code, Disposition, Failure};
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
-use crate::ports::{Blob, Clock, Condition, Delivery, Outgoing, Queue, Secrets, Store, Table, Write, WriteError};
-use crate::record::journal::{DAY_MS, Entry, account, entry_key, outcome_of, settled};
-use crate::record::{identity_key, remote_hash};
+use crate::ports::{
+    Attr, Blob, Clock, Condition, Delivery, Item, Key, Outgoing, PortError, Queue, Secrets, Store, Table, Write, WriteError,
+};
+use crate::record::journal::{AccountLine, DAY_MS, JournalEntry, entry_key, outcome_of, proof_key};
 use crate::seal::Vault;
 use crate::transform::effects::expand;
 use crate::transform::merge::Merged;
 
-/// Everything that transform needs of the outside.
+/// The ports that `transform` needs.
 pub trait Ports: Store + Queue + Blob + Secrets + Clock {}
 impl<T: Store + Queue + Blob + Secrets + Clock> Ports for T {}
 
-/// How often a plan is made anew after another worker was faster.
-const PLANS: usize = 8;
+/// How many plans are tried for one change while other workers keep winning the write.
+const MAX_PLANS: usize = 8;
 
-/// What an invocation works with.
-pub struct Transform<'a, P> {
+/// What one invocation of `transform` works with.
+struct Transform<'a, P> {
     ports: &'a P,
     config: &'a Config,
     vault: &'a Vault,
@@ -61,43 +64,65 @@ pub async fn handle_batch<P: Ports>(
     deadline_ms: i64,
 ) -> BatchReport {
     let transform = &Transform { ports, config, vault, queue, deadline_ms };
-    let ended = join(deliveries.iter().map(|delivery| async move {
+    let results = join(deliveries.iter().map(|delivery| async move {
         let mut metrics = Vec::new();
-        let result = transform.envelope(delivery, &mut metrics).await;
-        let parked = async |failure: &Failure| transform.close_parked(delivery, failure).await;
+        let result = transform.handle_envelope(delivery, &mut metrics).await;
+        let parked = async |failure: &Failure| transform.close_parked_events(delivery, failure).await;
         let kept = settle(ports, config.hub(), queue, delivery, result, parked).await;
         (kept.then(|| delivery.id.clone()), metrics)
     }))
     .await;
     let mut report = BatchReport::default();
-    for (kept, metrics) in ended {
+    for (kept, metrics) in results {
         report.failures.extend(kept);
         report.metrics.extend(metrics);
     }
     report
 }
 
-/// What one event came to.
-struct Ended {
+/// How one event ended, and what is still to be done for it.
+struct EventResult {
     outcome: Outcome,
     reason: Option<String>,
     dispatches: Vec<(ConnectionName, Dispatch)>,
-    /// Entries to be marked as dispatched: their writes.
+    /// Writes that mark journal entries as dispatched.
     close: Vec<Write>,
 }
 
-impl Ended {
-    fn with(outcome: Outcome) -> Ended {
-        Ended { outcome, reason: None, dispatches: Vec::new(), close: Vec::new() }
+impl EventResult {
+    fn new(outcome: Outcome) -> EventResult {
+        EventResult { outcome, reason: None, dispatches: Vec::new(), close: Vec::new() }
     }
 
-    fn because(outcome: Outcome, reason: impl Into<String>) -> Ended {
-        Ended { reason: Some(reason.into()), ..Ended::with(outcome) }
+    fn with_reason(outcome: Outcome, reason: impl Into<String>) -> EventResult {
+        EventResult { reason: Some(reason.into()), ..EventResult::new(outcome) }
     }
 }
 
-/// The outcome of an event with several changes: the one that says most.
-fn strongest(outcomes: impl Iterator<Item = Outcome>) -> Outcome {
+/// One event of an envelope that is being handled.
+struct Incoming<'a> {
+    envelope: &'a Envelope,
+    event: &'a InboundEvent,
+    event_ref: EventRef,
+}
+
+/// One change, and the key of the journal entry that recognises it.
+struct JournaledChange<'a> {
+    change: &'a Change,
+    entry_key: Key,
+    /// The thin events that this change answers; their account lines are closed with it.
+    causes: &'a [EventRef],
+}
+
+/// What became of a change.
+struct AppliedChange {
+    entry: JournalEntry,
+    /// True when another envelope, or another event of it, had brought the change before.
+    duplicate: bool,
+}
+
+/// The outcome of an event with several changes: the first of this list that any of them has.
+fn combine_outcomes(outcomes: impl Iterator<Item = Outcome>) -> Outcome {
     const ORDER: &[Outcome] = &[
         Outcome::Quarantined,
         Outcome::Applied,
@@ -120,14 +145,17 @@ fn event_ref(envelope: &Envelope, index: u32) -> EventRef {
 }
 
 impl<P: Ports> Transform<'_, P> {
-    async fn envelope(&self, delivery: &Delivery, metrics: &mut Vec<Metric>) -> Result<(), Failure> {
+    async fn handle_envelope(&self, delivery: &Delivery, metrics: &mut Vec<Metric>) -> Result<(), Failure> {
         check_deadline(self.ports, self.deadline_ms)?;
         let envelope: Envelope =
             serde_json::from_str(&delivery.body).map_err(|e| Failure::new(Code::BadMessage, format!("not an envelope: {e}")))?;
         let (_, provider) = self.config.connection(&envelope.connection)?;
-        let body = self.body(&envelope).await?;
+        let body = self.read_body(&envelope).await?;
         match &envelope.kind {
-            EnvelopeKind::Fetched(fetched) => self.fetched(&envelope, &provider, fetched, &body, metrics).await,
+            EnvelopeKind::Fetched(fetched) => {
+                let changes = self.read_changes(&provider, fetched, &body).await?;
+                self.handle_fetched(&envelope, fetched, changes, metrics).await
+            }
             EnvelopeKind::Webhook => {
                 let inbound = Inbound {
                     connection: &envelope.connection,
@@ -136,22 +164,22 @@ impl<P: Ports> Transform<'_, P> {
                     body: &body,
                 };
                 let events = provider.events(&inbound).map_err(|m| Failure::new(Code::MalformedBody, m.to_string()))?;
-                // An operator's redrive of one event of an envelope names it.
+                // When an operator redrives one event of an envelope, the message names it.
                 let only: Option<u32> = delivery.attributes.get("event").and_then(|index| index.parse().ok());
                 for event in events.iter().filter(|e| only.is_none_or(|index| e.index == index)) {
                     check_deadline(self.ports, self.deadline_ms)?;
-                    let outcome = self.event(&envelope, event, delivery).await?;
+                    let outcome = self.handle_event(&envelope, event, delivery).await?;
                     metrics.push(Metric::count(outcome.name(), 1.0, &envelope.connection));
                 }
                 match provider.sequence(&body) {
-                    Some(sequence) => self.note_sequence(&envelope, sequence).await,
+                    Some(sequence) => self.check_sequence(&envelope, sequence).await,
                     None => Ok(()),
                 }
             }
         }
     }
 
-    async fn body(&self, envelope: &Envelope) -> Result<Vec<u8>, Failure> {
+    async fn read_body(&self, envelope: &Envelope) -> Result<Vec<u8>, Failure> {
         match &envelope.body {
             BodyRef::Text(text) => Ok(text.clone().into_bytes()),
             BodyRef::Base64(text) => {
@@ -165,203 +193,173 @@ impl<P: Ports> Transform<'_, P> {
         }
     }
 
-    /// One event, to its account line. A failure that concerns this event alone parks it alone.
-    async fn event(&self, envelope: &Envelope, event: &InboundEvent, delivery: &Delivery) -> Result<Outcome, Failure> {
-        let place = event_ref(envelope, event.index);
-        let ended = match self.event_body(envelope, event, &place).await {
-            Ok(ended) => ended,
-            Err(failure) if failure.disposition() == crate::failure::Disposition::Park => {
-                let body = delivery.body.clone();
-                // A neighbour's retry brings the whole envelope back: what is parked already is parked once.
+    /// Handles one event up to its account line. A failure that concerns only this event parks only this event.
+    async fn handle_event(&self, envelope: &Envelope, event: &InboundEvent, delivery: &Delivery) -> Result<Outcome, Failure> {
+        let incoming = Incoming { envelope, event, event_ref: event_ref(envelope, event.index) };
+        let event_ref = &incoming.event_ref;
+        let result = match self.handle_event_body(&incoming).await {
+            Ok(result) => result,
+            Err(failure) if failure.disposition() == Disposition::Park => {
+                // When another event of the envelope is retried, this one comes again: it is parked only once.
                 let redriven = delivery.attributes.contains_key("event");
-                if !redriven && outcome_of(self.ports, &place).await? == Some(Outcome::Dead) {
+                if !redriven && outcome_of(self.ports, event_ref).await? == Some(Outcome::Dead) {
                     return Ok(Outcome::Dead);
                 }
+                let body = delivery.body.clone();
                 dead_letter(self.ports, self.queue, body, failure.code, &failure.detail, Some(event.index)).await?;
                 tracing::error!(code = %failure.code, detail = %failure.detail, envelope = %envelope.id, index = event.index, "an event is parked");
-                Ended::because(Outcome::Dead, failure.code.name())
+                EventResult::with_reason(Outcome::Dead, failure.code.name())
             }
             Err(failure) => return Err(failure),
         };
-        self.dispatch(&ended.dispatches).await?;
-        let mut writes = ended.close;
-        if ended.outcome != Outcome::InFlight {
-            let days = self.config.hub().journal_days;
-            writes.push(account(&place, ended.outcome, ended.reason.as_deref(), days, Condition::Always));
+        self.send_dispatches(&result.dispatches).await?;
+        let mut writes = result.close;
+        if result.outcome != Outcome::InFlight {
+            let line = AccountLine { event: event_ref, outcome: result.outcome, reason: result.reason.as_deref() };
+            writes.push(line.build_put(self.config.hub().journal_days, Condition::Always));
         }
         if !writes.is_empty() {
             self.ports.write(writes, None).await?;
         }
-        tracing::info!(outcome = ended.outcome.name(), connection = %envelope.connection, event = %event.event_type, version = event.version.as_deref(), envelope = %envelope.id, index = event.index, trace = %envelope.trace, "event");
-        Ok(ended.outcome)
+        tracing::info!(outcome = result.outcome.name(), connection = %envelope.connection, event = %event.event_type, version = event.version.as_deref(), envelope = %envelope.id, index = event.index, trace = %envelope.trace, "event");
+        Ok(result.outcome)
     }
 
-    async fn event_body(&self, envelope: &Envelope, event: &InboundEvent, place: &EventRef) -> Result<Ended, Failure> {
-        self.spend_proof(envelope, event).await?;
-        match &event.body {
+    async fn handle_event_body(&self, incoming: &Incoming<'_>) -> Result<EventResult, Failure> {
+        self.spend_proof(incoming).await?;
+        match &incoming.event.body {
             EventBody::Ignored { reason } => {
-                // A repeated event that nothing is mapped for is ignored each time it comes: it has no entry to repeat.
-                Ok(Ended::because(Outcome::Ignored, reason.clone()))
+                // An ignored event has no journal entry: each repetition is ignored again, not counted as a duplicate.
+                Ok(EventResult::with_reason(Outcome::Ignored, reason.clone()))
             }
-            EventBody::Kept { reason, event: text } => self.keep(envelope, event, place, (reason, text)).await,
-            EventBody::Reconcile { objects, reason } => self.compare(envelope, place, objects, reason).await,
+            EventBody::Kept { reason, event } => self.retain_event(incoming, reason, event).await,
+            EventBody::Reconcile { objects, reason } => self.request_sweep(incoming, objects, reason).await,
             EventBody::Malformed { reason } => Err(Failure::new(Code::MalformedEvent, reason.clone())),
-            EventBody::Fetch(sources) => self.thin(envelope, event, place, sources).await,
+            EventBody::Fetch(sources) => self.request_fetch(incoming, sources).await,
             EventBody::Changes(changes) => {
-                if !self.wants(&envelope.connection, changes) {
-                    return Ok(Ended::because(Outcome::Ignored, "a test record; `test_records` of its connection lets it in"));
+                if !self.accepts(&incoming.envelope.connection, changes) {
+                    let reason = "a test record; `test_records` of its connection lets it in";
+                    return Ok(EventResult::with_reason(Outcome::Ignored, reason));
                 }
-                let mut all = changes.clone();
-                all.extend(changes.iter().flat_map(|change| expand(self.config.hub(), change)));
-                self.changes(envelope, &event.key, place, &all).await
+                self.apply_changes(incoming, &self.with_effects(changes)).await
             }
         }
     }
 
-    /// Test records count only where the connection says so: they would end in the CRM beside real customers.
-    fn wants(&self, connection: &str, changes: &[Change]) -> bool {
+    /// Remembers the proof of an event that is not covered by it, so that the same proof is accepted with no other event.
+    pub(super) async fn spend_proof(&self, incoming: &Incoming<'_>) -> Result<(), Failure> {
+        let Incoming { envelope, event, .. } = incoming;
+        let Some(token) = &event.once else { return Ok(()) };
+        let proof_key = proof_key(self.vault, &envelope.connection, token);
+        let event_hash = self.vault.hash(&["event", &envelope.connection, &event.key]);
+        let item = Item::new(proof_key.clone())
+            .with("event", Attr::S(event_hash.clone()))
+            .with("ttl", Attr::N(self.expires_s(envelope)));
+        if write_if(self.ports, Write::Put { table: Table::Journal, item, condition: Condition::Absent }).await? {
+            return Ok(());
+        }
+        match self.ports.get(Table::Journal, &proof_key).await? {
+            Some(item) if item.s("event") != Some(&event_hash) => {
+                Err(Failure::new(Code::ProofReused, "its signature came with another event before"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// True unless a change comes from a test record and the connection does not allow them: test records would end in the CRM
+    /// beside real customers.
+    fn accepts(&self, connection: &str, changes: &[Change]) -> bool {
         let test_records = self.config.hub().connections.get(connection).is_some_and(|c| c.test_records);
         test_records || !changes.iter().any(|change| change.test)
     }
 
-    async fn changes(&self, envelope: &Envelope, key: &str, place: &EventRef, changes: &[Change]) -> Result<Ended, Failure> {
-        let mut outcomes = Vec::new();
-        let mut ended = Ended::with(Outcome::Ignored);
-        for (index, change) in changes.iter().enumerate() {
-            let entry_key = entry_key(self.vault, &envelope.connection, key, index);
-            let (entry, duplicate) = self.change(envelope, place, change, &entry_key, &[]).await?;
-            outcomes.push(if duplicate { Outcome::Duplicate } else { entry.outcome });
-            if !entry.dispatched {
-                ended.dispatches.extend(dispatches(&entry, envelope));
-                let done = Entry { dispatched: true, ..entry };
-                let item = done.item(entry_key, self.expires(envelope));
-                ended.close.push(Write::Put { table: Table::Journal, item, condition: Condition::Always });
-            }
-        }
-        ended.outcome = strongest(outcomes.into_iter());
-        Ok(ended)
+    /// The changes, followed by those that the configured effects derive from them.
+    fn with_effects(&self, changes: &[Change]) -> Vec<Change> {
+        let derived = changes.iter().flat_map(|change| expand(self.config.hub(), change));
+        changes.iter().cloned().chain(derived).collect()
     }
 
-    fn expires(&self, envelope: &Envelope) -> i64 {
+    async fn apply_changes(&self, incoming: &Incoming<'_>, changes: &[Change]) -> Result<EventResult, Failure> {
+        let Incoming { envelope, event, event_ref } = incoming;
+        let mut outcomes = Vec::new();
+        let mut result = EventResult::new(Outcome::Ignored);
+        for (index, change) in changes.iter().enumerate() {
+            let entry_key = entry_key(self.vault, &envelope.connection, &event.key, index);
+            let journaled = JournaledChange { change, entry_key: entry_key.clone(), causes: &[] };
+            let AppliedChange { entry, duplicate } = self.apply_change(envelope, event_ref, journaled).await?;
+            outcomes.push(if duplicate { Outcome::Duplicate } else { entry.outcome });
+            if !entry.dispatched {
+                result.dispatches.extend(dispatches_of(&entry, envelope));
+                result.close.push(self.mark_dispatched(envelope, entry, entry_key));
+            }
+        }
+        result.outcome = combine_outcomes(outcomes.into_iter());
+        Ok(result)
+    }
+
+    /// When the journal forgets an envelope's events, in seconds since the epoch.
+    fn expires_s(&self, envelope: &Envelope) -> i64 {
         (envelope.received_at_ms + i64::from(self.config.hub().journal_days) * DAY_MS) / 1000
     }
 
-    /// Merges one change and writes everything that follows from it in one transaction. Returns the journal entry, and whether
-    /// it was another envelope that had brought the event first.
-    async fn change(
+    /// Builds the write that marks a journal entry as dispatched.
+    fn mark_dispatched(&self, envelope: &Envelope, entry: JournalEntry, key: Key) -> Write {
+        JournalEntry { dispatched: true, ..entry }.build_put(key, self.expires_s(envelope), Condition::Always)
+    }
+
+    /// Merges one change and writes everything that follows from it in one transaction.
+    async fn apply_change(
         &self,
         envelope: &Envelope,
-        place: &EventRef,
-        change: &Change,
-        entry_key: &crate::ports::Key,
-        causes: &[EventRef],
-    ) -> Result<(Entry, bool), Failure> {
-        for attempt in 0..PLANS {
-            if let Some(item) = self.ports.get(Table::Journal, entry_key).await? {
-                let entry = Entry::read(&item).ok_or_else(|| Failure::new(Code::CorruptItem, "a journal entry"))?;
-                let duplicate = entry.is_of_another(place);
-                return Ok((entry, duplicate));
+        event_ref: &EventRef,
+        journaled: JournaledChange<'_>,
+    ) -> Result<AppliedChange, Failure> {
+        let JournaledChange { change, entry_key, causes } = journaled;
+        for attempt in 0..MAX_PLANS {
+            if let Some(item) = self.ports.get(Table::Journal, &entry_key).await? {
+                let entry = JournalEntry::read(&item).ok_or_else(|| Failure::new(Code::CorruptItem, "a journal entry"))?;
+                return Ok(AppliedChange { duplicate: entry.is_of_another(event_ref), entry });
             }
             let plan = transaction::plan(self.ports, self.vault, self.config.hub(), change, envelope.received_at_ms).await?;
-            let entry = entry_of(&plan, envelope, place);
-            let mut writes = transaction::writes(self.ports, self.vault, &plan, change, place).await?;
-            let item = entry.item(entry_key.clone(), self.expires(envelope));
-            let put = Write::Put { table: Table::Journal, item, condition: Condition::Absent };
+            let entry = entry_of(&plan, envelope, event_ref);
+            let mut writes = transaction::writes(self.ports, self.vault, &plan, change, event_ref).await?;
+            let put = entry.build_put(entry_key.clone(), self.expires_s(envelope), Condition::Absent);
             if mutant(Mutant::JournalBeforeObservations) {
                 self.ports.write(vec![put], None).await?;
             } else {
                 writes.push(put);
             }
-            for (n, cause) in causes.iter().enumerate() {
-                // One read answers all of them; what it changed is counted once.
-                let outcome = match plan.outcome {
-                    Outcome::Applied if n > 0 && plan.echo => Outcome::Echo,
-                    Outcome::Applied if n > 0 => Outcome::Unchanged,
-                    outcome => outcome,
-                };
-                if let Some(write) = settled(self.ports, cause, outcome, None, self.config.hub().journal_days).await? {
-                    writes.push(write);
-                }
-            }
+            writes.extend(self.close_causes(causes, &plan).await?);
             if writes.is_empty() {
-                return Ok((entry, false));
+                return Ok(AppliedChange { entry, duplicate: false });
             }
-            let token = format!("{}-{}-{}-{attempt}-{}", envelope.id, place.index, change.object, change.source.id);
+            let token = format!("{}-{}-{}-{attempt}-{}", envelope.id, event_ref.index, change.object, change.source.id);
             match self.ports.write(writes, Some(&self.vault.hash(&["token", &token, &self.ports.random().to_string()]))).await {
-                Ok(()) => return Ok((entry, false)),
+                Ok(()) => return Ok(AppliedChange { entry, duplicate: false }),
                 Err(WriteError::Conflict { .. }) => {}
                 Err(WriteError::Port(error)) => return Err(error.into()),
             }
         }
-        Err(Failure::new(Code::Contention, format!("{} plans in a row lost against other workers", PLANS)))
+        Err(Failure::new(Code::Contention, format!("{MAX_PLANS} plans in a row lost against other workers")))
     }
 
-    /// What `reconcile` read. Snapshots are not recognised by content (A → B → A is real), and need not be: a repetition changes
-    /// nothing. The entry under the envelope's own id only remembers what is still to be dispatched after a crash.
-    async fn fetched(
-        &self,
-        envelope: &Envelope,
-        provider: &Provider,
-        fetched: &Fetched,
-        body: &[u8],
-        metrics: &mut Vec<Metric>,
-    ) -> Result<(), Failure> {
-        let source = &fetched.source;
-        let changes = if fetched.missing {
-            self.vanished(provider, fetched).await?
-        } else {
-            provider
-                .record(&source.connection, &source.object, body)
-                .map_err(|m| Failure::new(Code::MalformedBody, m.to_string()))?
-        };
-        let place = event_ref(envelope, 0);
-        let changes = if self.wants(&source.connection, &changes) { changes } else { Vec::new() };
-        let mut all = changes.clone();
-        all.extend(changes.iter().flat_map(|change| expand(self.config.hub(), change)));
-        let unique: Vec<EventRef> = fetched.causes.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
-        let mut causes: &[EventRef] = &unique;
-        for (index, change) in all.iter().enumerate() {
-            let entry_key = entry_key(self.vault, &source.connection, &envelope.id, index);
-            let (entry, _) = self.change(envelope, &place, change, &entry_key, causes).await?;
-            causes = &[];
-            metrics.push(Metric::count("fetched", 1.0, &source.connection));
-            if !entry.dispatched {
-                self.dispatch(&dispatches(&entry, envelope).collect::<Vec<_>>()).await?;
-                let item = Entry { dispatched: true, ..entry }.item(entry_key, self.expires(envelope));
-                let done = Write::Put { table: Table::Journal, item, condition: Condition::Always };
-                self.ports.write(vec![done], None).await?;
-            }
+    /// Builds the writes that close the account lines of the thin events that a read answers.
+    async fn close_causes(&self, causes: &[EventRef], plan: &Merged) -> Result<Vec<Write>, Failure> {
+        let mut writes = Vec::new();
+        for (n, event) in causes.iter().enumerate() {
+            // One read answers all of them, and its change is counted only once.
+            let outcome = match plan.outcome {
+                Outcome::Applied if n > 0 && plan.echo => Outcome::Echo,
+                Outcome::Applied if n > 0 => Outcome::Unchanged,
+                outcome => outcome,
+            };
+            let line = AccountLine { event, outcome, reason: None };
+            writes.extend(line.build_close(self.ports, self.config.hub().journal_days).await?);
         }
-        for cause in causes {
-            if let Some(write) = settled(self.ports, cause, Outcome::Unchanged, None, self.config.hub().journal_days).await? {
-                write_if(self.ports, write).await?;
-            }
-        }
-        Ok(())
+        Ok(writes)
     }
 
-    /// A read that found nothing is a delete, if we ever knew the object.
-    async fn vanished(&self, provider: &Provider, fetched: &Fetched) -> Result<Vec<Change>, Failure> {
-        let Some(object) = provider.object_of(&fetched.source.object) else { return Ok(Vec::new()) };
-        let place = crate::record::SourceRecord::key(self.vault, &fetched.source);
-        let pointer = identity_key(object, &remote_hash(self.vault, &fetched.source));
-        // What we created ourselves may not have said a word of its own yet.
-        if self.ports.get(Table::Golden, &place).await?.is_none() && self.ports.get(Table::Links, &pointer).await?.is_none() {
-            return Ok(Vec::new());
-        }
-        Ok(vec![Change {
-            object,
-            source: fetched.source.clone(),
-            kind: ChangeKind::Delete { privacy: false },
-            stamp: Some(Stamp::at(fetched.read_at_ms)),
-            fields: Default::default(),
-            external_ids: Vec::new(),
-            problems: Vec::new(),
-            test: false,
-        }])
-    }
-
-    async fn dispatch(&self, dispatches: &[(ConnectionName, Dispatch)]) -> Result<(), Failure> {
+    async fn send_dispatches(&self, dispatches: &[(ConnectionName, Dispatch)]) -> Result<(), Failure> {
         let destinations: BTreeSet<&ConnectionName> = dispatches.iter().map(|(destination, _)| destination).collect();
         for destination in destinations {
             let mut messages = Vec::new();
@@ -374,11 +372,9 @@ impl<P: Ports> Transform<'_, P> {
         Ok(())
     }
 
-    /// The envelope as a whole is parked: each of its events that has no outcome yet ends as dead.
-    async fn close_parked(&self, delivery: &Delivery, failure: &Failure) -> Result<(), Failure> {
+    /// Closes the account lines of an envelope that is parked as a whole: each of its events without an outcome ends as dead.
+    async fn close_parked_events(&self, delivery: &Delivery, failure: &Failure) -> Result<(), Failure> {
         let Ok(envelope) = serde_json::from_str::<Envelope>(&delivery.body) else { return Ok(()) };
-        let days = self.config.hub().journal_days;
-        let reason = Some(failure.code.name());
         let events: Vec<EventRef> = match &envelope.kind {
             EnvelopeKind::Fetched(fetched) => fetched.causes.clone(),
             EnvelopeKind::Webhook => {
@@ -386,58 +382,57 @@ impl<P: Ports> Transform<'_, P> {
                 (0..count.max(1)).map(|index| event_ref(&envelope, index)).collect()
             }
         };
-        for event in events {
-            let condition = match outcome_of(self.ports, &event).await? {
+        for event in &events {
+            let condition = match outcome_of(self.ports, event).await? {
                 None => Condition::Absent,
-                Some(Outcome::InFlight) => Condition::Equals("outcome", crate::ports::Attr::S(Outcome::InFlight.name().into())),
+                Some(Outcome::InFlight) => Condition::Equals("outcome", Attr::S(Outcome::InFlight.name().into())),
                 Some(_) => continue,
             };
-            write_if(self.ports, account(&event, Outcome::Dead, reason, days, condition)).await?;
+            let line = AccountLine { event, outcome: Outcome::Dead, reason: Some(failure.code.name()) };
+            write_if(self.ports, line.build_put(self.config.hub().journal_days, condition)).await?;
         }
         Ok(())
     }
 
     async fn count_events(&self, envelope: &Envelope) -> u32 {
         let Ok((_, provider)) = self.config.connection(&envelope.connection) else { return 1 };
-        let Ok(body) = self.body(envelope).await else { return 1 };
+        let Ok(body) = self.read_body(envelope).await else { return 1 };
         let inbound =
             Inbound { connection: &envelope.connection, headers: &envelope.headers, target: &envelope.target, body: &body };
         provider.events(&inbound).map_or(1, |events| u32::try_from(events.len()).unwrap_or(u32::MAX))
     }
 }
 
-fn all_sent(results: Vec<Result<(), crate::ports::PortError>>) -> Result<(), Failure> {
+fn all_sent(results: Vec<Result<(), PortError>>) -> Result<(), Failure> {
     for result in results {
         result?;
     }
     Ok(())
 }
 
-fn entry_of(plan: &Merged, envelope: &Envelope, place: &EventRef) -> Entry {
-    Entry {
+fn entry_of(plan: &Merged, envelope: &Envelope, event_ref: &EventRef) -> JournalEntry {
+    JournalEntry {
         envelope: envelope.id.clone(),
-        index: place.index,
+        index: event_ref.index,
         received_at_ms: envelope.received_at_ms,
         outcome: plan.outcome,
         object: Some(plan.golden.object),
         record: plan.golden.id.clone(),
         version: plan.next_version,
-        destinations: plan.dispatch.iter().cloned().collect::<Vec<_>>().join(","),
+        destinations: plan.dispatch.clone(),
         dispatched: plan.dispatch.is_empty(),
     }
 }
 
-/// The messages that an entry calls for.
-fn dispatches(entry: &Entry, envelope: &Envelope) -> impl Iterator<Item = (ConnectionName, Dispatch)> {
-    let object = entry.object;
-    entry.destinations.split(',').filter(|d| !d.is_empty()).filter_map(move |destination| {
-        let dispatch = Dispatch {
-            object: object?,
-            record: entry.record.clone(),
-            version: entry.version,
-            trace: envelope.trace.clone(),
-            received_at_ms: envelope.received_at_ms,
-        };
-        Some((destination.into(), dispatch))
-    })
+/// The messages that a journal entry calls for.
+fn dispatches_of(entry: &JournalEntry, envelope: &Envelope) -> Vec<(ConnectionName, Dispatch)> {
+    let Some(object) = entry.object else { return Vec::new() };
+    let dispatch = Dispatch {
+        object,
+        record: entry.record.clone(),
+        version: entry.version,
+        trace: envelope.trace.clone(),
+        received_at_ms: envelope.received_at_ms,
+    };
+    entry.destinations.iter().map(|destination| (destination.clone(), dispatch.clone())).collect()
 }

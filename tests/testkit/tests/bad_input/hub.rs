@@ -9,7 +9,7 @@ use canonical::QueueName;
 use sync::config::Config;
 use sync::ports::Table;
 use sync::receive::{Instance, Request};
-use sync::record::journal::{Kept, day};
+use sync::record::journal::{RetainedEvent, day, retained_events};
 use sync::seal::Vault;
 use testkit::memory::QueueSettings;
 use testkit::twin::Twin;
@@ -138,8 +138,8 @@ impl<'s> Hub<'s> {
     }
 
     /// What was kept of the sender's events today.
-    pub fn kept(&self) -> Vec<Kept> {
-        finish(sync::record::journal::kept(&self.twin, &self.vault, &self.sender.name, day(NOW_MS))).unwrap()
+    pub fn kept(&self) -> Vec<RetainedEvent> {
+        finish(retained_events(&self.twin, &self.vault, &self.sender.name, day(NOW_MS))).unwrap()
     }
 
     fn dead(&self, queue: &str) -> Vec<Dead> {
