@@ -1,11 +1,9 @@
-//! Which crate may use which: what keeps the pure crates pure and the functions thin.
+//! Which crate may use which: this keeps the pure crates pure and the functions thin.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
+use crate::source::root;
 
 /// The names of a package's dependencies, without those of its tests.
 fn dependencies(folder: &Path) -> Vec<String> {
@@ -14,7 +12,7 @@ fn dependencies(folder: &Path) -> Vec<String> {
     manifest.get("dependencies").and_then(|d| d.as_table()).map(|d| d.keys().cloned().collect()).unwrap_or_default()
 }
 
-/// Crates of ours, from the bottom up. Each may use those before it.
+/// The pure crates from the bottom up. Each may use those before it.
 const PURE: &[&str] = &["canonical", "mapping", "webhook", "providers", "sync"];
 
 #[test]
@@ -71,5 +69,5 @@ fn planted_bugs_are_in_no_function() {
     let text = fs::read_to_string(root().join("shared/sync/Cargo.toml")).unwrap();
     let manifest: toml::Table = text.parse().unwrap();
     let default = manifest["features"].get("default").and_then(|d| d.as_array()).cloned().unwrap_or_default();
-    assert!(default.is_empty(), "the feature `mutants` must not be on by itself: {default:?}");
+    assert!(default.is_empty(), "the feature `mutants` must not be a default one: {default:?}");
 }

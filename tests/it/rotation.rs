@@ -1,4 +1,4 @@
-//! Signing secrets rotate while webhooks come in: the real binaries on the local stack.
+//! Signing secrets rotate while webhooks arrive: the real binaries on the local stack.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,7 +11,7 @@ use local::Schedules;
 use sync::ports::{SecretSet, Secrets};
 use webhook::{Draft, sign};
 
-/// How many rotations, one after the other.
+/// How many rotations follow each other.
 const ROTATIONS: usize = 3;
 
 async fn status(route: &Route, secret: &str, n: u32) -> u16 {
@@ -26,13 +26,13 @@ async fn secrets(running: &Running) -> SecretSet {
     running.ports().unwrap().secret("form/signing", true).await.unwrap()
 }
 
-/// Sends with whatever secret a sender may rightly have just then, until it is told to stop; and what nobody may have.
+/// Sends valid webhooks, signed with a secret that a sender may have at that time, and forged ones, until `over` is set.
 async fn send(running: Arc<Running>, sender: u32, over: Arc<AtomicBool>, sent: Arc<AtomicU32>) {
     let route = running.route("form").unwrap();
     let mut n = sender * 100_000;
     while !over.load(Ordering::Relaxed) {
         let set = secrets(&running).await;
-        // A sender that learns late still signs with the secret that has been replaced.
+        // A sender that has not noticed the rotation still signs with the secret that was replaced.
         let late = set.pending.is_none() && n.is_multiple_of(3);
         let valid = if late { set.previous.or(set.current) } else { set.current };
         n += 1;
@@ -62,7 +62,7 @@ async fn while_secrets_rotate_no_valid_webhook_is_refused_and_no_forged_one_acce
         while secrets(&running).await.current == seen[seen.len() - 1] || sent.load(Ordering::Relaxed) < before + 10 {
             tokio::time::sleep(Duration::from_millis(50)).await;
             waited += 1;
-            assert!(waited < 600, "the rotation does not come to an end");
+            assert!(waited < 600, "the rotation does not end");
             assert!(!senders.iter().any(tokio::task::JoinHandle::is_finished), "a sender gave up");
         }
         seen.push(secrets(&running).await.current);
@@ -72,6 +72,6 @@ async fn while_secrets_rotate_no_valid_webhook_is_refused_and_no_forged_one_acce
         sender.await.unwrap();
     }
     seen.dedup();
-    assert_eq!(seen.len(), ROTATIONS + 1, "each rotation brought a secret of its own");
+    assert_eq!(seen.len(), ROTATIONS + 1, "each rotation creates a new secret");
     running.end().await;
 }
