@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::{
     Api, CallFailure, FailureKind, Listing, Op, RemoteRecord, Row, RowFailure, RowResult, Target, Usage, instant_ms,
-    json as body_json, retry_after_ms, text, word,
+    json as body_json, text, word,
 };
 use crate::http::{HttpRequest, HttpResponse};
 
@@ -18,7 +18,6 @@ pub static API: HubSpot = HubSpot;
 #[derive(Debug, Clone, Copy)]
 pub struct HubSpot;
 
-const TIMEOUT_MS: u64 = 10_000;
 const BATCH: usize = 100;
 /// Reading with property histories takes fewer inputs than reading without.
 const BATCH_WITH_HISTORY: usize = 50;
@@ -93,6 +92,10 @@ impl Api for HubSpot {
 
     fn read(&self, t: &Target, ids: &[String], properties: &[String]) -> HttpRequest {
         post(t, "batch/read", &read_body(t, ids, properties, None, true))
+    }
+
+    fn can_merge(&self) -> bool {
+        true
     }
 
     fn merge(&self, t: &Target, primary: &str, other: &str) -> Option<HttpRequest> {
@@ -216,7 +219,7 @@ fn post(t: &Target, call: &str, body: &Value) -> HttpRequest {
             ("accept".to_owned(), "application/json".to_owned()),
         ],
         body: body.to_string().into_bytes(),
-        timeout_ms: TIMEOUT_MS,
+        timeout_ms: t.timeout_ms,
     }
 }
 
@@ -318,18 +321,16 @@ fn row_failure(error: &Value) -> RowFailure {
     let category = text(error, "category").and_then(word).unwrap_or_else(|| "UNKNOWN".to_owned());
     let message = text(error, "message").unwrap_or_default();
     let (code, field) = property_fault(error, message);
+    let code = code.unwrap_or_else(|| category.clone());
     let kind = match category.as_str() {
         "OBJECT_NOT_FOUND" | "NOT_FOUND" => FailureKind::NotFound,
         "RATE_LIMITS" => FailureKind::Throttled { after_ms: 10_000 },
         "LOCKED" | "RECORD_LOCKED" => FailureKind::Locked,
         "INTERNAL_ERROR" | "SERVER_ERROR" | "TIMEOUT" | "UNKNOWN" => FailureKind::Transient,
         "MISSING_SCOPES" | "INVALID_AUTHENTICATION" | "EXPIRED_AUTHENTICATION" => FailureKind::Auth,
+        // HubSpot uses the first code for e-mail addresses and the second one for other unique properties.
+        _ if matches!(code.as_str(), "CONFLICT" | "CONFLICTING_UNIQUE_VALUE") => FailureKind::DuplicateKey,
         _ => FailureKind::Rejected,
-    };
-    let code = match code.as_deref() {
-        // Said of unique properties other than the e-mail address; the remedy is the same.
-        Some("CONFLICTING_UNIQUE_VALUE") => "CONFLICT".to_owned(),
-        _ => code.unwrap_or(category),
     };
     RowFailure { kind, code, detail: existing_id(message), field }
 }
@@ -357,16 +358,13 @@ fn call_failure(r: &HttpResponse) -> CallFailure {
     if text(&body, "category").is_none() && failure.code == "UNKNOWN" {
         failure.code = format!("HTTP_{}", r.status);
     }
-    let wait = retry_after_ms(r);
+    let wait = r.retry_after_ms();
     failure.kind = match r.status {
-        401 | 403 => FailureKind::Auth,
-        408 | 425 => FailureKind::Transient,
-        423 => FailureKind::Locked,
+        403 => FailureKind::Auth,
         429 => FailureKind::Throttled { after_ms: wait.unwrap_or_else(|| policy_wait(&body, r)) },
         // The account is being moved to another data centre.
         477 => FailureKind::Throttled { after_ms: wait.unwrap_or(60_000) },
-        400..=499 => FailureKind::Rejected,
-        _ => FailureKind::Transient,
+        _ => FailureKind::of_status(r),
     };
     failure
 }

@@ -7,6 +7,7 @@ fn target(object: &str) -> Target {
         object: object.into(),
         id_property: "hub_id".into(),
         version: "v3".into(),
+        timeout_ms: 1_000,
     }
 }
 
@@ -61,7 +62,7 @@ fn a_multi_status_answer_gives_each_row_its_own_result() {
             {"status": "error", "category": "CONFLICT", "context": {"objectWriteTraceId": ["4"]},
              "message": "Contact already exists. Existing ID: 771"}]});
     let written = API.written(&target("contacts"), &rows(5), &answer(207, &results)).expect("a read answer");
-    let expected = ["done 901 false", "Rejected INVALID_EMAIL", "Transient NO_ANSWER", "done 900 true", "Rejected CONFLICT"];
+    let expected = ["done 901 false", "Rejected INVALID_EMAIL", "Transient NO_ANSWER", "done 900 true", "DuplicateKey CONFLICT"];
     assert_eq!(kinds(&written), expected);
     let RowResult::Failed(invalid) = &written[1] else { panic!("row 1 failed") };
     assert_eq!(invalid.field.as_deref(), Some("email"));

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::{
     Api, CallFailure, FailureKind, Listing, Op, RemoteRecord, Row, RowFailure, RowResult, Target, Usage, instant_ms,
-    json as body_json, retry_after_ms, text, word,
+    json as body_json, text, word,
 };
 use crate::http::{HttpRequest, HttpResponse, percent};
 
@@ -22,7 +22,6 @@ pub const CLIENT: &str = "crm-hub";
 #[derive(Debug, Clone, Copy)]
 pub struct Salesforce;
 
-const TIMEOUT_MS: u64 = 30_000;
 const BATCH: usize = 200;
 const FIND: usize = 200;
 /// Queries travel in the address, which ends at 16 KiB: this much of it is for values, the rest for the names of fields.
@@ -138,7 +137,7 @@ fn request(t: &Target, method: &'static str, url: String, body: Vec<u8>) -> Http
             ("sforce-call-options".to_owned(), format!("client={CLIENT}")),
         ],
         body,
-        timeout_ms: TIMEOUT_MS,
+        timeout_ms: t.timeout_ms,
     }
 }
 
@@ -225,6 +224,8 @@ fn classify(code: &str, message: &str, names_field: bool) -> (FailureKind, &'sta
         "UNABLE_TO_LOCK_ROW" => FailureKind::Locked,
         "SERVER_UNAVAILABLE" | "REQUEST_RUNNING_TOO_LONG" | "UNKNOWN_EXCEPTION" | "UNKNOWN" => FailureKind::Transient,
         "DUPLICATE_EXTERNAL_ID" => FailureKind::Ambiguous,
+        "DUPLICATE_VALUE" | "DUPLICATES_DETECTED" => FailureKind::DuplicateKey,
+        "INVALID_QUERY_LOCATOR" => FailureKind::CursorExpired,
         "ENTITY_IS_DELETED" | "NOT_FOUND" => FailureKind::NotFound,
         // With a field it is a lookup that points nowhere, without one the record itself.
         "INVALID_CROSS_REFERENCE_KEY" if !names_field => FailureKind::NotFound,
@@ -250,27 +251,22 @@ fn call_failure(r: &HttpResponse) -> CallFailure {
     let body = serde_json::from_slice::<Value>(&r.body).unwrap_or_default();
     let error = body.get(0).unwrap_or(&Value::Null);
     let mut failure = failure(error, text(error, "errorCode"));
-    if failure.code == "UNKNOWN" {
+    let names_code = failure.code != "UNKNOWN";
+    if !names_code {
         failure.code = format!("HTTP_{}", r.status);
     }
-    let throttled = |ms: u64| FailureKind::Throttled { after_ms: retry_after_ms(r).unwrap_or(ms) };
+    let throttled = |ms: u64| FailureKind::Throttled { after_ms: r.retry_after_ms().unwrap_or(ms) };
+    let by_status = FailureKind::of_status(r);
     failure.kind = match (r.status, failure.kind) {
         (300, _) => FailureKind::Ambiguous,
         (_, FailureKind::Throttled { after_ms }) => throttled(after_ms),
-        (_, FailureKind::Locked) => FailureKind::Locked,
-        (401 | 403, _) => FailureKind::Auth,
-        (429, _) => throttled(10_000),
-        (408 | 409 | 425, _) => FailureKind::Transient,
-        // A call names a type or an address, not an object.
-        (400..=499, FailureKind::NotFound | FailureKind::Rejected | FailureKind::Ambiguous) => FailureKind::Rejected,
-        (400..=499, kind) if failure.code.starts_with("HTTP_") && kind == FailureKind::Transient => FailureKind::Rejected,
-        (400..=499, kind) => kind,
-        _ => FailureKind::Transient,
+        (_, kind @ (FailureKind::Locked | FailureKind::CursorExpired)) => kind,
+        (403, _) => FailureKind::Auth,
+        (409, _) => FailureKind::Transient,
+        (_, kind @ (FailureKind::Auth | FailureKind::Transient)) if names_code && by_status == FailureKind::Rejected => kind,
+        // A call names a type or an address, not an object: a code about one object counts for nothing here.
+        _ => by_status,
     };
-    if failure.code == "INVALID_QUERY_LOCATOR" {
-        failure.code = "CURSOR_GONE".to_owned();
-        failure.kind = FailureKind::Transient;
-    }
     failure
 }
 

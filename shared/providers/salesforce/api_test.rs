@@ -7,6 +7,7 @@ fn target(object: &str) -> Target {
         object: object.into(),
         id_property: "Hub_Id__c".into(),
         version: "v62.0".into(),
+        timeout_ms: 1_000,
     }
 }
 
@@ -65,8 +66,8 @@ fn results_follow_the_order_of_the_rows() {
     let failures: Vec<&RowFailure> =
         written.iter().filter_map(|w| if let RowResult::Failed(f) = w { Some(f) } else { None }).collect();
     let kinds: Vec<FailureKind> = failures.iter().map(|f| f.kind).collect();
-    use FailureKind::{Ambiguous, Locked, NotFound, Rejected, Transient};
-    assert_eq!(kinds, [Locked, Locked, Rejected, Rejected, Rejected, Ambiguous, NotFound, NotFound, Rejected, Transient]);
+    use FailureKind::{Ambiguous, DuplicateKey, Locked, NotFound, Rejected, Transient};
+    assert_eq!(kinds, [Locked, Locked, Rejected, DuplicateKey, DuplicateKey, Ambiguous, NotFound, NotFound, Rejected, Transient]);
     assert_eq!(failures[2].field.as_deref(), Some("LastName"));
     assert!(!format!("{:?}", failures[2]).contains("Secretname"), "messages quote values");
     assert_eq!(failures[3].code, "DUPLICATES_DETECTED");
@@ -87,7 +88,7 @@ fn codes_and_statuses_decide_about_the_whole_call() {
     assert_eq!(kind(503, "SERVER_UNAVAILABLE").0, FailureKind::Transient);
     assert_eq!(kind(400, "MALFORMED_QUERY").0, FailureKind::Rejected);
     assert_eq!(kind(404, "NOT_FOUND").0, FailureKind::Rejected);
-    assert_eq!(kind(400, "INVALID_QUERY_LOCATOR"), (FailureKind::Transient, "CURSOR_GONE".to_owned()));
+    assert_eq!(kind(400, "INVALID_QUERY_LOCATOR"), (FailureKind::CursorExpired, "INVALID_QUERY_LOCATOR".to_owned()));
     let several =
         answer(300, &json!(["/services/data/v62.0/sobjects/Contact/003A", "/services/data/v62.0/sobjects/Contact/003B"]));
     assert_eq!(API.written(&target("Contact"), &[], &several).expect_err("failure").kind, FailureKind::Ambiguous);

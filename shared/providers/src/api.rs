@@ -62,9 +62,13 @@ pub trait Api: Sync {
     /// Reads the answer of [`Api::list`], whose `since_ms` and `cursor` are given again. Pages may overlap.
     ///
     /// # Errors
-    /// The call failed. Code `CURSOR_GONE`: begin again without a cursor, from the last stamp seen.
+    /// The call failed. `CursorExpired`: begin again without a cursor, from the last stamp seen.
     fn listed(&self, t: &Target, since_ms: i64, cursor: Option<&str>, r: &HttpResponse) -> Result<Listing, CallFailure>;
-    /// Merges one object into another; `None` where the provider has no such call. Answer: [`Api::merged`].
+    /// True when the provider has a call that merges two objects.
+    fn can_merge(&self) -> bool {
+        false
+    }
+    /// Merges one object into another; `None` unless [`Api::can_merge`]. Answer: [`Api::merged`].
     fn merge(&self, _t: &Target, _primary: &str, _other: &str) -> Option<HttpRequest> {
         None
     }
@@ -94,6 +98,8 @@ pub struct Target {
     pub id_property: String,
     /// The version of the API as its path writes it, such as `v3` or `v62.0`.
     pub version: String,
+    /// When the call is given up, in milliseconds.
+    pub timeout_ms: u64,
 }
 
 impl fmt::Debug for Target {
@@ -195,13 +201,30 @@ pub enum FailureKind {
     Locked,
     /// The token is not accepted, or may not do this.
     Auth,
-    /// The provider refuses the row as it is. The codes `CONFLICT`, `DUPLICATE_VALUE` and `DUPLICATES_DETECTED` say that another object
-    /// holds a unique value: look it up and adopt it.
+    /// The provider refuses the row as it is.
     Rejected,
+    /// The provider refuses the row because another object holds a value that must be unique: find that object and adopt it.
+    DuplicateKey,
     /// The provider finds several objects where there must be one.
     Ambiguous,
     /// The object that the row names does not exist (or no longer).
     NotFound,
+    /// The cursor of a list is no longer valid: begin again without one.
+    CursorExpired,
+}
+
+impl FailureKind {
+    /// What a status code means that says no more than HTTP does. Providers that say more read their own codes first.
+    pub fn of_status(r: &HttpResponse) -> FailureKind {
+        match r.status {
+            401 => FailureKind::Auth,
+            408 | 425 => FailureKind::Transient,
+            423 => FailureKind::Locked,
+            429 => FailureKind::Throttled { after_ms: r.retry_after_ms().unwrap_or(10_000) },
+            400..=499 => FailureKind::Rejected,
+            _ => FailureKind::Transient,
+        }
+    }
 }
 
 /// An object as the provider holds it. `Debug` shows names, no values.
@@ -253,11 +276,6 @@ pub struct Usage {
 /// The instant that an ISO 8601 text names, in milliseconds; offsets may come without a colon.
 pub(crate) fn instant_ms(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>().ok().map(|t| t.as_millisecond())
-}
-
-/// The seconds of a `Retry-After` header as milliseconds.
-pub(crate) fn retry_after_ms(r: &HttpResponse) -> Option<u64> {
-    r.header("retry-after")?.trim().parse::<u64>().ok()?.checked_mul(1_000)
 }
 
 /// The body as JSON.

@@ -66,21 +66,9 @@ fn kept(part: &str) -> String {
 /// # Errors
 /// The call failed.
 pub fn fetched(r: &HttpResponse) -> Result<Option<Vec<u8>>, CallFailure> {
-    let kind = match r.status {
-        200..=299 => return Ok(Some(r.body.clone())),
-        404 | 410 => return Ok(None),
-        401 => FailureKind::Auth,
-        429 => FailureKind::Throttled { after_ms: wait_ms(r) },
-        408 | 425 => FailureKind::Transient,
-        423 => FailureKind::Locked,
-        400..=499 => FailureKind::Rejected,
-        _ => FailureKind::Transient,
-    };
-    Err(RowFailure::new(kind, format!("HTTP_{}", r.status), ""))
-}
-
-/// `Retry-After` in seconds (RFC 9110), bounded; ten seconds where it is missing or a date.
-fn wait_ms(r: &HttpResponse) -> u64 {
-    let seconds = r.header("retry-after").and_then(|value| value.trim().parse::<u64>().ok());
-    seconds.map_or(10_000, |seconds| seconds.min(3_600).saturating_mul(1_000))
+    match r.status {
+        200..=299 => Ok(Some(r.body.clone())),
+        404 | 410 => Ok(None),
+        status => Err(RowFailure::new(FailureKind::of_status(r), format!("HTTP_{status}"), "")),
+    }
 }

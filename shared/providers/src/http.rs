@@ -23,6 +23,9 @@ impl fmt::Debug for HttpRequest {
     }
 }
 
+/// The longest wait that a provider may ask for, in seconds. After it, the hub calls again.
+const LONGEST_WAIT_S: u64 = 3_600;
+
 /// A provider's answer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpResponse {
@@ -38,6 +41,13 @@ impl HttpResponse {
     /// The first header of that (lower-case) name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The seconds of a `Retry-After` header (RFC 9110) as milliseconds, at most one hour; `None` where the header is missing or
+    /// holds a date.
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        let seconds: u64 = self.header("retry-after")?.trim().parse().ok()?;
+        Some(seconds.min(LONGEST_WAIT_S) * 1_000)
     }
 }
 

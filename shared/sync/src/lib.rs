@@ -8,6 +8,7 @@
 
 pub mod batch;
 pub mod claim_check;
+pub mod client;
 pub mod config;
 pub mod failure;
 pub mod join;

@@ -46,6 +46,7 @@ fn target(object: &str) -> (Target, &'static dyn Api) {
         object: object.into(),
         id_property: id_property.into(),
         version: version.into(),
+        timeout_ms: 1_000,
     };
     (target, api::api(if hubspot { "hubspot" } else { "salesforce" }).expect("a destination"))
 }
@@ -93,7 +94,7 @@ fn hubspot_refuses_single_rows_of_a_batch() {
     let written = upsert(&mut hubspot, "contacts", &rows, T0);
     let expected = [
         "created",
-        "Rejected CONFLICT",
+        "DuplicateKey CONFLICT",
         "Rejected INVALID_EMAIL",
         "Rejected INVALID_OPTION",
         "Rejected PROPERTY_DOESNT_EXIST",
@@ -113,7 +114,7 @@ fn hubspot_refuses_single_rows_of_a_batch() {
     assert_eq!(api.found(&t, &by_email).expect("found at once, without the search index")[0].id, taken);
     let stale = [row("g0", Some(&taken), json!({}))];
     let answer = send(&mut hubspot, &api.update(&t, &stale), T0);
-    assert_eq!(kinds(&api.written(&t, &stale, &answer).expect("answer")), ["Rejected CONFLICT"]);
+    assert_eq!(kinds(&api.written(&t, &stale, &answer).expect("answer")), ["DuplicateKey CONFLICTING_UNIQUE_VALUE"]);
 }
 
 #[test]
@@ -256,7 +257,7 @@ fn salesforce_lists_pages_and_deleted_records() {
     assert_eq!((stamps.len(), archived), (30, vec![ids[7].clone()]));
     assert!(stamps.is_sorted());
     let gone = send(&mut salesforce, &api.list(&t, T0, Some("/services/data/v62.0/query/01gnone-10"), &[]), T0);
-    assert_eq!(api.listed(&t, T0, None, &gone).expect_err("no such cursor").code, "CURSOR_GONE");
+    assert_eq!(api.listed(&t, T0, None, &gone).expect_err("no such cursor").kind, FailureKind::CursorExpired);
 }
 
 #[test]
@@ -272,7 +273,7 @@ fn salesforce_limits_locks_and_tokens() {
         row("g1", None, json!({"LastName": "C"})),
         row("g2", None, json!({"LastName": "D", "Email": "A@x.test"})),
     ];
-    let expected = ["Locked UNABLE_TO_LOCK_ROW", "created", "Rejected DUPLICATES_DETECTED"];
+    let expected = ["Locked UNABLE_TO_LOCK_ROW", "created", "DuplicateKey DUPLICATES_DETECTED"];
     assert_eq!(kinds(&upsert(&mut salesforce, "Contact", &rows, T0 + 1)), expected);
     let fail = |salesforce: &mut Salesforce, t: &Target, at: i64| {
         let answer = send(salesforce, &api.upsert(t, &rows), at);

@@ -9,22 +9,21 @@ use canonical::{
     BodyRef, ConnectionName, Dispatch, Envelope, EnvelopeKind, FetchRequest, Fetched, Lane, ObjectType, Outcome, QueueName,
     ReadRequest, RemoteId, SweepRequest,
 };
-use providers::api::{CallFailure, FailureKind, Op, RemoteRecord, Target};
+use providers::api::{CallFailure, FailureKind, RemoteRecord, Target};
 use providers::fetch::{Fetch, fetched};
-use providers::http::{HttpRequest, HttpResponse};
+use providers::http::HttpResponse;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{BatchReport, Metric, check_deadline, settle};
 use crate::claim_check::serialize_with_body;
+use crate::client::{CallError, Client};
 use crate::config::Config;
 use crate::failure::{Class, Code, Failure};
-use crate::pause::{pause_for_auth, paused};
+use crate::pause::paused;
 use crate::ports::{Attr, Blob, Clock, Condition, Delivery, Http, Item, Key, Outgoing, Queue, Secrets, Store, Table, Write};
-use crate::rate_limit::{note_usage, take_tokens};
 use crate::receive::Instance;
 use crate::record::Link;
 use crate::record::journal::{AccountLine, close_account_line, outcome_of};
-use crate::upsert::{access_token, classify};
 
 /// Everything that reconcile needs of the outside.
 pub trait Ports: Store + Queue + Blob + Secrets + Http + Clock {}
@@ -162,75 +161,18 @@ impl<P: Ports> Reconcile<'_, P> {
         report.failed.push((name.to_owned(), failure.code.name().to_owned()));
     }
 
-    async fn call<T>(
-        &self,
-        name: &str,
-        object: &str,
-        build: impl Fn(&Target) -> Option<HttpRequest>,
-        read: impl Fn(&Target, &HttpResponse) -> Result<T, CallFailure>,
-    ) -> Result<T, Failure> {
-        let (connection, provider) = self.config.connection(name)?;
-        let Some(api_secret) = connection.api_secret.as_deref() else {
-            return Err(Failure::new(Code::CannotFetch, format!("`{name}` has no `api_secret` to read with")));
-        };
-        let id_property = provider.destination(object).map(|d| d.id_property.clone()).unwrap_or_default();
-        let version = match connection.api_version.as_str() {
-            "" => provider.manifest().api_version().to_owned(),
-            version => version.to_owned(),
-        };
-        for fresh in [false, true] {
-            check_deadline(self.ports, self.deadline_ms)?;
-            let set = self.ports.secret(api_secret, fresh).await?;
-            let token = access_token(set.current.as_deref().unwrap_or_default()).unwrap_or_default();
-            let target = Target {
-                base_url: connection.base_url.clone(),
-                token,
-                object: object.to_owned(),
-                id_property: id_property.clone(),
-                version: version.clone(),
-            };
-            let mut request = build(&target)
-                .ok_or_else(|| Failure::new(Code::CannotFetch, format!("the manifest of `{name}` cannot read `{object}`")))?;
-            request.timeout_ms = provider.manifest().call_timeout_ms();
-            take_tokens(self.ports, name, &connection.buckets, &request.url).await?;
-            let response =
-                self.ports.http(request).await.map_err(|e| Failure::new(Code::ProviderUnavailable, format!("{name}: {e}")))?;
-            note_usage(name, providers::api::api(&connection.provider).and_then(|api| api.usage(&response)));
-            match read(&target, &response) {
-                Ok(value) => return Ok(value),
-                Err(failure) if failure.kind == FailureKind::Auth && !fresh => {}
-                Err(failure) => {
-                    let failure = classify(name, &failure);
-                    if failure.class == Class::Auth {
-                        pause_for_auth(self.ports, name, &failure.detail).await?;
-                    }
-                    return Err(failure);
-                }
-            }
-        }
-        Err(Failure::new(Code::ProviderAuth, format!("{name} does not accept the token")))
-    }
-
-    async fn read(&self, name: &str, object: &str, ids: &[String]) -> Result<Vec<RemoteRecord>, Failure> {
-        let (connection, provider) = self.config.connection(name)?;
-        let api = providers::api::api(&connection.provider)
-            .ok_or_else(|| Failure::new(Code::CannotFetch, format!("`{}` has no read protocol yet", connection.provider)))?;
-        let properties = provider.read_properties(object);
-        let mut records = Vec::new();
-        for chunk in ids.chunks(api.batch_limit(Op::Read)) {
-            records.extend(self.call(name, object, |t| Some(api.read(t, chunk, &properties)), |t, r| api.found(t, r)).await?);
-        }
-        Ok(records)
+    fn client<'c>(&'c self, name: &'c str) -> Result<Client<'c, P>, Failure> {
+        Client::open(self.ports, self.config, name, self.deadline_ms)
     }
 
     /// Reads records one by one, by the paths of the manifest. A record that does not exist is not in the answer.
     async fn read_each(
         &self,
-        name: &str,
+        client: &Client<'_, P>,
         object: &str,
         requests: &[(usize, FetchRequest)],
-    ) -> Result<(Vec<RemoteRecord>, BTreeMap<String, Failure>), Failure> {
-        let (connection, provider) = self.config.connection(name)?;
+    ) -> (Vec<RemoteRecord>, BTreeMap<String, Failure>) {
+        let account = client.connection().account.as_str();
         let mut since: BTreeMap<&str, i64> = BTreeMap::new();
         for (_, request) in requests {
             let received = request.cause.as_ref().map_or_else(|| self.ports.now_ms(), |cause| cause.received_at_ms);
@@ -246,17 +188,10 @@ impl<P: Ports> Reconcile<'_, P> {
             }
             let request = |t: &Target| {
                 let since_ms = received_ms - SINCE_MS;
-                let (base_url, token, account) = (t.base_url.as_str(), t.token.as_str(), connection.account.as_str());
-                provider.fetch(&Fetch { base_url, token, account, object, id, since_ms })
+                let (base_url, token) = (t.base_url.as_str(), t.token.as_str());
+                client.provider().fetch(&Fetch { base_url, token, account, object, id, since_ms })
             };
-            let body = self.call(name, object, request, |_, r| fetched(r)).await;
-            let raw = body.and_then(|body| match body {
-                Some(body) => serde_json::from_slice(&body)
-                    .map(Some)
-                    .map_err(|_| Failure::new(Code::ProviderUnavailable, format!("{name}: the answer is not JSON"))),
-                None => Ok(None),
-            });
-            let raw = match raw {
+            let raw = match client.call(object, request, |_, r| read_json(r)).await.map_err(CallError::into_failure) {
                 Ok(Some(raw)) => raw,
                 Ok(None) => continue,
                 Err(failure) => {
@@ -276,7 +211,7 @@ impl<P: Ports> Reconcile<'_, P> {
                 raw,
             });
         }
-        Ok((records, failed))
+        (records, failed)
     }
 
     /// Reads what the requests name and hands it to `ingest`. Returns the requests that are not done: their read failed, or was
@@ -293,10 +228,10 @@ impl<P: Ports> Reconcile<'_, P> {
         }
         let ids: BTreeSet<String> = requests.iter().map(|(_, r)| r.source.id.clone()).collect();
         let ids: Vec<String> = ids.into_iter().collect();
-        let (connection, _) = self.config.connection(name)?;
-        let (records, failed) = match providers::api::api(&connection.provider) {
-            Some(_) => (self.read(name, object, &ids).await?, BTreeMap::new()),
-            None => self.read_each(name, object, requests).await?,
+        let client = self.client(name)?;
+        let (records, failed) = match client.api() {
+            Some(_) => (client.read(object, &ids).await.map_err(CallError::into_failure)?, BTreeMap::new()),
+            None => self.read_each(&client, object, requests).await,
         };
         let by_id: BTreeMap<&str, &RemoteRecord> = records.iter().map(|r| (r.id.as_str(), r)).collect();
         let mut undone = Vec::new();
@@ -410,11 +345,9 @@ impl<P: Ports> Reconcile<'_, P> {
         if paused(self.ports, name).await?.is_some() {
             return Err(Failure::new(Code::Paused, format!("`{name}` is paused")));
         }
-        let (connection, provider) = self.config.connection(name)?;
-        let Some(api) = providers::api::api(&connection.provider) else {
-            return Err(Failure::new(Code::CannotFetch, format!("`{}` has no read protocol yet", connection.provider)));
-        };
-        let properties = provider.read_properties(object);
+        let client = self.client(name)?;
+        let api = client.require_api()?;
+        let properties = client.provider().read_properties(object);
         let place = Key::new(format!("watermark#{name}#{object}"), "watermark");
         let stored = self.ports.get(Table::Control, &place).await?;
         let mark = stored.as_ref().and_then(|i| i.n("at")).unwrap_or(0);
@@ -422,20 +355,14 @@ impl<P: Ports> Reconcile<'_, P> {
         let mut newest = mark;
         let mut cursor: Option<String> = None;
         loop {
-            let page = self
-                .call(
-                    name,
-                    object,
-                    |t| Some(api.list(t, since, cursor.as_deref(), &properties)),
-                    |t, r| api.listed(t, since, cursor.as_deref(), r),
-                )
-                .await;
-            let page = match page {
-                Err(failure) if failure.detail.contains("CURSOR_GONE") && cursor.is_some() => {
-                    (since, cursor) = (newest, None);
-                    continue;
-                }
-                other => other?,
+            let request = |target: &Target| Some(api.list(target, since, cursor.as_deref(), &properties));
+            let listed = |target: &Target, r: &HttpResponse| match api.listed(target, since, cursor.as_deref(), r) {
+                Err(failure) if failure.kind == FailureKind::CursorExpired && cursor.is_some() => Ok(None),
+                other => other.map(Some),
+            };
+            let Some(page) = client.call(object, request, listed).await.map_err(CallError::into_failure)? else {
+                (since, cursor) = (newest, None);
+                continue;
             };
             let mut envelopes = Vec::new();
             for record in &page.records {
@@ -477,7 +404,8 @@ impl<P: Ports> Reconcile<'_, P> {
                 continue;
             }
             for chunk in ids.chunks(usize::try_from(SCAN_PAGE).unwrap_or(500)) {
-                let records = self.read(&destination, &native, chunk).await?;
+                let client = self.client(&destination)?;
+                let records = client.read(&native, chunk).await.map_err(CallError::into_failure)?;
                 let mut envelopes = Vec::new();
                 for id in chunk {
                     let record = records.iter().find(|r| r.id == *id && !r.archived);
@@ -529,6 +457,13 @@ impl<P: Ports> Reconcile<'_, P> {
         }
         Ok(())
     }
+}
+
+/// Reads the answer to a read of one record; `None` when the record does not exist.
+fn read_json(response: &HttpResponse) -> Result<Option<serde_json::Value>, CallFailure> {
+    let Some(body) = fetched(response)? else { return Ok(None) };
+    let not_json = |_| CallFailure::new(FailureKind::Transient, "BAD_ANSWER", "the answer is not JSON");
+    serde_json::from_slice(&body).map(Some).map_err(not_json)
 }
 
 /// Destination, object and record of a link's key.

@@ -1,34 +1,23 @@
-//! The conversation with one destination: token, rate, requests, answers.
+//! One destination: what is rendered for it, found at it and written to it.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use canonical::{FieldKind, FieldName, ObjectType, RemoteId, Stamp, Value, find_field};
 use providers::Provider;
-use providers::api::{Api, CallFailure, FailureKind, Op, RemoteRecord, Row, RowFailure, RowResult, Target, Usage};
-use providers::http::HttpRequest;
+use providers::api::{Api, FailureKind, Op, RemoteRecord, Row, RowResult, Target};
+use providers::http::HttpResponse;
 
-use crate::batch::check_deadline;
-use crate::config::{Config, Connection};
-use crate::failure::{Class, Code, Failure};
-use crate::pause::pause_for_auth;
-use crate::ports::{HttpError, Table};
-use crate::rate_limit::{note_usage, take_tokens};
+use crate::client::{CallError, Client};
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+use crate::ports::Table;
 use crate::record::{GoldenRecord, Link, Seen, Sent, golden_by_id, identity_key, may_be_made_of, read_link, remote_hash};
 use crate::seal::Vault;
 use crate::transform::identity::blocks;
 
 use super::Ports;
 use super::plan::Rendering;
-
-/// Why a batch call brought no results.
-pub enum CallError {
-    /// It surely had no effect.
-    NotSent(Failure),
-    /// Nobody knows.
-    Unknown(Failure),
-}
 
 /// What to look for at the destination.
 pub struct Wanted<'a> {
@@ -69,53 +58,17 @@ pub struct Destination<'a, P> {
     pub api: &'static dyn Api,
     /// When the invocation ends.
     pub deadline_ms: i64,
-    /// How long a call may take.
-    pub timeout_ms: u64,
+    /// Its API.
+    pub client: Client<'a, P>,
     config: &'a Config,
-    connection: &'a Connection,
-    calls: Cell<u32>,
-    usage: Cell<Option<Usage>>,
-}
-
-/// Sorts a provider's failure into our classes.
-pub fn classify(destination: &str, failure: &RowFailure) -> Failure {
-    let detail = format!("{destination}: {failure}");
-    match failure.kind {
-        FailureKind::Transient => Failure::new(Code::ProviderUnavailable, detail),
-        FailureKind::Throttled { after_ms } => Failure::throttled(Code::RateLimited, after_ms, detail),
-        FailureKind::Locked => Failure::new(Code::ProviderLocked, detail),
-        FailureKind::Auth => Failure::new(Code::ProviderAuth, detail),
-        FailureKind::Rejected | FailureKind::NotFound => Failure::new(Code::ProviderRejected, detail),
-        FailureKind::Ambiguous => Failure::new(Code::ProviderAmbiguous, detail),
-    }
 }
 
 impl<'a, P: Ports> Destination<'a, P> {
     /// Opens a destination.
-    pub async fn open(
-        ports: &'a P,
-        config: &'a Config,
-        vault: &'a Vault,
-        name: &'a str,
-        deadline_ms: i64,
-    ) -> Result<Self, Failure> {
-        let (connection, provider) = config.connection(name)?;
-        let api = providers::api::api(&connection.provider)
-            .ok_or_else(|| Failure::new(Code::Bug, format!("provider `{}` cannot be a destination", connection.provider)))?;
-        let timeout_ms = provider.manifest().call_timeout_ms();
-        Ok(Destination {
-            ports,
-            vault,
-            name,
-            provider,
-            api,
-            deadline_ms,
-            timeout_ms,
-            config,
-            connection,
-            calls: Cell::new(0),
-            usage: Cell::new(None),
-        })
+    pub fn open(ports: &'a P, config: &'a Config, vault: &'a Vault, name: &'a str, deadline_ms: i64) -> Result<Self, Failure> {
+        let client = Client::open(ports, config, name, deadline_ms)?;
+        let (provider, api) = (Arc::clone(client.provider()), client.require_api()?);
+        Ok(Destination { ports, vault, name, provider, api, deadline_ms, client, config })
     }
 
     /// By how much the waits that the hub chooses are shortened (1 in production).
@@ -123,25 +76,15 @@ impl<'a, P: Ports> Destination<'a, P> {
         self.config.hub().retry.speed.max(1)
     }
 
-    /// Calls made by this invocation.
-    pub fn calls_made(&self) -> u32 {
-        self.calls.get()
-    }
-
-    /// What the destination last said about the calls that are left.
-    pub fn usage(&self) -> Option<Usage> {
-        self.usage.get()
-    }
-
     /// The native name of an object at this destination.
     pub fn native(&self, object: ObjectType) -> Result<String, Failure> {
-        self.config
-            .hub()
-            .object(object)
-            .destinations
-            .get(self.name)
-            .cloned()
-            .ok_or_else(|| Failure::new(Code::UnknownConnection, format!("{object} is not routed to `{}`", self.name)))
+        let native = self.config.hub().object(object).destinations.get(self.name);
+        let unrouted = || Failure::new(Code::UnknownConnection, format!("{object} is not routed to `{}`", self.name));
+        let native = native.ok_or_else(unrouted)?;
+        if self.provider.destination(native).is_none() {
+            return Err(Failure::new(Code::Bug, format!("the mappings of `{}` cannot write `{native}`", self.name)));
+        }
+        Ok(native.clone())
     }
 
     /// Renders a golden record for this destination. A reference is rendered as the id of its object here; a reference whose
@@ -204,117 +147,24 @@ impl<'a, P: Ports> Destination<'a, P> {
         }
     }
 
-    fn target(&self, object: ObjectType, token: String) -> Result<Target, Failure> {
-        let native = self.native(object)?;
-        let id_property = self
-            .provider
-            .destination(&native)
-            .map(|d| d.id_property.clone())
-            .ok_or_else(|| Failure::new(Code::Bug, format!("`{native}` is no destination object of `{}`", self.name)))?;
-        let version = if self.connection.api_version.is_empty() {
-            self.provider.manifest().api_version().to_owned()
-        } else {
-            self.connection.api_version.clone()
-        };
-        Ok(Target { base_url: self.connection.base_url.clone(), token, object: native, id_property, version })
-    }
-
-    async fn token(&self, fresh: bool) -> Result<String, Failure> {
-        let name = self.connection.api_secret.as_deref().unwrap_or_default();
-        let set = self.ports.secret(name, fresh).await?;
-        access_token(set.current.as_deref().unwrap_or_default())
-            .ok_or_else(|| Failure::new(Code::ProviderAuth, format!("the secret `{name}` holds no access token")))
-    }
-
-    /// One call: a token of the bucket, the request, its answer as `read` understands it. A token that is not accepted is
-    /// fetched anew once; then the connection is paused.
-    async fn call<T>(
-        &self,
-        object: ObjectType,
-        build: impl Fn(&Target) -> HttpRequest,
-        read: impl Fn(&Target, &providers::http::HttpResponse) -> Result<T, CallFailure>,
-    ) -> Result<T, CallError> {
-        for fresh in [false, true] {
-            let token = self.token(fresh).await.map_err(CallError::NotSent)?;
-            let target = self.target(object, token).map_err(CallError::NotSent)?;
-            let mut request = build(&target);
-            request.timeout_ms = self.timeout_ms;
-            self.may_call(&request).await.map_err(CallError::NotSent)?;
-            self.calls.set(self.calls.get() + 1);
-            let response = match self.ports.http(request).await {
-                Ok(response) => response,
-                Err(HttpError::NotSent(reason)) => {
-                    return Err(CallError::NotSent(Failure::new(Code::ProviderUnavailable, format!("{}: {reason}", self.name))));
-                }
-                Err(HttpError::Unknown(reason)) => {
-                    return Err(CallError::Unknown(Failure::new(Code::ProviderUnavailable, format!("{}: {reason}", self.name))));
-                }
-            };
-            let usage = self.api.usage(&response);
-            note_usage(self.name, usage);
-            self.usage.set(usage.or(self.usage.get()));
-            match read(&target, &response) {
-                Ok(value) => return Ok(value),
-                Err(failure) if failure.kind == FailureKind::Auth && !fresh => {}
-                Err(failure) if failure.kind == FailureKind::Transient => {
-                    return Err(CallError::Unknown(classify(self.name, &failure)));
-                }
-                Err(failure) => {
-                    let failure = classify(self.name, &failure);
-                    if failure.class == Class::Auth {
-                        pause_for_auth(self.ports, self.name, &failure.detail).await.map_err(CallError::NotSent)?;
-                    }
-                    return Err(CallError::NotSent(failure));
-                }
-            }
-        }
-        Err(CallError::NotSent(Failure::new(Code::ProviderAuth, format!("{} does not accept the token", self.name))))
-    }
-
-    /// A call is made only if its effects end before the lease does.
-    async fn may_call(&self, request: &HttpRequest) -> Result<(), Failure> {
-        check_deadline(self.ports, self.deadline_ms)?;
-        take_tokens(self.ports, self.name, &self.connection.buckets, &request.url).await
-    }
-
     /// Writes rows in one call.
     pub async fn write(&self, object: ObjectType, op: Op, rows: &[Row]) -> Result<Vec<RowResult>, CallError> {
-        self.call(
-            object,
-            |target| if op == Op::Update { self.api.update(target, rows) } else { self.api.upsert(target, rows) },
-            |target, response| self.api.written(target, rows, response),
-        )
-        .await
+        let native = self.native(object).map_err(CallError::NotSent)?;
+        let request =
+            |target: &Target| if op == Op::Update { self.api.update(target, rows) } else { self.api.upsert(target, rows) };
+        self.client
+            .call(&native, |target| Some(request(target)), |target, response| self.api.written(target, rows, response))
+            .await
     }
 
-    /// Merges one object of the destination into another and gives the id of what remains; `None` when the provider cannot.
-    pub async fn merge(&self, object: ObjectType, primary: &str, other: &str) -> Result<Option<String>, CallError> {
-        if !self.can_merge() {
-            return Ok(None);
-        }
-        let nothing = || HttpRequest { method: "GET", url: String::new(), headers: Vec::new(), body: Vec::new(), timeout_ms: 0 };
-        self.call(
-            object,
-            |target| self.api.merge(target, primary, other).unwrap_or_else(nothing),
-            |target, response| match self.api.merged(target, response) {
-                Err(failure) if failure.kind == FailureKind::NotFound => Ok(primary.to_owned()),
-                other => other,
-            },
-        )
-        .await
-        .map(Some)
-    }
-
-    /// True when the provider has a call that merges two objects.
-    pub fn can_merge(&self) -> bool {
-        let target = Target {
-            base_url: String::new(),
-            token: String::new(),
-            object: String::new(),
-            id_property: String::new(),
-            version: String::new(),
+    /// Merges one object of the destination into another and gives the id of what remains. The provider must be able to.
+    pub async fn merge(&self, object: ObjectType, primary: &str, other: &str) -> Result<String, CallError> {
+        let native = self.native(object).map_err(CallError::NotSent)?;
+        let merged = |target: &Target, response: &HttpResponse| match self.api.merged(target, response) {
+            Err(failure) if failure.kind == FailureKind::NotFound => Ok(primary.to_owned()),
+            other => other,
         };
-        self.api.merge(&target, "", "").is_some()
+        self.client.call(&native, |target| self.api.merge(target, primary, other), merged).await
     }
 
     /// Fills in what the destination made of the rows, where its answer does not say so.
@@ -331,8 +181,9 @@ impl<'a, P: Ports> Destination<'a, P> {
         }
         let records = match self.read(object, &ids).await {
             Ok(records) => records,
-            Err(CallError::NotSent(failure) | CallError::Unknown(failure)) => {
-                // The write is known to have happened; what became of its values is then taken to be what was sent.
+            Err(error) => {
+                let failure = error.into_failure();
+                // The write is known to have happened. Without the read-back, the values that were sent count as what is there.
                 tracing::warn!(code = %failure.code, destination = self.name, "could not read back");
                 return;
             }
@@ -350,14 +201,7 @@ impl<'a, P: Ports> Destination<'a, P> {
 
     /// Reads objects by their ids.
     pub async fn read(&self, object: ObjectType, ids: &[String]) -> Result<Vec<RemoteRecord>, CallError> {
-        let native = self.native(object).map_err(CallError::NotSent)?;
-        let properties = self.provider.read_properties(&native);
-        let mut records = Vec::new();
-        for chunk in ids.chunks(self.api.batch_limit(Op::Read)) {
-            let page = self.call(object, |t| self.api.read(t, chunk, &properties), |t, r| self.api.found(t, r)).await?;
-            records.extend(page);
-        }
-        Ok(records)
+        self.client.read(&self.native(object).map_err(CallError::NotSent)?, ids).await
     }
 
     async fn find(&self, object: ObjectType, property: &str, values: &[String]) -> Result<Vec<RemoteRecord>, Failure> {
@@ -365,10 +209,9 @@ impl<'a, P: Ports> Destination<'a, P> {
         let properties = self.provider.read_properties(&native);
         let mut records = Vec::new();
         for chunk in self.api.find_parts(values) {
-            let page = self.call(object, |t| self.api.find(t, property, chunk, &properties), |t, r| self.api.found(t, r)).await;
-            records.extend(page.map_err(|e| match e {
-                CallError::NotSent(failure) | CallError::Unknown(failure) => failure,
-            })?);
+            let request = |target: &Target| Some(self.api.find(target, property, chunk, &properties));
+            let found = self.client.call(&native, request, |target, response| self.api.found(target, response)).await;
+            records.extend(found.map_err(CallError::into_failure)?);
         }
         Ok(records)
     }
@@ -399,9 +242,7 @@ impl<'a, P: Ports> Destination<'a, P> {
         let known = |w: &Wanted<'_>| -> Vec<String> { w.remote.map_or_else(|| members(w), |id| vec![id.to_owned()]) };
         let ids: Vec<String> = wanted.iter().flat_map(known).collect();
         if !ids.is_empty() {
-            let records = self.read(object, &ids).await.map_err(|e| match e {
-                CallError::NotSent(failure) | CallError::Unknown(failure) => failure,
-            })?;
+            let records = self.read(object, &ids).await.map_err(CallError::into_failure)?;
             for (want, slot) in wanted.iter().zip(&mut found) {
                 let Some(remote) = want.remote else {
                     *slot = Ok(made_from(&records, want));
@@ -516,13 +357,5 @@ fn one(records: &[RemoteRecord], property: &str, value: &str, destination: &str)
         (first, None) => Ok(first.cloned()),
         (Some(a), Some(b)) if a.id == b.id => Ok(Some(a.clone())),
         _ => Err(Failure::new(Code::ProviderAmbiguous, format!("{destination} has several objects with the same `{property}`"))),
-    }
-}
-
-/// The access token of an API secret: JSON with `access_token`, or the bare token.
-pub fn access_token(secret: &str) -> Option<String> {
-    match serde_json::from_str::<serde_json::Value>(secret) {
-        Ok(serde_json::Value::Object(map)) => map.get("access_token")?.as_str().map(str::to_owned),
-        _ => Some(secret.trim().to_owned()).filter(|token| !token.is_empty()),
     }
 }

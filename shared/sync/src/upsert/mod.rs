@@ -13,6 +13,7 @@ use canonical::{Dispatch, FetchRequest, FieldName, Fields, GoldenId, ObjectType,
 use providers::api::{FailureKind, Op, Row, RowFailure, RowResult};
 
 use crate::batch::{BatchReport, Metric, settle};
+use crate::client::{CallError, classify};
 use crate::config::Config;
 use crate::failure::{Class, Code, Failure};
 use crate::join::join;
@@ -22,8 +23,6 @@ use crate::ports::{Attr, Clock, Condition, Delivery, Http, Item, Outgoing, Queue
 use crate::record::{GoldenRecord, Link, Sent, identity_key, may_be_made_of, put, read_golden, read_link, remote_hash};
 use crate::seal::Vault;
 use crate::transform::transaction::audit_key;
-
-pub use calls::{access_token, classify};
 
 use calls::Destination;
 use plan::{Intent, plan_push};
@@ -83,12 +82,12 @@ pub async fn handle_batch<P: Ports>(
     let mut results: Vec<Result<(), Failure>> = deliveries.iter().map(|_| Ok(())).collect();
     let mut jobs = collect(&deliveries, &mut results);
     let mut report = BatchReport::default();
-    let outcome = match Destination::open(ports, config, vault, destination, deadline_ms).await {
+    let outcome = match Destination::open(ports, config, vault, destination, deadline_ms) {
         Ok(worker) => {
             let upsert = Upsert { worker, queue: &queue };
             upsert.run(&mut jobs).await;
-            report.metrics.push(Metric::count("api_calls", upsert.worker.calls_made() as f64, destination));
-            if let Some(usage) = upsert.worker.usage() {
+            report.metrics.push(Metric::count("api_calls", upsert.worker.client.calls_made() as f64, destination));
+            if let Some(usage) = upsert.worker.client.usage() {
                 report.metrics.push(Metric::count("api_calls_left", usage.remaining as f64, destination));
             }
             Ok(())
@@ -251,7 +250,7 @@ impl<P: Ports> Upsert<'_, P> {
                 let detail = format!("an object of a record merged into {record} may still appear");
                 return Err(Failure::throttled(Code::LeaseBusy, wait, detail));
             }
-            let to_merge = !job.link.orphans.is_empty() && self.worker.can_merge();
+            let to_merge = !job.link.orphans.is_empty() && self.worker.api.can_merge();
             job.link.look_due(self.ports().now_ms());
             let unsettled = job.link.dirty || job.link.open || !job.link.strays.is_empty();
             if intent.is_empty() && !unsettled && !to_merge {
@@ -286,9 +285,10 @@ impl<P: Ports> Upsert<'_, P> {
         }
         job.link.fence += 1;
         job.link.lease_until =
-            self.worker.deadline_ms + i64::try_from(self.worker.timeout_ms).unwrap_or(i64::MAX) + LEASE_MARGIN_MS;
+            self.worker.deadline_ms + i64::try_from(self.worker.client.timeout_ms()).unwrap_or(i64::MAX) + LEASE_MARGIN_MS;
         // The last push of an expired or unsettled lease may or may not have taken effect: look before writing again.
-        job.link.dirty |= job.link.open || !job.link.strays.is_empty() || !job.link.orphans.is_empty() && self.worker.can_merge();
+        job.link.dirty |=
+            job.link.open || !job.link.strays.is_empty() || !job.link.orphans.is_empty() && self.worker.api.can_merge();
         if !intent.needs_look_up(&job.link) {
             intent.note(&mut job.link, self.ports().now_ms());
         }
@@ -420,7 +420,7 @@ impl<P: Ports> Upsert<'_, P> {
         job.link.dirty = false;
         job.link.open = false;
         if let (Some(kept), Some(orphan)) = (job.link.remote.clone(), job.link.orphans.first().cloned())
-            && self.worker.can_merge()
+            && self.worker.api.can_merge()
         {
             self.merge_orphan(object, &record, job, &kept, &orphan).await?;
             // What the merge made of the two is looked at in the next round.
@@ -457,22 +457,18 @@ impl<P: Ports> Upsert<'_, P> {
         self.store(object, record, &mut job.link).await?;
         job.stored = job.link.clone();
         match self.worker.merge(object, kept, orphan).await {
-            Ok(Some(remains)) => {
+            Ok(remains) => {
                 tracing::info!(destination = self.worker.name, kept, orphan, "merged two objects at the destination");
                 job.link.orphans.remove(orphan);
                 job.link.point_to(remains);
                 job.link.marked = false;
                 Ok(())
             }
-            Ok(None) => {
-                job.link.sent = before;
-                Ok(())
-            }
-            Err(calls::CallError::NotSent(failure)) => {
+            Err(CallError::NotSent(failure)) => {
                 job.link.sent = before;
                 Err(failure)
             }
-            Err(calls::CallError::Unknown(failure)) => Err(failure),
+            Err(CallError::Unknown(failure)) => Err(failure),
         }
     }
 
@@ -504,18 +500,18 @@ impl<P: Ports> Upsert<'_, P> {
         let mut written = match results {
             Ok(results) => results,
             // One row that spoils the whole call must not spoil its neighbours: the halves go by themselves.
-            Err(calls::CallError::NotSent(failure)) if failure.class == Class::Permanent && jobs.len() > 1 => {
+            Err(CallError::NotSent(failure)) if failure.class == Class::Permanent && jobs.len() > 1 => {
                 let half = jobs.len() / 2;
                 let (left, right) = jobs.split_at_mut(half);
                 Box::pin(self.write(object, op, left)).await;
                 return Box::pin(self.write(object, op, right)).await;
             }
-            Err(calls::CallError::NotSent(failure)) => {
+            Err(CallError::NotSent(failure)) => {
                 jobs.iter_mut().for_each(|job| job.link.forget_open());
                 join(jobs.iter_mut().map(|job| self.release(job, Err(failure.clone())))).await;
                 return;
             }
-            Err(calls::CallError::Unknown(failure)) => {
+            Err(CallError::Unknown(failure)) => {
                 jobs.iter_mut().for_each(|job| job.link.dirty = true);
                 join(jobs.iter_mut().map(|job| self.release(job, Err(failure.clone())))).await;
                 return;
@@ -568,17 +564,16 @@ impl<P: Ports> Upsert<'_, P> {
     }
 
     fn row_failed(&self, link: &mut Link, version: u64, failure: RowFailure) -> Result<(), Failure> {
-        let taken = matches!(failure.code.as_str(), "CONFLICT" | "DUPLICATE_VALUE" | "DUPLICATES_DETECTED");
-        let classified = calls::classify(self.worker.name, &failure);
+        let classified = classify(self.worker.name, &failure);
         match failure.kind {
-            FailureKind::Transient => link.dirty = true,
+            FailureKind::Transient | FailureKind::CursorExpired => link.dirty = true,
             FailureKind::NotFound if link.remote.is_some() => {
                 link.forget_open();
                 link.gone = true;
                 return Ok(());
             }
-            FailureKind::Rejected if taken && !link.rejected => {
-                // Somebody else's object holds the key: look again and adopt it; the second time it is refused for good.
+            FailureKind::DuplicateKey if !link.rejected => {
+                // Another object holds the key: find and adopt it. If the key is taken again after that, the record is rejected.
                 link.forget_open();
                 link.dirty = true;
                 link.rejected = true;
@@ -587,7 +582,7 @@ impl<P: Ports> Upsert<'_, P> {
                     format!("{}: will look for the object to adopt", failure.code),
                 ));
             }
-            FailureKind::Rejected | FailureKind::Ambiguous | FailureKind::NotFound => {
+            FailureKind::Rejected | FailureKind::DuplicateKey | FailureKind::Ambiguous | FailureKind::NotFound => {
                 link.forget_open();
                 link.reject(version);
             }
