@@ -130,32 +130,10 @@ fn is_base64(headers: &HeaderMap, body: &[u8]) -> bool {
 /// Query parameters, decoded; values of one name are joined by commas.
 fn parameters(query: &str) -> Map<String, Value> {
     let mut all: BTreeMap<String, String> = BTreeMap::new();
-    for pair in query.split('&').filter(|p| !p.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = percent_decode(value);
-        all.entry(percent_decode(name)).and_modify(|known| *known = format!("{known},{value}")).or_insert(value);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
+        all.entry(name).and_modify(|known| *known = format!("{known},{value}")).or_insert(value);
     }
     all.into_iter().map(|(name, value)| (name, value.into())).collect()
-}
-
-/// Decodes `%XX` and `+`; anything malformed stays as it is.
-pub(crate) fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let code = bytes.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        match (bytes[at], code) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                at += 2;
-            }
-            (b'+', _) => out.push(b' '),
-            (byte, _) => out.push(byte),
-        }
-        at += 1;
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// The function's answer as HTTP. A JSON object with `statusCode` describes the response; any other JSON is the body.

@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::dynamodb::Tables;
@@ -45,7 +46,7 @@ async fn handle(State(services): State<Services>, request: Request) -> Response 
     }
     let path = parts.uri.path();
     if let Some(name) = path.strip_prefix("/2015-03-31/functions/").and_then(|rest| rest.strip_suffix("/invocations")) {
-        let name = crate::function_url::percent_decode(name);
+        let name = percent_decode_str(name).decode_utf8_lossy();
         return invoke(&services.host, &name, &parts.headers, body).await;
     }
     services.buckets.handle(&parts.method, path, parts.uri.query().unwrap_or_default(), &parts.headers, &body)

@@ -11,11 +11,7 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
 
 /// A random (version 4) UUID.
 pub(crate) fn uuid() -> String {
-    let mut b: [u8; 16] = bytes();
-    b[6] = (b[6] & 0x0f) | 0x40;
-    b[8] = (b[8] & 0x3f) | 0x80;
-    let hex: String = b.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    uuid::Uuid::new_v4().to_string()
 }
 
 /// `length` characters out of `alphabet`.

@@ -10,8 +10,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
-use crate::function_url::percent_decode;
+use percent_encoding::percent_decode_str;
 
 /// The buckets of a stack: a folder each, a file per object named by its key in base64.
 #[derive(Debug)]
@@ -76,8 +75,7 @@ impl Buckets {
         if !self.root.join(bucket).is_dir() {
             return error(StatusCode::NOT_FOUND, "NoSuchBucket");
         }
-        // A plus sign in a path is itself, other than in a query.
-        let key = percent_decode(&key.replace('+', "%2B"));
+        let key = percent_decode_str(key).decode_utf8_lossy();
         self.object(method, self.root.join(bucket).join(file_name(&key)), headers, body)
     }
 
@@ -127,11 +125,12 @@ impl Buckets {
         if *method == Method::HEAD {
             return StatusCode::OK.into_response();
         }
-        let prefix = query.split('&').find_map(|p| p.strip_prefix("prefix=")).map(percent_decode).unwrap_or_default();
+        let mut parameters = form_urlencoded::parse(query.as_bytes());
+        let prefix = parameters.find(|(name, _)| name == "prefix").map(|(_, value)| value).unwrap_or_default();
         let mut found: Vec<(String, u64)> = entries
             .flatten()
             .filter_map(|e| Some((key_of(e.file_name().to_str()?)?, e.metadata().ok()?.len())))
-            .filter(|(key, _)| key.starts_with(&prefix))
+            .filter(|(key, _)| key.starts_with(&*prefix))
             .collect();
         found.sort();
         let contents: String = found

@@ -1,5 +1,8 @@
+//! What goes in and out of a stand-in: requests, responses and the webhooks that it wants to send.
+
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -23,14 +26,10 @@ impl Request {
     pub fn new(method: &str, url: &str, headers: &[(String, String)], body: &[u8]) -> Request {
         let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
         let (path, query) = after_scheme.split_once('?').unwrap_or((after_scheme, ""));
-        let pairs = query.split('&').filter(|pair| !pair.is_empty());
         Request {
             method: method.to_uppercase(),
             path: path.to_owned(),
-            query: pairs
-                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-                .map(|(k, v)| (decode(k, true), decode(v, true)))
-                .collect(),
+            query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
             headers: headers.iter().map(|(n, v)| (n.to_lowercase(), v.clone())).collect(),
             body: body.to_vec(),
         }
@@ -54,7 +53,8 @@ impl Request {
 
     /// The path's segments, decoded.
     pub(crate) fn segments(&self) -> Vec<String> {
-        self.path.split('/').filter(|s| !s.is_empty()).map(|s| decode(s, false)).collect()
+        let decoded = |segment| percent_decode_str(segment).decode_utf8_lossy().into_owned();
+        self.path.split('/').filter(|s| !s.is_empty()).map(decoded).collect()
     }
 
     pub(crate) fn bearer(&self) -> Option<&str> {
@@ -70,26 +70,6 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ({} bytes)", self.method, self.path, self.body.len())
     }
-}
-
-fn decode(text: &str, plus_is_space: bool) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while let Some(&byte) = bytes.get(i) {
-        let hex = bytes.get(i + 1..i + 3).and_then(|h| std::str::from_utf8(h).ok()).and_then(|h| u8::from_str_radix(h, 16).ok());
-        match (byte, hex) {
-            (b'%', Some(value)) => {
-                out.push(value);
-                i += 3;
-                continue;
-            }
-            (b'+', _) if plus_is_space => out.push(b' '),
-            _ => out.push(byte),
-        }
-        i += 1;
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// A stand-in's answer.

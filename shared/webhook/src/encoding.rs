@@ -1,4 +1,4 @@
-//! Strict decoders: one accepted spelling per value.
+//! Decoders of what a proof is made of. Hexadecimal and base64 accept one spelling per value, and escapes are decoded to bytes.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -22,53 +22,30 @@ pub(crate) fn to_base64(bytes: &[u8]) -> String {
 
 /// Decodes `%XX`; an incomplete escape stays as it is. `plus` also turns `+` into a space, as forms do.
 pub(crate) fn percent_decode(text: &[u8], plus: bool) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut i = 0;
-    while let Some(&byte) = text.get(i) {
-        match (byte, escaped(text, i)) {
-            (b'%', Some(decoded)) => {
-                out.push(decoded);
-                i += 3;
-                continue;
-            }
-            (b'+', _) if plus => out.push(b' '),
-            _ => out.push(byte),
+    if plus && text.contains(&b'+') {
+        // Spaces first: a plus sign that was escaped is a plus sign.
+        let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+        return percent_encoding::percent_decode(&spaced).collect();
+    }
+    percent_encoding::percent_decode(text).collect()
+}
+
+/// Decodes the escapes of the given ASCII characters and leaves every other escape as it is.
+pub(crate) fn unescape_only(text: &str, characters: &str) -> String {
+    let mut pieces = text.split('%');
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let decoded = piece.get(..2).and_then(|digits| hex::decode(digits).ok()).map(|byte| char::from(byte[0]));
+        match decoded {
+            Some(c) if c.is_ascii() && characters.contains(c) => out.extend([c].into_iter().chain(piece[2..].chars())),
+            _ => out.extend(["%", piece]),
         }
-        i += 1;
     }
     out
 }
 
-/// The byte that the three bytes at `i` stand for, if they are an escape.
-fn escaped(text: &[u8], i: usize) -> Option<u8> {
-    let digit = |at: usize| text.get(at).and_then(|b| char::from(*b).to_digit(16));
-    match text.get(i) {
-        Some(b'%') => u8::try_from(digit(i + 1)? * 16 + digit(i + 2)?).ok(),
-        _ => None,
-    }
-}
-
-/// Decodes the escapes of the given characters and leaves every other escape alone.
-pub(crate) fn unescape_only(text: &str, characters: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while let Some(&byte) = bytes.get(i) {
-        match escaped(bytes, i) {
-            Some(decoded) if decoded.is_ascii() && characters.contains(char::from(decoded)) => {
-                out.push(decoded);
-                i += 3;
-            }
-            _ => {
-                out.push(byte);
-                i += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-/// Names and values of a form or query, decoded, in order.
+/// Names and values of a form or query, decoded, in order. They stay bytes: a proof covers bytes, and a form may use any
+/// character set, so `form_urlencoded::parse`, which replaces what is not UTF-8, does not serve here.
 pub(crate) fn form_pairs(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let pair = |part: &[u8]| {
         let cut = part.iter().position(|b| *b == b'=').unwrap_or(part.len());
@@ -78,18 +55,9 @@ pub(crate) fn form_pairs(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     text.split(|b| *b == b'&').filter(|part| !part.is_empty()).map(pair).collect()
 }
 
-/// Escapes everything but letters, digits and `keep`.
-pub(crate) fn percent_encode(bytes: &[u8], keep: &str) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for byte in bytes {
-        let c = char::from(*byte);
-        if c.is_ascii_alphanumeric() || (c.is_ascii() && keep.contains(c)) {
-            out.push(c);
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+/// A name or value as senders of forms write it: everything but letters and digits is escaped.
+pub(crate) fn form_text(text: &str) -> impl std::fmt::Display {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
 }
 
 /// The query of a URL: what stands between the first `?` and a `#`.

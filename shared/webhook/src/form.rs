@@ -47,8 +47,7 @@ pub(crate) fn with_field(body: &[u8], name: &str, value: &str) -> Option<Vec<u8>
     }
     let kept = body.split(|b| *b == b'&').filter(|pair| !pair.is_empty());
     let kept = kept.filter(|pair| encoding::form_pairs(pair).first().is_none_or(|(known, _)| known != name.as_bytes()));
-    let own =
-        format!("{}={}", encoding::percent_encode(name.as_bytes(), "-_."), encoding::percent_encode(value.as_bytes(), "-_."));
+    let own = format!("{}={}", encoding::form_text(name), encoding::form_text(value));
     Some(kept.chain([own.as_bytes()]).collect::<Vec<_>>().join(&b'&'))
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use ring::hmac;
 
 use crate::encoding;
@@ -11,8 +12,17 @@ use crate::request::{Evidence, RawRequest};
 use crate::scheme::UrlForm;
 use crate::signed::single_header;
 
-/// What the query re-encoding of older senders leaves alone beside letters and digits.
-const PLAIN_IN_QUERY: &str = "-_.!~*'()";
+/// What older senders escape when they encode a query again: everything but letters, digits and these.
+const ESCAPED_IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
 
 pub(crate) fn verify(form: &UrlForm, request: &RawRequest<'_>, secrets: &[&str]) -> Result<Evidence, Rejection> {
     let value = single_header(request, &form.header)?;
@@ -107,7 +117,7 @@ fn spellings(url: &str) -> BTreeSet<String> {
 }
 
 fn percent_again(text: &str) -> String {
-    encoding::percent_encode(&encoding::percent_decode(text.as_bytes(), true), PLAIN_IN_QUERY)
+    percent_encode(&encoding::percent_decode(text.as_bytes(), true), ESCAPED_IN_QUERY).to_string()
 }
 
 /// The URL without its port and, where it had none, with the usual one; name and password stay.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::encoding::percent_encode;
+use crate::encoding::form_text;
 use crate::handshake::{Answer, Reply, challenge, greet, handshake};
 use crate::rejection::Rejection;
 use crate::request::{Headers, RawRequest};
@@ -170,9 +170,9 @@ impl Vector {
                 body.clone().into_bytes()
             }
             (_, Some(params)) => {
-                let escape = |text: &str| percent_encode(text.as_bytes(), "");
                 let pairs = params.iter().flat_map(|(name, values)| values.each().iter().map(move |value| (name, value)));
-                let written: Vec<String> = pairs.map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
+                let written: Vec<String> =
+                    pairs.map(|(name, value)| format!("{}={}", form_text(name), form_text(value))).collect();
                 written.join("&").into_bytes()
             }
             (_, None) => Vec::new(),
