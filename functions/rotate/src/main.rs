@@ -17,7 +17,7 @@ use sync::rotate::{Rotation, step};
 async fn main() -> Result<(), Error> {
     let settings = Settings::read()?;
     start_logging(&settings.log);
-    let ports = &Aws::open(settings.places_without_config())?;
+    let ports = &Aws::open(settings.names_without_config())?;
     run(service_fn(move |event: LambdaEvent<Rotation>| async move {
         tracing::info!(step = ?event.payload.step, version = %event.payload.version, "rotation");
         step(ports, &event.payload).await.map_err(|failure| diagnose(&failure))

@@ -19,7 +19,7 @@ use crate::cli::ConfigArgs;
 use crate::config::{Changes, Loaded};
 use crate::crm::{Route, Stands, courier, start as start_stands};
 use crate::keys::Keys;
-use crate::operate::open::{parse, places, queue_variable, queues, table_variable};
+use crate::operate::open::{parse, queue_variable, queues, resource_names, table_variable};
 use crate::out::{CommandError, root, shown, write};
 use crate::template::regenerate;
 
@@ -157,7 +157,7 @@ impl Running {
     /// The hub's stores, queues and secrets, as operators see them. Nothing is remembered from an earlier call.
     pub fn ports(&self) -> Result<Aws, CommandError> {
         let text = std::fs::read_to_string(&self.env).map_err(|e| CommandError::Read(shown(&self.env), e))?;
-        Ok(Aws::with(Access::local(self.stack.endpoint()), places(&parse(&text), &self.hub)))
+        Ok(Aws::with(Access::local(self.stack.endpoint()), resource_names(&parse(&text), &self.hub)))
     }
 
     /// Where webhooks of a connection go, and how they are signed.

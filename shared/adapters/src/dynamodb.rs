@@ -8,10 +8,12 @@ use aws_sdk_dynamodb::primitives::Blob as Bytes;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use sync::ports::{Attr, Condition, Item, Key, Page, PortError, Store, Table, Write, WriteError};
 
-use crate::{Aws, port_error};
+use crate::Aws;
+use crate::error::{error_of, may_pass, port_error};
 
 type Attributes = HashMap<String, AttributeValue>;
 
@@ -185,7 +187,7 @@ fn page(items: Option<Vec<Attributes>>, last: Option<Attributes>) -> Page {
 }
 
 /// Sorts the error of a single write.
-fn single<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> WriteError {
+fn single<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> WriteError {
     match error.as_service_error().and_then(ProvideErrorMetadata::code) {
         Some("ConditionalCheckFailedException") => WriteError::Conflict { failed: vec![0] },
         Some("TransactionConflictException") => WriteError::Conflict { failed: Vec::new() },
@@ -218,9 +220,10 @@ impl Aws {
             if !failed.is_empty() || codes.contains(&"TransactionConflict") {
                 return Err(WriteError::Conflict { failed });
             }
-            let passing = codes.iter().any(|c| c.contains("Throttling") || c.contains("Exceeded"));
-            let reason = codes.into_iter().find(|c| *c != "None").unwrap_or("TransactionCanceled").to_owned();
-            return Err(if passing { PortError::unavailable(reason) } else { PortError::rejected(reason) }.into());
+            // One reason that passes is enough: without it, the transaction might have succeeded.
+            let reasons = || codes.iter().copied().filter(|code| *code != "None");
+            let reason = reasons().find(|code| may_pass(code)).or_else(|| reasons().next());
+            return Err(error_of(reason.unwrap_or("TransactionCanceled")).into());
         }
         Err(WriteError::Port(port_error(&error)))
     }

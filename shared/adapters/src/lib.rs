@@ -7,6 +7,7 @@
 mod blob;
 mod clock;
 mod dynamodb;
+mod error;
 mod http;
 mod operator;
 mod secrets;
@@ -36,9 +37,9 @@ const CONNECT: Duration = Duration::from_secs(2);
 const ATTEMPT: Duration = Duration::from_secs(4);
 const OPERATION: Duration = Duration::from_secs(5);
 
-/// Where things are: what the environment variables of a function say.
+/// The physical names of the resources that a process may use, as the environment variables of a function give them.
 #[derive(Debug, Clone, Default)]
-pub struct Places {
+pub struct ResourceNames {
     /// Physical table names.
     pub tables: BTreeMap<Table, String>,
     /// Queue URLs by logical name.
@@ -103,7 +104,7 @@ impl std::error::Error for MissingEnvironment {}
 
 /// The ports on AWS, or on anything that speaks its protocols at `AWS_ENDPOINT_URL`.
 pub struct Aws {
-    places: Places,
+    names: ResourceNames,
     dynamodb: aws_sdk_dynamodb::Client,
     sqs: aws_sdk_sqs::Client,
     secrets_manager: aws_sdk_secretsmanager::Client,
@@ -117,12 +118,12 @@ impl Aws {
     ///
     /// # Errors
     /// The environment does not say enough.
-    pub fn open(places: Places) -> Result<Aws, MissingEnvironment> {
-        Ok(Aws::with(Access::environment()?, places))
+    pub fn open(names: ResourceNames) -> Result<Aws, MissingEnvironment> {
+        Ok(Aws::with(Access::environment()?, names))
     }
 
     /// Opens the ports with this access. Connects when first used.
-    pub fn with(access: Access, places: Places) -> Aws {
+    pub fn with(access: Access, names: ResourceNames) -> Aws {
         let Access { region, endpoint, credentials } = access;
         let client = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let mut config = SdkConfig::builder()
@@ -142,20 +143,20 @@ impl Aws {
             );
         config.set_endpoint_url(endpoint.clone());
         let config = config.build();
-        let http = http::Outbound::new(&places.hosts);
+        let http = http::Outbound::new(&names.hosts);
         Aws {
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
             secrets_manager: aws_sdk_secretsmanager::Client::new(&config),
             secrets: SecretCache::default(),
-            blob: blob::Bucket::new(places.bucket.clone(), region, endpoint, credentials),
+            blob: blob::Bucket::new(names.bucket.clone(), region, endpoint, credentials),
             http,
-            places,
+            names,
         }
     }
 
     fn table(&self, table: Table) -> Result<&str, PortError> {
-        self.places
+        self.names
             .tables
             .get(&table)
             .map(String::as_str)
@@ -163,53 +164,10 @@ impl Aws {
     }
 
     fn queue(&self, queue: &str) -> Result<&str, PortError> {
-        self.places
+        self.names
             .queues
             .get(queue)
             .map(String::as_str)
             .ok_or_else(|| PortError::rejected(format!("this function may not use the queue `{queue}`")))
-    }
-}
-
-/// Parts of the codes of errors that may pass by themselves. What is denied may be a slip of permissions or of a key, which somebody
-/// mends: nothing may be lost by it.
-const PASSING: &[&str] = &[
-    "Throttl",
-    "Limit",
-    "Exceeded",
-    "Unavailable",
-    "Internal",
-    "ServiceError",
-    "InProgress",
-    "Timeout",
-    "Transaction",
-    "SlowDown",
-    "Denied",
-    "Unauthorized",
-    "NotAuthorized",
-    "Expired",
-    "UnrecognizedClient",
-    "InvalidClientToken",
-    "KMS",
-    "Kms",
-];
-
-/// Turns an SDK error into ours: what may pass by itself, and what never will. Messages of the service hold no personal data
-/// that we have not sent as a key; only the code is kept.
-fn port_error<E, R>(error: &aws_smithy_runtime_api::client::result::SdkError<E, R>) -> PortError
-where
-    E: aws_smithy_types::error::metadata::ProvideErrorMetadata,
-{
-    use aws_smithy_runtime_api::client::result::SdkError;
-    match error {
-        SdkError::ServiceError(service) => {
-            // A service that names no code has failed before it looked at the request.
-            let Some(code) = service.err().code() else { return PortError::unavailable("no code") };
-            if PASSING.iter().any(|part| code.contains(part)) { PortError::unavailable(code) } else { PortError::rejected(code) }
-        }
-        SdkError::TimeoutError(_) => PortError::unavailable("timed out"),
-        SdkError::DispatchFailure(_) => PortError::unavailable("no connection"),
-        SdkError::ResponseError(_) => PortError::unavailable("the answer could not be read"),
-        _ => PortError::rejected("the request could not be built"),
     }
 }

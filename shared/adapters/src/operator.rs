@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use sync::ports::{Delivery, PortError};
 
-use crate::{Aws, port_error};
+use crate::Aws;
+use crate::error::port_error;
 
 impl Aws {
     /// Receives at most ten messages and hides them from others for that many seconds. An empty answer may come from a part of
     /// the queue's hosts only.
     ///
     /// # Errors
-    /// The queue is not one of the places, or the call failed.
+    /// The queue is not one of the configured names, or the call failed.
     pub async fn receive(&self, queue: &str, visibility_s: u32) -> Result<Vec<Delivery>, PortError> {
         let answer = self
             .sqs
@@ -31,7 +32,7 @@ impl Aws {
     /// Removes a received message.
     ///
     /// # Errors
-    /// The queue is not one of the places, or the call failed.
+    /// The queue is not one of the configured names, or the call failed.
     pub async fn delete(&self, queue: &str, receipt: &str) -> Result<(), PortError> {
         let request = self.sqs.delete_message().queue_url(self.queue(queue)?).receipt_handle(receipt);
         request.send().await.map(drop).map_err(|e| port_error(&e))

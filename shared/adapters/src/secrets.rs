@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use sync::ports::{PortError, SecretSet, SecretVersions, Secrets};
 use sync::rotate::REFRESH_MS;
 
-use crate::{Aws, port_error};
+use crate::Aws;
+use crate::error::port_error;
 
 /// How long a secret is served from the cache.
 const FRESH: Duration = Duration::from_secs(300);
@@ -36,7 +37,7 @@ impl Secrets for Aws {
         if let Some(set) = self.secrets.get(name, fresh) {
             return Ok(set);
         }
-        let id = format!("{}{name}", self.places.secret_prefix);
+        let id = format!("{}{name}", self.names.secret_prefix);
         let set = SecretSet {
             current: self.stage(&id, None, "AWSCURRENT").await?,
             pending: self.stage(&id, None, "AWSPENDING").await?,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use sync::ports::{MESSAGE_BYTES, Outgoing, PortError, Queue, QueueName};
 
-use crate::{Aws, port_error};
+use crate::Aws;
+use crate::error::{error_of, port_error};
 
 /// The most entries of one call. The limit in bytes is that of a single message, [`MESSAGE_BYTES`].
 const BATCH: usize = 10;
@@ -90,11 +91,8 @@ impl Aws {
         };
         let mut by_id: BTreeMap<&str, Result<(), PortError>> = answer.successful().iter().map(|s| (s.id(), Ok(()))).collect();
         for failed in answer.failed() {
-            let error = if failed.sender_fault() {
-                PortError::rejected(failed.code().to_owned())
-            } else {
-                PortError::unavailable(failed.code().to_owned())
-            };
+            let code = failed.code();
+            let error = if failed.sender_fault() { error_of(code) } else { PortError::unavailable(code) };
             by_id.insert(failed.id(), Err(error));
         }
         (0..messages.len())

@@ -41,7 +41,7 @@ impl Hub {
     pub fn open() -> Result<Hub, SettingsError> {
         let settings = Settings::read()?;
         let config = settings.config()?;
-        let ports = Aws::open(settings.places(&config)).map_err(|e| SettingsError::Missing(e.0))?;
+        let ports = Aws::open(settings.names(&config)).map_err(|e| SettingsError::Missing(e.0))?;
         let instance = Instance::new(&ports);
         Ok(Hub { ports, config, instance, settings, vault: OnceLock::new() })
     }

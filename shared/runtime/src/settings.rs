@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use adapters::Places;
+use adapters::ResourceNames;
 use sync::config::Config;
 use sync::ports::Table;
 
@@ -118,21 +118,21 @@ impl Settings {
     }
 
     /// Where things are. Outbound calls may go to the hosts of the configuration's connections, and nowhere else.
-    pub fn places(&self, config: &Config) -> Places {
-        Places {
+    pub fn names(&self, config: &Config) -> ResourceNames {
+        ResourceNames {
             hosts: config
                 .hub()
                 .connections
                 .values()
                 .flat_map(|c| host_of(&c.base_url).into_iter().chain(c.hosts.clone()))
                 .collect(),
-            ..self.places_without_config()
+            ..self.names_without_config()
         }
     }
 
     /// Where things are, for a function that calls no provider.
-    pub fn places_without_config(&self) -> Places {
-        Places {
+    pub fn names_without_config(&self) -> ResourceNames {
+        ResourceNames {
             tables: self.tables.clone(),
             queues: self.queues.clone(),
             bucket: self.bucket.clone(),

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use adapters::{Aws, Places};
+use adapters::{Aws, ResourceNames};
 use sync::config::{Config, Hub};
 use sync::ports::{Delivery, PortError, Table};
 
@@ -53,7 +53,7 @@ pub fn open(args: &HubArgs) -> Result<Opened, CommandError> {
         return Err(CommandError::Usage(text.to_owned()));
     }
     let hub = configuration(vars.get("HUB_CONFIG"))?;
-    let ports = Aws::open(places(&vars, &hub)).map_err(|e| CommandError::Backend(e.to_string()))?;
+    let ports = Aws::open(resource_names(&vars, &hub)).map_err(|e| CommandError::Backend(e.to_string()))?;
     Ok(Opened { ports, hub })
 }
 
@@ -104,10 +104,10 @@ pub fn queues(hub: &Hub) -> Vec<String> {
 }
 
 /// Where the variables say that things are.
-pub fn places(vars: &BTreeMap<String, String>, hub: &Hub) -> Places {
+pub fn resource_names(vars: &BTreeMap<String, String>, hub: &Hub) -> ResourceNames {
     let tables = Table::ALL.iter().filter_map(|table| Some((*table, vars.get(&table_variable(*table))?.clone())));
     let queues = queues(hub).into_iter().filter_map(|queue| Some((queue.clone(), vars.get(&queue_variable(&queue))?.clone())));
-    Places {
+    ResourceNames {
         tables: tables.collect(),
         queues: queues.collect(),
         bucket: vars.get("HUB_BUCKET").cloned(),

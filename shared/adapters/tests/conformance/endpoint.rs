@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use adapters::{Access, Aws, Places};
+use adapters::{Access, Aws, ResourceNames};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
@@ -39,22 +39,22 @@ impl<'a> Endpoint<'a> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
         let prefix = format!("conformance-{}-", since.as_millis());
         let makers = Makers::new(&endpoint);
-        let mut places = Places { secret_prefix: prefix.clone(), ..Places::default() };
+        let mut names = ResourceNames { secret_prefix: prefix.clone(), ..ResourceNames::default() };
         if areas.contains(&Area::Tables) {
-            places.tables = makers.tables(&prefix).await;
+            names.tables = makers.tables(&prefix).await;
         }
         if areas.contains(&Area::Queues) {
-            places.queues = makers.queues(&prefix).await;
+            names.queues = makers.queues(&prefix).await;
         }
         if areas.contains(&Area::Secrets) {
             makers.secrets(&prefix).await;
         }
         if areas.contains(&Area::Blobs) {
-            places.bucket = Some(format!("{prefix}bucket"));
+            names.bucket = Some(format!("{prefix}bucket"));
         }
         let credentials = Credentials::new("test", "test", None, None, "conformance");
         let access = Access { region: REGION.into(), endpoint: Some(endpoint), credentials };
-        let subject = Endpoint { ports: Aws::with(access, places), prefix, stack };
+        let subject = Endpoint { ports: Aws::with(access, names), prefix, stack };
         if areas.contains(&Area::Blobs) {
             // A PUT of the bucket's own path makes the bucket.
             subject
