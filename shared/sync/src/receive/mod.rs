@@ -105,7 +105,7 @@ pub async fn handle<P: Ports>(ports: &P, config: &Config, instance: &Instance, r
         Ok(None) => {}
         Err(answer) => return answer,
     }
-    match enqueue(ports, config, instance, name, connection.lane, request, provider.manifest().kept_headers()).await {
+    match enqueue(ports, config, instance, name, connection.lane, request, provider.manifest().envelope_headers()).await {
         Ok(()) => provider.manifest().accepted(),
         Err(error) => {
             tracing::warn!(connection = name, error = %error, "the queue did not take an envelope; asking the provider to send again");

@@ -232,8 +232,8 @@ impl<P: Ports> Transform<'_, P> {
                 // An ignored event has no journal entry: each repetition is ignored again, not counted as a duplicate.
                 Ok(EventResult::with_reason(Outcome::Ignored, reason.clone()))
             }
-            EventBody::Kept { reason, event } => self.retain_event(incoming, reason, event).await,
-            EventBody::Reconcile { objects, reason } => self.request_sweep(incoming, objects, reason).await,
+            EventBody::Retained { reason, event } => self.retain_event(incoming, reason, event).await,
+            EventBody::Sweep { objects, reason } => self.request_sweep(incoming, objects, reason).await,
             EventBody::Malformed { reason } => Err(Failure::new(Code::MalformedEvent, reason.clone())),
             EventBody::Fetch(sources) => self.request_fetch(incoming, sources).await,
             EventBody::Changes(changes) => {
@@ -249,7 +249,7 @@ impl<P: Ports> Transform<'_, P> {
     /// Remembers the proof of an event that is not covered by it, so that the same proof is accepted with no other event.
     pub(super) async fn spend_proof(&self, incoming: &Incoming<'_>) -> Result<(), Failure> {
         let Incoming { envelope, event, .. } = incoming;
-        let Some(token) = &event.once else { return Ok(()) };
+        let Some(token) = &event.single_use_token else { return Ok(()) };
         let proof_key = proof_key(self.vault, &envelope.connection, token);
         let event_hash = self.vault.hash(&["event", &envelope.connection, &event.key]);
         let item = Item::new(proof_key.clone())
