@@ -37,6 +37,7 @@ use crate::record::journal::{AccountLine, DAY_MS, JournalEntry, entry_key, outco
 use crate::seal::Vault;
 use crate::transform::effects::expand;
 use crate::transform::merge::Merged;
+use crate::transform::transaction::Transaction;
 
 /// The ports that `transform` needs.
 pub trait Ports: Store + Queue + Blob + Secrets + Clock {}
@@ -315,14 +316,16 @@ impl<P: Ports> Transform<'_, P> {
         journaled: JournaledChange<'_>,
     ) -> Result<AppliedChange, Failure> {
         let JournaledChange { change, entry_key, causes } = journaled;
+        let (ports, vault, hub) = (self.ports, self.vault, self.config.hub());
+        let transaction = Transaction { ports, vault, hub, change, event: event_ref };
         for attempt in 0..MAX_PLANS {
             if let Some(item) = self.ports.get(Table::Journal, &entry_key).await? {
                 let entry = JournalEntry::read(&item).ok_or_else(|| Failure::new(Code::CorruptItem, "a journal entry"))?;
                 return Ok(AppliedChange { duplicate: entry.is_of_another(event_ref), entry });
             }
-            let plan = transaction::plan(self.ports, self.vault, self.config.hub(), change, envelope.received_at_ms).await?;
+            let plan = transaction.plan().await?;
             let entry = entry_of(&plan, envelope, event_ref);
-            let mut writes = transaction::writes(self.ports, self.vault, &plan, change, event_ref).await?;
+            let mut writes = transaction.build_writes(&plan).await?;
             let put = entry.build_put(entry_key.clone(), self.expires_s(envelope), Condition::Absent);
             if mutant(Mutant::JournalBeforeObservations) {
                 self.ports.write(vec![put], None).await?;
