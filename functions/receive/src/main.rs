@@ -19,7 +19,7 @@ async fn main() -> Result<(), Error> {
     let hub = &hub;
     run(service_fn(move |request: Request| async move {
         let request = request_of(request, &hub.settings);
-        let answer = sync::receive::handle(&hub.ports, &hub.config, &hub.instance, &request).await;
+        let answer = sync::receive::handle(&hub.ports, &hub.config, &hub.certificates, &request).await;
         answer_of(answer)
     }))
     .await

@@ -9,7 +9,8 @@
 //! IAM              items of its tables (audit: PutItem only), sqs on its queues, s3:GetObject, the secret `master`
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use runtime::{Answer, Hub, SqsBatch, deadline_ms, diagnose, emit, queue_of, start_logging};
+use runtime::{Answer, Hub, SqsBatch, diagnose, emit, queue_of, start_logging};
+use sync::ports::{Lane, QueueName};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -18,10 +19,10 @@ async fn main() -> Result<(), Error> {
     let hub = &hub;
     run(service_fn(move |event: LambdaEvent<SqsBatch>| async move {
         let vault = hub.vault().await.map_err(|failure| diagnose(&failure))?;
-        let queue = queue_of(event.payload.source(), ["ingest-urgent", "ingest-bulk"].into_iter()).unwrap_or("ingest-bulk");
-        let deadline = deadline_ms(&event.context);
-        let deliveries = event.payload.deliveries();
-        let report = sync::transform::handle_batch(&hub.ports, &hub.config, &vault, &queue.into(), deliveries, deadline).await;
+        let lanes = [Lane::Urgent, Lane::Bulk].map(QueueName::ingest);
+        let queue = queue_of(event.payload.source(), lanes).unwrap_or(QueueName::ingest(Lane::Bulk));
+        let (invocation, deliveries) = (hub.invocation(&event.context), event.payload.deliveries());
+        let report = sync::transform::handle_batch(invocation, &vault, &queue, deliveries).await;
         emit("transform", hub.now_ms(), &report.metrics);
         Ok::<_, lambda_runtime::Diagnostic>(Answer::from(&report))
     }))

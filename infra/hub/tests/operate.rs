@@ -8,13 +8,12 @@ use hub::config::{DEFAULT, Source, compile};
 use hub::operate::{DeadLetters, control, dlq, explain, status};
 use sync::config::Hub;
 use sync::failure::Code;
-use sync::pause::{hold, paused};
+use sync::pause::{hold_dispatch, paused};
 use sync::ports::{
     Clock, Condition, Delivery, Item, Key, Outgoing, Page, PortError, Queue, SecretSet, Secrets, Store, Table, Write, WriteError,
 };
 use sync::record::journal::AccountLine;
 use sync::seal::Vault;
-use sync::transform::transaction::Transaction;
 use testkit::memory::{QueueSettings, Queues, Tables};
 
 const NOW: i64 = 1_769_851_800_000;
@@ -119,9 +118,8 @@ fn contact(connection: &str, id: &str, at_ms: i64, fields: &[(&str, &str)]) -> C
 
 async fn store(twin: &Twin, hub: &Hub, vault: &Vault, change: Change) {
     let event = EventRef { connection: change.source.connection.clone(), envelope: "env".into(), index: 0, received_at_ms: NOW };
-    let transaction = Transaction { ports: twin, vault, hub, change: &change, event: &event };
-    let plan = transaction.plan().await.expect("a plan");
-    let writes = transaction.build_writes(&plan).await.expect("writes");
+    let plan = sync::transform::transaction::plan(twin, vault, hub, &change, NOW).await.expect("a plan");
+    let writes = sync::transform::transaction::writes(twin, vault, &plan, &change, &event).await.expect("writes");
     twin.write(writes, None).await.expect("stored");
 }
 
@@ -164,7 +162,7 @@ fn park(twin: &Twin, queue: &str, body: &str, attributes: &[(&str, &str)]) {
 
 fn envelope(body: &str) -> String {
     serde_json::json!({
-        "id": "e1", "connection": "stripe", "kind": {"type": "webhook"}, "received_at_ms": NOW, "instance": "i", "sequence": 1,
+        "id": "e1", "connection": "stripe", "kind": {"type": "webhook"}, "received_at_ms": NOW,
         "trace": "t1", "body": {"text": body},
     })
     .to_string()
@@ -232,7 +230,7 @@ async fn a_pause_holds_and_a_resume_sends_everything() {
             trace: String::new(),
             received_at_ms: NOW,
         };
-        hold(&twin, "hubspot", &dispatch).await.expect("held");
+        hold_dispatch(&twin, "hubspot", &dispatch).await.expect("held");
     }
     let accounts = status::accounts(&twin, &hub, 1).await.expect("accounts");
     let hubspot = accounts.iter().find(|a| a.connection == "hubspot").expect("hubspot");

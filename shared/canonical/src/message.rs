@@ -77,10 +77,6 @@ pub struct Envelope {
     pub kind: EnvelopeKind,
     /// When it was accepted, by our clock, in milliseconds since the epoch.
     pub received_at_ms: i64,
-    /// The receiving process; with [`Envelope::sequence`] a gap reveals loss.
-    pub instance: String,
-    /// Rises by one for each envelope that the instance hands to the queue.
-    pub sequence: u64,
     /// Travels to the CRM write.
     pub trace: Trace,
     /// The request's method and path with query, as the provider called it; empty for fetched records.
@@ -147,6 +143,14 @@ pub enum ReadRequest {
 }
 
 impl ReadRequest {
+    /// The connection to read from.
+    pub const fn connection(&self) -> &ConnectionName {
+        match self {
+            ReadRequest::Fetch(request) => &request.source.connection,
+            ReadRequest::Sweep(request) => &request.connection,
+        }
+    }
+
     /// The event that asked.
     pub const fn cause(&self) -> Option<&EventRef> {
         match self {

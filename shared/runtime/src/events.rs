@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sync::batch::BatchReport;
-use sync::ports::Delivery;
+use sync::ports::{Delivery, QueueName};
 
 /// The event that an SQS event source mapping sends.
 #[derive(Debug, Clone, Deserialize)]
@@ -59,10 +59,10 @@ impl SqsBatch {
     }
 }
 
-/// The logical name of the queue with this ARN: the longest of `names` that the physical name ends with.
-pub fn queue_of<'a>(arn: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The queue with this ARN: the longest of `names` that the physical name ends with.
+pub fn queue_of(arn: &str, names: impl IntoIterator<Item = QueueName>) -> Option<QueueName> {
     let physical = arn.rsplit(':').next().unwrap_or_default();
-    names.filter(|name| physical == *name || physical.ends_with(&format!("-{name}"))).max_by_key(|name| name.len())
+    names.into_iter().filter(|name| *name == physical || physical.ends_with(&format!("-{name}"))).max_by_key(|name| name.len())
 }
 
 /// The partial-batch answer (`ReportBatchItemFailures`).
@@ -96,8 +96,8 @@ mod tests {
     #[test]
     fn a_real_event_is_read_and_answered_per_message() {
         let batch: SqsBatch = serde_json::from_str(EVENT).unwrap();
-        let names = ["upsert-hubspot", "hubspot", "fetch"];
-        assert_eq!(queue_of(batch.source(), names.into_iter()), Some("upsert-hubspot"));
+        let names = [QueueName::upsert("hubspot"), "hubspot".into(), QueueName::fetch()];
+        assert_eq!(queue_of(batch.source(), names), Some(QueueName::upsert("hubspot")));
         let deliveries = batch.deliveries();
         assert_eq!((deliveries[0].receive_count, deliveries[0].attributes["event"].as_str()), (3, "4"));
         let report = BatchReport { failures: vec!["m1".into()], metrics: Vec::new() };

@@ -12,10 +12,11 @@ use std::sync::{Arc, OnceLock};
 
 use adapters::Aws;
 use lambda_runtime::{Context, Diagnostic};
+use sync::batch::Invocation;
 use sync::config::Config;
 use sync::failure::Failure;
 use sync::ports::Clock;
-use sync::receive::Instance;
+use sync::receive::CertificateCache;
 use sync::seal::Vault;
 
 pub use events::{Answer, SqsBatch, queue_of};
@@ -29,8 +30,8 @@ pub struct Hub {
     pub ports: Aws,
     /// The configuration.
     pub config: Config,
-    /// This process, for gap detection.
-    pub instance: Instance,
+    /// The SNS certificates that `receive` has fetched.
+    pub certificates: CertificateCache,
     /// What the environment says.
     pub settings: Settings,
     vault: OnceLock<Arc<Vault>>,
@@ -42,8 +43,7 @@ impl Hub {
         let settings = Settings::read()?;
         let config = settings.config()?;
         let ports = Aws::open(settings.names(&config)).map_err(|e| SettingsError::Missing(e.0))?;
-        let instance = Instance::new(&ports);
-        Ok(Hub { ports, config, instance, settings, vault: OnceLock::new() })
+        Ok(Hub { ports, config, certificates: CertificateCache::default(), settings, vault: OnceLock::new() })
     }
 
     /// The vault, opened when it is first needed.
@@ -55,15 +55,16 @@ impl Hub {
         Ok(Arc::clone(self.vault.get_or_init(|| vault)))
     }
 
+    /// What an invocation works with.
+    pub fn invocation(&self, context: &Context) -> Invocation<'_, Aws> {
+        let deadline_ms = i64::try_from(context.deadline).unwrap_or(i64::MAX);
+        Invocation { ports: &self.ports, config: &self.config, deadline_ms }
+    }
+
     /// Milliseconds since the epoch.
     pub fn now_ms(&self) -> i64 {
         self.ports.now_ms()
     }
-}
-
-/// When an invocation ends, in milliseconds since the epoch.
-pub fn deadline_ms(context: &Context) -> i64 {
-    i64::try_from(context.deadline).unwrap_or(i64::MAX)
 }
 
 /// The one error boundary: an invocation that fails as a whole tells Lambda its code and detail.

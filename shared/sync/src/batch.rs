@@ -1,20 +1,37 @@
-//! What every SQS function shares: each message ends on its own, failed ones are reported, attempts are ours.
-
-use std::collections::BTreeMap;
+//! What every SQS function shares: each message of a batch succeeds or fails on its own, and the hub counts the attempts.
 
 use canonical::QueueName;
 
-use crate::config::Hub;
+use crate::config::{Config, Hub};
 use crate::failure::{Class, Code, Disposition, Failure};
 use crate::mutant::{Mutant, mutant};
-use crate::ports::{Attr, Clock, Condition, Delivery, Item, Key, Outgoing, Queue, Store, Table, Write, WriteError, is_sendable};
+use crate::outbox::{DeadLetter, send_dead_letter};
+use crate::ports::{Attr, Clock, Condition, Delivery, Item, Key, Queue, Store, Table, Write, WriteError};
 
-/// What a batch came to.
+/// What one invocation of a function works with.
+pub struct Invocation<'a, P> {
+    /// The ports.
+    pub ports: &'a P,
+    /// The configuration.
+    pub config: &'a Config,
+    /// When the invocation ends, in milliseconds since the epoch.
+    pub deadline_ms: i64,
+}
+
+impl<P> Clone for Invocation<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Invocation<'_, P> {}
+
+/// The result of a batch.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BatchReport {
     /// The ids of the messages that the queue must keep (`batchItemFailures`).
     pub failures: Vec<String>,
-    /// What is to be measured: name, unit, value, and dimension (`connection` or `destination`, its name).
+    /// The measurements.
     pub metrics: Vec<Metric>,
 }
 
@@ -27,7 +44,7 @@ pub struct Metric {
     pub unit: &'static str,
     /// The value.
     pub value: f64,
-    /// The connection that it is about.
+    /// The connection that is measured; the metric's dimension.
     pub connection: String,
 }
 
@@ -43,10 +60,10 @@ impl Metric {
     }
 }
 
-/// Writes one item if its condition holds, and says whether it did. Being in the way of somebody's transaction is not the same
-/// as a condition that does not hold: that is tried again.
+/// Writes one item if its condition holds, and returns whether it did. A write that meets another transaction is tried again: that
+/// does not mean that its condition fails.
 pub async fn write_if<P: Store>(ports: &P, write: Write) -> Result<bool, Failure> {
-    for _ in 0..WRITE_TRIES {
+    for _ in 0..MAX_WRITES {
         match ports.write(vec![write.clone()], None).await {
             Ok(()) => return Ok(true),
             Err(WriteError::Conflict { failed }) if failed.is_empty() => {}
@@ -54,26 +71,27 @@ pub async fn write_if<P: Store>(ports: &P, write: Write) -> Result<bool, Failure
             Err(WriteError::Port(error)) => return Err(error.into()),
         }
     }
-    Err(Failure::new(Code::Contention, "an item was in use by other transactions"))
+    Err(Failure::new(Code::Contention, "other transactions kept using the same item"))
 }
 
 /// How often [`write_if`] tries.
-const WRITE_TRIES: usize = 5;
+const MAX_WRITES: usize = 5;
 
-/// Receptions after which even a failure that burns no attempt begins to count, so that nothing circles for ever.
-const PATIENCE: u32 = 500;
+/// The receive count from which even free retries count as attempts, so that no message loops forever.
+const MAX_FREE_RECEIVES: u32 = 500;
 
-/// Receptions after which a message of a paused connection is looked at less often.
-const PERSON: u32 = 30;
+/// The receive count from which a message that waits for an operator comes back less often.
+const OPERATOR_WAIT_RECEIVES: u32 = 30;
 
-/// How often then, in milliseconds: all receptions that the queues allow take longer than they keep a message.
-const PERSON_MS: u64 = 1_500_000;
+/// How long such a message waits then, in milliseconds: so long that its queue's retention ends before its receive count does.
+const OPERATOR_WAIT_MS: u64 = 1_500_000;
 
-fn waits_for_a_person(failure: &Failure) -> bool {
+/// True when only an operator can remove the cause.
+fn waits_for_operator(failure: &Failure) -> bool {
     failure.code == Code::Paused || failure.class == Class::Auth
 }
 
-/// Time that a function keeps back to report its batch, in milliseconds.
+/// Time that a function reserves to report its batch, in milliseconds.
 pub const MARGIN_MS: i64 = 2_000;
 
 /// Fails when the invocation's time is nearly over.
@@ -84,83 +102,88 @@ pub fn check_deadline<P: Clock>(ports: &P, deadline_ms: i64) -> Result<(), Failu
     Ok(())
 }
 
-/// Settles one message: nothing for success, a delay for what is to be tried again, the dead-letter queue for what is not.
-/// Returns true when the queue must keep the message. `parked` runs before a message is let go for good.
-pub async fn settle<P: Store + Queue + Clock>(
-    ports: &P,
-    hub: &Hub,
+/// Finishes one message of a batch. Success leaves it to be deleted; a failure that may pass delays it; any other failure parks it.
+/// `on_park` runs after a message is parked. Returns true when the queue must keep the message.
+pub async fn finish_delivery<P: Store + Queue + Clock>(
+    invocation: Invocation<'_, P>,
     queue: &QueueName,
     delivery: &Delivery,
     result: Result<(), Failure>,
-    parked: impl AsyncFnOnce(&Failure) -> Result<(), Failure>,
+    on_park: impl AsyncFnOnce(&Failure) -> Result<(), Failure>,
 ) -> bool {
     let Err(failure) = result else {
         return false;
     };
-    let keep = match try_settle(ports, hub, queue, delivery, failure, parked).await {
-        Ok(keep) => keep,
-        Err(failure) => {
-            tracing::warn!(code = %failure.code, detail = %failure.detail, message = %delivery.id, "could not settle a message; the queue will bring it back");
-            true
-        }
+    let keep = match retry_or_park(invocation, queue, delivery, &failure).await {
+        Ok(Handled::Kept) => Ok(true),
+        Ok(Handled::Parked) => on_park(&failure).await.map(|()| false),
+        Err(failure) => Err(failure),
     };
+    let keep = keep.unwrap_or_else(|failure| {
+        tracing::warn!(code = %failure.code, detail = %failure.detail, message = %delivery.id, "a message could not be finished: its queue delivers it again");
+        true
+    });
     keep && !mutant(Mutant::SwallowedPartialFailure)
 }
 
-async fn try_settle<P: Store + Queue + Clock>(
-    ports: &P,
-    hub: &Hub,
+/// What was done with a message that failed.
+enum Handled {
+    /// Its queue keeps it, and delivers it again later.
+    Kept,
+    /// It is in the dead-letter queue.
+    Parked,
+}
+
+async fn retry_or_park<P: Store + Queue + Clock>(
+    invocation: Invocation<'_, P>,
     queue: &QueueName,
     delivery: &Delivery,
-    failure: Failure,
-    parked: impl AsyncFnOnce(&Failure) -> Result<(), Failure>,
-) -> Result<bool, Failure> {
+    failure: &Failure,
+) -> Result<Handled, Failure> {
+    let Invocation { ports, config, .. } = invocation;
     let disposition = match failure.disposition() {
-        // What waits for a person waits as long as the queue keeps it, and asks less and less often.
-        Disposition::RetryAfter { .. } if waits_for_a_person(&failure) && delivery.receive_count > PERSON => {
-            Disposition::RetryAfter { ms: PERSON_MS }
+        // What waits for an operator waits as long as the queue keeps it, and comes back less often.
+        Disposition::RetryAfter { .. } if waits_for_operator(failure) && delivery.receive_count > OPERATOR_WAIT_RECEIVES => {
+            Disposition::RetryAfter { ms: OPERATOR_WAIT_MS }
         }
-        Disposition::RetryAfter { .. } if delivery.receive_count > PATIENCE => Disposition::Retry,
+        Disposition::RetryAfter { .. } if delivery.receive_count > MAX_FREE_RECEIVES => Disposition::Retry,
         other => other,
     };
     let wait_ms = match disposition {
-        Disposition::Ack => return Ok(false),
-        // What burns no attempt still backs off, by the queue's own count, up to a minute.
+        // A free retry still backs off, by the queue's own count, up to a minute.
         Disposition::RetryAfter { ms } if failure.class == Class::Conflict => {
             Some((ms << delivery.receive_count.min(7).saturating_sub(1)).min(60_000))
         }
         Disposition::RetryAfter { ms } => Some(ms),
-        Disposition::Retry => next_wait(ports, hub, delivery).await?,
+        Disposition::Retry => next_wait(ports, config.hub(), delivery).await?,
         Disposition::Park => None,
     };
     match wait_ms {
         Some(ms) => {
             tracing::info!(code = %failure.code, class = failure.class.name(), detail = %failure.detail, wait_ms = ms, "will try again");
-            ports.delay(queue, &delivery.receipt, seconds(hub, ms)).await?;
-            Ok(true)
+            ports.delay(queue, &delivery.receipt, seconds(config.hub(), ms)).await?;
+            Ok(Handled::Kept)
         }
         None => {
-            let exhausted = disposition == Disposition::Retry;
-            park(ports, queue, delivery, &failure, exhausted).await?;
-            parked(&failure).await?;
-            Ok(false)
+            park(ports, queue, delivery, failure, disposition == Disposition::Retry).await?;
+            Ok(Handled::Parked)
         }
     }
 }
 
 /// Seconds of delay for a wait, at least one, at the hub's speed.
-pub fn seconds(hub: &Hub, ms: u64) -> u32 {
+fn seconds(hub: &Hub, ms: u64) -> u32 {
     let scaled = ms / u64::from(hub.retry.speed.max(1));
     u32::try_from(scaled.div_ceil(1000)).unwrap_or(43_200).clamp(1, 43_200)
 }
 
 /// Counts an attempt and gives the wait before the next one; `None` when the schedule is used up.
 async fn next_wait<P: Store + Clock>(ports: &P, hub: &Hub, delivery: &Delivery) -> Result<Option<u64>, Failure> {
-    let place = Key::new(format!("t#{}", delivery.id), "attempts");
-    let made = ports.get(Table::Control, &place).await?.and_then(|item| item.n("attempts")).unwrap_or(0);
+    let key = Key::new(format!("t#{}", delivery.id), "attempts");
+    let made = ports.get(Table::Control, &key).await?.and_then(|item| item.n("attempts")).unwrap_or(0);
     let Some(wait_s) = usize::try_from(made).ok().and_then(|n| hub.retry.schedule_s.get(n)) else { return Ok(None) };
     let expires = ports.now_ms() / 1000 + 15 * 86_400;
-    let item = Item::new(place).with("attempts", Attr::N(made + 1)).with("ttl", Attr::N(expires));
+    let item = Item::new(key).with("attempts", Attr::N(made + 1)).with("ttl", Attr::N(expires));
     ports.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Always }], None).await?;
     let base = u64::from(*wait_s) * 1000;
     let jitter = base * u64::from(hub.retry.jitter_percent) / 100;
@@ -179,59 +202,6 @@ async fn park<P: Queue>(
     let detail = if exhausted { failure.to_string() } else { failure.detail.clone() };
     let class = if exhausted { Class::Permanent } else { failure.class };
     tracing::error!(code = %code, class = class.name(), detail = %detail, message = %delivery.id, "parked");
-    dead_letter(ports, queue, delivery.body.clone(), code, &detail, None).await
-}
-
-/// Bytes that the attributes of a dead letter take at most. An envelope leaves them free, so that it can always be parked.
-pub const DEAD_LETTER_BYTES: usize = 4_096;
-/// The longest detail of a dead letter.
-const DETAIL_CHARACTERS: usize = 500;
-
-/// Sends a body to a queue's dead-letter queue. `event` names the one event of an envelope that it is about.
-pub async fn dead_letter<P: Queue>(
-    ports: &P,
-    queue: &QueueName,
-    body: String,
-    code: Code,
-    detail: &str,
-    event: Option<u32>,
-) -> Result<(), Failure> {
-    let message = Outgoing { attributes: reasons(queue, code, detail, event), ..Outgoing::new(body) };
-    let mut sent = ports.send(&queue.dead_letter(), vec![message]).await;
-    sent.pop().unwrap_or_else(|| Err(crate::ports::PortError::rejected("the queue gave no answer")))?;
-    Ok(())
-}
-
-/// The attributes of a dead letter: where it comes from, and why it was parked.
-fn reasons(queue: &QueueName, code: Code, detail: &str, event: Option<u32>) -> BTreeMap<String, String> {
-    let named = [("origin", queue.to_string()), ("code", code.name().to_owned()), ("detail", bounded(detail))];
-    let event = event.map(|index| ("event", index.to_string()));
-    named.into_iter().chain(event).map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// A detail short enough for an attribute, without characters that SQS refuses.
-pub fn bounded(detail: &str) -> String {
-    let clean: String = detail.chars().filter(|c| !c.is_control() && is_sendable(*c)).take(DETAIL_CHARACTERS).collect();
-    if clean.is_empty() { "-".to_owned() } else { clean }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_reasons_of_a_dead_letter_fit_into_what_is_reserved_for_them() {
-        let longest = Code::ALL.iter().copied().max_by_key(|code| code.name().len()).unwrap();
-        let queue = QueueName::from("q".repeat(80));
-        let attributes = reasons(&queue, longest, &"\u{1f642}".repeat(2_000), Some(u32::MAX));
-        assert_eq!(attributes["detail"].chars().count(), DETAIL_CHARACTERS);
-        let bytes = Outgoing { attributes, ..Outgoing::new("") }.bytes();
-        assert!(bytes <= DEAD_LETTER_BYTES, "{bytes}");
-    }
-
-    #[test]
-    fn a_detail_holds_only_what_sqs_accepts() {
-        assert_eq!(bounded("a\u{1}b\u{fffe}c\n"), "abc");
-        assert_eq!(bounded("\u{1}"), "-");
-    }
+    let letter = DeadLetter { origin: queue, body: &delivery.body, code, detail: &detail, event: None };
+    send_dead_letter(ports, letter).await
 }

@@ -39,8 +39,6 @@ impl Class {
 /// What the batch runner does with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
-    /// Done: delete it.
-    Ack,
     /// Try again on the schedule; counts as an attempt.
     Retry,
     /// Try again after this time; does not count.

@@ -7,12 +7,13 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
-pub mod claim_check;
 pub mod client;
 pub mod config;
+pub mod envelope;
 pub mod failure;
 pub mod join;
 pub mod mutant;
+pub mod outbox;
 pub mod pause;
 pub mod ports;
 pub mod rate_limit;

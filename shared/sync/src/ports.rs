@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use canonical::QueueName;
+pub use canonical::{Lane, QueueName};
 
 /// Time and randomness.
 pub trait Clock {

@@ -7,11 +7,10 @@ use std::task::{Context, Poll, Waker};
 
 use canonical::{Envelope, EnvelopeKind, EventRef, FetchRequest, Outcome, ReadRequest, RemoteId, SweepRequest};
 use serde_json::json;
-use sync::batch::BatchReport;
+use sync::batch::{BatchReport, Invocation};
 use sync::config::Config;
 use sync::ports::Outgoing;
-use sync::receive::Instance;
-use sync::reconcile::handle_fetch_batch;
+use sync::reconcile::handle_batch;
 use sync::record::journal::outcome_of;
 use testkit::memory::QueueSettings;
 use testkit::twin::Twin;
@@ -50,8 +49,9 @@ impl Asked {
         }
         let deliveries = twin.queues.borrow_mut().receive("fetch", 100, NOW_MS);
         let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
-        let instance = Instance::new(&twin);
-        let report = finish(handle_fetch_batch(&twin, &config(), &instance, deliveries, NOW_MS + 600_000));
+        let config = config();
+        let report =
+            finish(handle_batch(Invocation { ports: &twin, config: &config, deadline_ms: NOW_MS + 600_000 }, deliveries));
         for (_, receipt) in receipts.iter().filter(|(id, _)| !report.failures.contains(id)) {
             twin.queues.borrow_mut().delete("fetch", receipt);
         }

@@ -162,12 +162,12 @@ impl Demo {
         self.quiet(&mut progress, "waiting for the queues", total).await?;
         let played = begun.elapsed();
         let mut jobs = Vec::new();
-        for job in ["sweep", "daily"] {
+        for job in ["sweep", "full"] {
             jobs.push((job, self.reconcile(job).await?));
             self.quiet(&mut progress, "reconciling", total).await?;
         }
         let before = self.rows_written();
-        let last = self.reconcile("daily").await?;
+        let last = self.reconcile("full").await?;
         self.quiet(&mut progress, "reconciling", total).await?;
         let needless = self.rows_written() - before;
         progress.clear();

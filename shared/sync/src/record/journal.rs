@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 use canonical::{ConnectionName, EventRef, GoldenId, ObjectType, Outcome};
 use serde::{Deserialize, Serialize};
 
-use super::stored::as_number;
-use crate::batch::{bounded, write_if};
+use super::as_number;
+use crate::batch::write_if;
 use crate::failure::Failure;
+use crate::outbox::bounded;
 use crate::ports::{Attr, Clock, Condition, Item, Key, Page, PortError, Store, Table, Write};
 use crate::seal::Vault;
 

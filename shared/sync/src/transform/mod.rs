@@ -20,24 +20,21 @@ pub mod transaction;
 
 use std::collections::BTreeSet;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use canonical::{BodyRef, Change, ConnectionName, Dispatch, Envelope, EnvelopeKind, EventRef, Outcome, QueueName};
+use canonical::{Change, ConnectionName, Dispatch, Envelope, EnvelopeKind, EventRef, Outcome, QueueName};
 use providers::{EventBody, Inbound, InboundEvent};
 
-use crate::batch::{BatchReport, Metric, check_deadline, dead_letter, settle, write_if};
+use crate::batch::{BatchReport, Invocation, Metric, check_deadline, finish_delivery, write_if};
 use crate::config::Config;
+use crate::envelope;
 use crate::failure::{Code, Disposition, Failure};
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
-use crate::ports::{
-    Attr, Blob, Clock, Condition, Delivery, Item, Key, Outgoing, PortError, Queue, Secrets, Store, Table, Write, WriteError,
-};
+use crate::outbox::{self, DeadLetter, send_dead_letter};
+use crate::ports::{Attr, Blob, Clock, Condition, Delivery, Item, Key, Queue, Secrets, Store, Table, Write, WriteError};
 use crate::record::journal::{AccountLine, DAY_MS, JournalEntry, entry_key, outcome_of, proof_key};
 use crate::seal::Vault;
 use crate::transform::effects::expand;
 use crate::transform::merge::Merged;
-use crate::transform::transaction::Transaction;
 
 /// The ports that `transform` needs.
 pub trait Ports: Store + Queue + Blob + Secrets + Clock {}
@@ -57,19 +54,18 @@ struct Transform<'a, P> {
 
 /// Handles a batch of envelopes.
 pub async fn handle_batch<P: Ports>(
-    ports: &P,
-    config: &Config,
+    invocation: Invocation<'_, P>,
     vault: &Vault,
     queue: &QueueName,
     deliveries: Vec<Delivery>,
-    deadline_ms: i64,
 ) -> BatchReport {
+    let Invocation { ports, config, deadline_ms } = invocation;
     let transform = &Transform { ports, config, vault, queue, deadline_ms };
     let results = join(deliveries.iter().map(|delivery| async move {
         let mut metrics = Vec::new();
         let result = transform.handle_envelope(delivery, &mut metrics).await;
-        let parked = async |failure: &Failure| transform.close_parked_events(delivery, failure).await;
-        let kept = settle(ports, config.hub(), queue, delivery, result, parked).await;
+        let on_park = async |failure: &Failure| transform.close_parked_events(delivery, failure).await;
+        let kept = finish_delivery(invocation, queue, delivery, result, on_park).await;
         (kept.then(|| delivery.id.clone()), metrics)
     }))
     .await;
@@ -148,10 +144,9 @@ fn event_ref(envelope: &Envelope, index: u32) -> EventRef {
 impl<P: Ports> Transform<'_, P> {
     async fn handle_envelope(&self, delivery: &Delivery, metrics: &mut Vec<Metric>) -> Result<(), Failure> {
         check_deadline(self.ports, self.deadline_ms)?;
-        let envelope: Envelope =
-            serde_json::from_str(&delivery.body).map_err(|e| Failure::new(Code::BadMessage, format!("not an envelope: {e}")))?;
+        let envelope = envelope::parse(&delivery.body)?;
         let (_, provider) = self.config.connection(&envelope.connection)?;
-        let body = self.read_body(&envelope).await?;
+        let body = envelope::read_body(self.ports, &envelope).await?;
         match &envelope.kind {
             EnvelopeKind::Fetched(fetched) => {
                 let changes = self.read_changes(&provider, fetched, &body).await?;
@@ -180,20 +175,6 @@ impl<P: Ports> Transform<'_, P> {
         }
     }
 
-    async fn read_body(&self, envelope: &Envelope) -> Result<Vec<u8>, Failure> {
-        match &envelope.body {
-            BodyRef::Text(text) => Ok(text.clone().into_bytes()),
-            BodyRef::Base64(text) => {
-                STANDARD.decode(text).map_err(|_| Failure::new(Code::BadMessage, "the envelope's body is not base64"))
-            }
-            BodyRef::Blob(key) => self
-                .ports
-                .get_blob(key)
-                .await?
-                .ok_or_else(|| Failure::new(Code::BadMessage, "the envelope's body is no longer in the bucket")),
-        }
-    }
-
     /// Handles one event up to its account line. A failure that concerns only this event parks only this event.
     async fn handle_event(&self, envelope: &Envelope, event: &InboundEvent, delivery: &Delivery) -> Result<Outcome, Failure> {
         let incoming = Incoming { envelope, event, event_ref: event_ref(envelope, event.index) };
@@ -206,9 +187,10 @@ impl<P: Ports> Transform<'_, P> {
                 if !redriven && outcome_of(self.ports, event_ref).await? == Some(Outcome::Dead) {
                     return Ok(Outcome::Dead);
                 }
-                let body = delivery.body.clone();
-                dead_letter(self.ports, self.queue, body, failure.code, &failure.detail, Some(event.index)).await?;
-                tracing::error!(code = %failure.code, detail = %failure.detail, envelope = %envelope.id, index = event.index, "an event is parked");
+                let (code, detail, event) = (failure.code, failure.detail.as_str(), Some(event.index));
+                let letter = DeadLetter { origin: self.queue, body: &delivery.body, code, detail, event };
+                send_dead_letter(self.ports, letter).await?;
+                tracing::error!(code = %failure.code, detail = %failure.detail, envelope = %envelope.id, index = event_ref.index, "an event is parked");
                 EventResult::with_reason(Outcome::Dead, failure.code.name())
             }
             Err(failure) => return Err(failure),
@@ -233,8 +215,8 @@ impl<P: Ports> Transform<'_, P> {
                 // An ignored event has no journal entry: each repetition is ignored again, not counted as a duplicate.
                 Ok(EventResult::with_reason(Outcome::Ignored, reason.clone()))
             }
-            EventBody::Retained { reason, event } => self.retain_event(incoming, reason, event).await,
-            EventBody::Sweep { objects, reason } => self.request_sweep(incoming, objects, reason).await,
+            EventBody::Kept { reason, event } => self.retain_event(incoming, reason, event).await,
+            EventBody::Reconcile { objects, reason } => self.request_sweep(incoming, objects, reason).await,
             EventBody::Malformed { reason } => Err(Failure::new(Code::MalformedEvent, reason.clone())),
             EventBody::Fetch(sources) => self.request_fetch(incoming, sources).await,
             EventBody::Changes(changes) => {
@@ -250,7 +232,7 @@ impl<P: Ports> Transform<'_, P> {
     /// Remembers the proof of an event that is not covered by it, so that the same proof is accepted with no other event.
     pub(super) async fn spend_proof(&self, incoming: &Incoming<'_>) -> Result<(), Failure> {
         let Incoming { envelope, event, .. } = incoming;
-        let Some(token) = &event.single_use_token else { return Ok(()) };
+        let Some(token) = &event.once else { return Ok(()) };
         let proof_key = proof_key(self.vault, &envelope.connection, token);
         let event_hash = self.vault.hash(&["event", &envelope.connection, &event.key]);
         let item = Item::new(proof_key.clone())
@@ -316,16 +298,14 @@ impl<P: Ports> Transform<'_, P> {
         journaled: JournaledChange<'_>,
     ) -> Result<AppliedChange, Failure> {
         let JournaledChange { change, entry_key, causes } = journaled;
-        let (ports, vault, hub) = (self.ports, self.vault, self.config.hub());
-        let transaction = Transaction { ports, vault, hub, change, event: event_ref };
         for attempt in 0..MAX_PLANS {
             if let Some(item) = self.ports.get(Table::Journal, &entry_key).await? {
                 let entry = JournalEntry::read(&item).ok_or_else(|| Failure::new(Code::CorruptItem, "a journal entry"))?;
                 return Ok(AppliedChange { duplicate: entry.is_of_another(event_ref), entry });
             }
-            let plan = transaction.plan().await?;
+            let plan = transaction::plan(self.ports, self.vault, self.config.hub(), change, envelope.received_at_ms).await?;
             let entry = entry_of(&plan, envelope, event_ref);
-            let mut writes = transaction.build_writes(&plan).await?;
+            let mut writes = transaction::writes(self.ports, self.vault, &plan, change, event_ref).await?;
             let put = entry.build_put(entry_key.clone(), self.expires_s(envelope), Condition::Absent);
             if mutant(Mutant::JournalBeforeObservations) {
                 self.ports.write(vec![put], None).await?;
@@ -365,19 +345,15 @@ impl<P: Ports> Transform<'_, P> {
     async fn send_dispatches(&self, dispatches: &[(ConnectionName, Dispatch)]) -> Result<(), Failure> {
         let destinations: BTreeSet<&ConnectionName> = dispatches.iter().map(|(destination, _)| destination).collect();
         for destination in destinations {
-            let mut messages = Vec::new();
-            for (_, dispatch) in dispatches.iter().filter(|(d, _)| d == destination) {
-                let body = serde_json::to_string(dispatch).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
-                messages.push(Outgoing::new(body));
-            }
-            all_sent(self.ports.send(&QueueName::upsert(destination), messages).await)?;
+            let here = dispatches.iter().filter(|(to, _)| to == destination).map(|(_, dispatch)| dispatch);
+            outbox::send_dispatches(self.ports, destination, here).await?;
         }
         Ok(())
     }
 
     /// Closes the account lines of an envelope that is parked as a whole: each of its events without an outcome ends as dead.
     async fn close_parked_events(&self, delivery: &Delivery, failure: &Failure) -> Result<(), Failure> {
-        let Ok(envelope) = serde_json::from_str::<Envelope>(&delivery.body) else { return Ok(()) };
+        let Ok(envelope) = envelope::parse(&delivery.body) else { return Ok(()) };
         let events: Vec<EventRef> = match &envelope.kind {
             EnvelopeKind::Fetched(fetched) => fetched.causes.clone(),
             EnvelopeKind::Webhook => {
@@ -399,18 +375,11 @@ impl<P: Ports> Transform<'_, P> {
 
     async fn count_events(&self, envelope: &Envelope) -> u32 {
         let Ok((_, provider)) = self.config.connection(&envelope.connection) else { return 1 };
-        let Ok(body) = self.read_body(envelope).await else { return 1 };
+        let Ok(body) = envelope::read_body(self.ports, envelope).await else { return 1 };
         let inbound =
             Inbound { connection: &envelope.connection, headers: &envelope.headers, target: &envelope.target, body: &body };
         provider.events(&inbound).map_or(1, |events| u32::try_from(events.len()).unwrap_or(u32::MAX))
     }
-}
-
-fn all_sent(results: Vec<Result<(), PortError>>) -> Result<(), Failure> {
-    for result in results {
-        result?;
-    }
-    Ok(())
 }
 
 fn entry_of(plan: &Merged, envelope: &Envelope, event_ref: &EventRef) -> JournalEntry {

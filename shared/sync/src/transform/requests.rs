@@ -1,13 +1,14 @@
 //! Events whose body does not hold the data: `reconcile` is requested to read the records that a thin event names, or what events
 //! that were lost would have reported.
 
-use canonical::{Envelope, EventRef, FetchRequest, Outcome, QueueName, ReadRequest, RemoteId, SweepRequest};
+use canonical::{Envelope, EventRef, FetchRequest, Outcome, ReadRequest, RemoteId, SweepRequest};
 use providers::Sequence;
 
-use super::{EventResult, Incoming, Ports, Transform, all_sent};
+use super::{EventResult, Incoming, Ports, Transform};
 use crate::batch::write_if;
 use crate::failure::{Code, Failure};
-use crate::ports::{Attr, Condition, Item, Key, Outgoing, Table, Write};
+use crate::outbox::send_read_requests;
+use crate::ports::{Attr, Condition, Item, Key, Table, Write};
 use crate::record::journal::{AccountLine, JournalEntry, entry_key, outcome_of, sequence_key};
 
 /// How often storing the number of a connection's last event is tried against other workers.
@@ -84,7 +85,7 @@ impl<P: Ports> Transform<'_, P> {
                 self.open_account_line(event_ref).await?;
             }
             let cause = entry.first_event(&envelope.connection);
-            self.send_read_requests(&envelope.connection, &requests(&cause)).await?;
+            send_read_requests(self.ports, &requests(&cause)).await?;
             result.close.push(self.mark_dispatched(envelope, entry, key));
         }
         Ok(result)
@@ -100,15 +101,6 @@ impl<P: Ports> Transform<'_, P> {
         let line = AccountLine { event, outcome: Outcome::InFlight, reason: None };
         write_if(self.ports, line.build_put(self.config.hub().journal_days, condition)).await?;
         Ok(())
-    }
-
-    async fn send_read_requests(&self, connection: &str, requests: &[ReadRequest]) -> Result<(), Failure> {
-        let mut messages = Vec::new();
-        for request in requests {
-            let body = serde_json::to_string(request).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
-            messages.push(Outgoing { group: Some(connection.to_owned()), ..Outgoing::new(body) });
-        }
-        all_sent(self.ports.send(&QueueName::fetch(), messages).await)
     }
 
     /// Stores the number of a connection's last event, and requests a sweep when events before it did not arrive. Events that are
@@ -132,7 +124,7 @@ impl<P: Ports> Transform<'_, P> {
                     cause: None,
                     trace: envelope.trace.clone(),
                 };
-                self.send_read_requests(&envelope.connection, &[ReadRequest::Sweep(request)]).await?;
+                send_read_requests(self.ports, &[ReadRequest::Sweep(request)]).await?;
             }
             let item = Item::new(key.clone()).with("last", Attr::N(number(sequence.last)));
             let condition = stored.map_or(Condition::Absent, |last| Condition::Equals("last", Attr::N(last)));

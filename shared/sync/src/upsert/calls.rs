@@ -8,6 +8,7 @@ use providers::Provider;
 use providers::api::{Api, FailureKind, Op, RemoteRecord, Row, RowResult, Target};
 use providers::http::HttpResponse;
 
+use crate::batch::Invocation;
 use crate::client::{CallError, Client};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
@@ -65,7 +66,8 @@ pub struct Destination<'a, P> {
 
 impl<'a, P: Ports> Destination<'a, P> {
     /// Opens a destination.
-    pub fn open(ports: &'a P, config: &'a Config, vault: &'a Vault, name: &'a str, deadline_ms: i64) -> Result<Self, Failure> {
+    pub fn open(invocation: Invocation<'a, P>, vault: &'a Vault, name: &'a str) -> Result<Self, Failure> {
+        let Invocation { ports, config, deadline_ms } = invocation;
         let client = Client::open(ports, config, name, deadline_ms)?;
         let (provider, api) = (Arc::clone(client.provider()), client.require_api()?);
         Ok(Destination { ports, vault, name, provider, api, deadline_ms, client, config })

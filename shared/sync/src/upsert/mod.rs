@@ -9,20 +9,22 @@ mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{Dispatch, FetchRequest, FieldName, Fields, GoldenId, ObjectType, QueueName, RemoteId, Stamp, Value};
+use canonical::{
+    Dispatch, FetchRequest, FieldName, Fields, GoldenId, ObjectType, QueueName, ReadRequest, RemoteId, Stamp, Value,
+};
 use providers::api::{FailureKind, Op, Row, RowFailure, RowResult};
 
-use crate::batch::{BatchReport, Metric, settle};
+use crate::batch::{BatchReport, Invocation, Metric, finish_delivery};
 use crate::client::{CallError, classify};
-use crate::config::Config;
 use crate::failure::{Class, Code, Failure};
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
-use crate::pause::{Pause, hold, paused};
-use crate::ports::{Attr, Clock, Condition, Delivery, Http, Item, Outgoing, Queue, Secrets, Store, Table, Write, WriteError};
-use crate::record::audit::{AuditSubject, build_audit_put};
-use crate::record::{GoldenRecord, Link, Sent, build_put, identity_key, may_be_made_of, read_golden, read_link, remote_hash};
+use crate::outbox::{self, send_read_requests};
+use crate::pause::{Pause, hold_dispatch, paused};
+use crate::ports::{Attr, Clock, Condition, Delivery, Http, Item, Queue, Secrets, Store, Table, Write, WriteError};
+use crate::record::{GoldenRecord, Link, Sent, identity_key, may_be_made_of, put, read_golden, read_link, remote_hash};
 use crate::seal::Vault;
+use crate::transform::transaction::audit_key;
 
 use calls::Destination;
 use plan::{Intent, plan_push};
@@ -71,20 +73,18 @@ impl Job {
 
 /// Handles a batch of dispatches to one destination.
 pub async fn handle_batch<P: Ports>(
-    ports: &P,
-    config: &Config,
+    invocation: Invocation<'_, P>,
     vault: &Vault,
     destination: &str,
     deliveries: Vec<Delivery>,
-    deadline_ms: i64,
 ) -> BatchReport {
-    let queue = QueueName::upsert(destination);
+    let queue = &QueueName::upsert(destination);
     let mut results: Vec<Result<(), Failure>> = deliveries.iter().map(|_| Ok(())).collect();
     let mut jobs = collect(&deliveries, &mut results);
     let mut report = BatchReport::default();
-    let outcome = match Destination::open(ports, config, vault, destination, deadline_ms) {
+    let outcome = match Destination::open(invocation, vault, destination) {
         Ok(worker) => {
-            let upsert = Upsert { worker, queue: &queue };
+            let upsert = Upsert { worker };
             upsert.run(&mut jobs).await;
             report.metrics.push(Metric::count("api_calls", upsert.worker.client.calls_made() as f64, destination));
             if let Some(usage) = upsert.worker.client.usage() {
@@ -106,9 +106,8 @@ pub async fn handle_batch<P: Ports>(
             results[index].clone_from(&result);
         }
     }
-    let queue = &queue;
     let kept = join(deliveries.iter().zip(results).map(|(delivery, result)| async move {
-        settle(ports, config.hub(), queue, delivery, result, async |_: &Failure| Ok(())).await.then(|| delivery.id.clone())
+        finish_delivery(invocation, queue, delivery, result, async |_: &Failure| Ok(())).await.then(|| delivery.id.clone())
     }))
     .await;
     report.failures.extend(kept.into_iter().flatten());
@@ -150,7 +149,6 @@ enum Next {
 
 struct Upsert<'a, P> {
     worker: Destination<'a, P>,
-    queue: &'a QueueName,
 }
 
 impl<P: Ports> Upsert<'_, P> {
@@ -199,7 +197,7 @@ impl<P: Ports> Upsert<'_, P> {
             }
         };
         for job in jobs {
-            let held = hold(self.ports(), self.worker.name, &job.dispatch).await;
+            let held = hold_dispatch(self.ports(), self.worker.name, &job.dispatch).await;
             job.end(held);
         }
         Some(pause)
@@ -330,7 +328,7 @@ impl<P: Ports> Upsert<'_, P> {
     async fn link_write(&self, object: ObjectType, record: &str, link: &Link) -> Result<Write, Failure> {
         let key_id = GoldenRecord::key_id(object, record);
         self.worker.vault.load(self.ports(), &key_id, true).await?;
-        build_put(self.ports(), self.worker.vault, Link::key(self.worker.name, object, record), &key_id, link)
+        put(self.ports(), self.worker.vault, Link::key(self.worker.name, object, record), &key_id, link)
     }
 
     /// Finds what is there: adopts an object by its natural key before one is created, and reads back what an unsettled push
@@ -477,12 +475,7 @@ impl<P: Ports> Upsert<'_, P> {
     async fn ask_to_hear(&self, object: ObjectType, remote: &str, trace: &str) -> Result<(), Failure> {
         let source = RemoteId { connection: self.worker.name.into(), object: self.worker.native(object)?, id: remote.to_owned() };
         let request = FetchRequest { source, cause: None, not_before: None, trace: trace.to_owned() };
-        let body = serde_json::to_string(&request).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
-        let message = Outgoing { group: Some(self.worker.name.to_owned()), ..Outgoing::new(body) };
-        for sent in self.ports().send(&QueueName::fetch(), vec![message]).await {
-            sent?;
-        }
-        Ok(())
+        send_read_requests(self.ports(), &[ReadRequest::Fetch(request)]).await
     }
 
     /// One batch call and what came of it.
@@ -630,7 +623,7 @@ impl<P: Ports> Upsert<'_, P> {
                 writes.push(self.pointer(object, &record, remote));
             }
             if next.pushed_version != stored.pushed_version {
-                writes.push(self.build_audit(object, &record, &next, job)?);
+                writes.push(self.audit(object, &record, &next, job).await?);
             }
             match self.ports().write(writes, None).await {
                 Ok(()) => {
@@ -654,14 +647,16 @@ impl<P: Ports> Upsert<'_, P> {
         Write::Put { table: Table::Links, item, condition: Condition::Always }
     }
 
-    fn build_audit(&self, object: ObjectType, record: &str, link: &Link, job: &Job) -> Result<Write, Failure> {
+    async fn audit(&self, object: ObjectType, record: &str, link: &Link, job: &Job) -> Result<Write, Failure> {
+        let by = format!("{}#{:08}", self.worker.name, link.fence);
+        let mut item = Item::new(audit_key(object, record, link.pushed_version, &by)).with("at", Attr::N(self.ports().now_ms()));
         let properties = job.intent.as_ref().map(Intent::properties).unwrap_or_default();
         let entry = serde_json::json!({
             "what": "pushed", "destination": self.worker.name, "trace": job.dispatch.trace, "remote": link.remote,
             "properties": properties,
         });
-        let subject = AuditSubject { object, record, version: link.pushed_version, writer: self.worker.name };
-        build_audit_put(self.ports(), self.worker.vault, subject, &entry)
+        self.worker.vault.seal_into(self.ports(), &mut item, &GoldenRecord::key_id(object, record), &entry)?;
+        Ok(Write::Put { table: Table::Audit, item, condition: Condition::Always })
     }
 
     /// Another worker took the lease over while we were writing: what is there is unknown. Say so, and have it looked at.
@@ -733,12 +728,7 @@ impl<P: Ports> Upsert<'_, P> {
     ) -> Result<(), Failure> {
         let dispatch =
             Dispatch { object, record: record.into(), version, trace: trace.to_owned(), received_at_ms: self.ports().now_ms() };
-        let body = serde_json::to_string(&dispatch).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
-        let sent = self.ports().send(self.queue, vec![Outgoing { delay_s, ..Outgoing::new(body) }]).await;
-        for result in sent {
-            result?;
-        }
-        Ok(())
+        outbox::send_dispatch_after(self.ports(), self.worker.name, &dispatch, delay_s).await
     }
 }
 

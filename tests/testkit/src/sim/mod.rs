@@ -19,10 +19,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use sync::batch::BatchReport;
+use sync::batch::{BatchReport, Invocation};
 use sync::config::Config;
 use sync::mutant::Mutant;
-use sync::receive::{Instance, Request};
+use sync::ports::QueueName;
+use sync::receive::{CertificateCache, Request};
 use sync::reconcile::Job;
 use sync::seal::Vault;
 
@@ -108,7 +109,7 @@ pub(crate) struct Sim {
     shared: Rc<Shared>,
     config: Rc<Config>,
     vault: Rc<Vault>,
-    instance: Rc<Instance>,
+    certificates: Rc<CertificateCache>,
     faults: Faults,
     tasks: Vec<Task>,
     trips: Vec<(i64, Trip)>,
@@ -151,7 +152,7 @@ impl Sim {
             shared: setup.shared,
             config: setup.config,
             vault: setup.vault,
-            instance: setup.instance,
+            certificates: Rc::default(),
             faults: match (options.calm, script.hanging) {
                 (true, _) => Faults::NONE,
                 (_, true) => Faults { hang: HANGING_CALLS, ..Faults::USUAL },
@@ -189,7 +190,7 @@ impl Sim {
             self.until_quiet()?;
         }
         check::before_reconcile(&self)?;
-        self.reconcile(Job::Daily);
+        self.reconcile(Job::Full);
         self.until_quiet()?;
         check::after_reconcile(&self)?;
         self.stats.steps = self.shared.steps.get();
@@ -338,10 +339,10 @@ impl Sim {
         self.stats.webhooks += 1;
         let request: Request = setup::request(&trip.sending, self.shared.now.get());
         let ports = self.ports();
-        let (config, instance) = (Rc::clone(&self.config), Rc::clone(&self.instance));
+        let (config, certificates) = (Rc::clone(&self.config), Rc::clone(&self.certificates));
         let (again, handler_world) = (trip.clone(), ports.clone());
         let work: Work = Box::pin(async move {
-            let answer = sync::receive::handle(&handler_world, &config, &instance, &request).await;
+            let answer = sync::receive::handle(&handler_world, &config, &certificates, &request).await;
             let finish: Finish = Box::new(move |sim| sim.answered(trip, Some(answer.status)));
             finish
         });
@@ -405,8 +406,8 @@ impl Sim {
 
     fn invoke(&mut self, queue: &'static str, deliveries: Vec<sync::ports::Delivery>) {
         let ports = self.ports();
-        let (config, vault, instance) = (Rc::clone(&self.config), Rc::clone(&self.vault), Rc::clone(&self.instance));
-        let deadline = self.shared.now.get() + INVOCATION_MS;
+        let (config, vault) = (Rc::clone(&self.config), Rc::clone(&self.vault));
+        let deadline_ms = self.shared.now.get() + INVOCATION_MS;
         let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
         let handler_world = ports.clone();
         self.shared.tell(|| {
@@ -414,13 +415,12 @@ impl Sim {
             format!("{queue} begins: {}", bodies.join("; "))
         });
         let work: Work = Box::pin(async move {
-            let w = &handler_world;
-            let report = match queue.strip_prefix("upsert-") {
-                Some(destination) => sync::upsert::handle_batch(w, &config, &vault, destination, deliveries, deadline).await,
-                None if queue == "fetch" => {
-                    sync::reconcile::handle_fetch_batch(w, &config, &instance, deliveries, deadline).await
-                }
-                None => sync::transform::handle_batch(w, &config, &vault, &queue.into(), deliveries, deadline).await,
+            let invocation = Invocation { ports: &handler_world, config: &config, deadline_ms };
+            let name = QueueName::from(queue);
+            let report = match name.destination() {
+                Some(destination) => sync::upsert::handle_batch(invocation, &vault, destination, deliveries).await,
+                None if name == QueueName::fetch() => sync::reconcile::handle_batch(invocation, deliveries).await,
+                None => sync::transform::handle_batch(invocation, &vault, &name, deliveries).await,
             };
             let finish: Finish = Box::new(move |sim| sim.delete(queue, &receipts, &report));
             finish
@@ -445,17 +445,18 @@ impl Sim {
 
     fn reconcile(&mut self, job: Job) {
         let ports = self.ports();
-        let (config, instance) = (Rc::clone(&self.config), Rc::clone(&self.instance));
-        let deadline = self.shared.now.get() + INVOCATION_MS * 20;
+        let config = Rc::clone(&self.config);
+        let deadline_ms = self.shared.now.get() + INVOCATION_MS * 20;
         let handler_world = ports.clone();
         let work: Work = Box::pin(async move {
-            let _ = sync::reconcile::run_job(&handler_world, &config, &instance, job, deadline).await;
+            let invocation = Invocation { ports: &handler_world, config: &config, deadline_ms };
+            let _ = sync::reconcile::run_job(invocation, job).await;
             let finish: Finish = Box::new(|_| {});
             finish
         });
         self.spawn(&ports, None, work, None);
         if let Some(task) = self.tasks.last_mut() {
-            task.deadline = deadline;
+            task.deadline = deadline_ms;
         }
     }
 

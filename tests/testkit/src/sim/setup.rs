@@ -10,11 +10,11 @@ use sandbox::{Fault, FaultKind, HubSpot, Salesforce, Sandbox, hubspot, salesforc
 use serde_json::json;
 use sync::config::{Config, Hub};
 use sync::ports::SecretSet;
-use sync::receive::{Instance, Request};
+use sync::receive::Request;
 use sync::seal::{MASTER_SECRET, Vault};
 
 use super::oracle::{RULES, Rule};
-use super::ports::{Faults, Shared, SimPorts};
+use super::ports::{Faults, Shared};
 use super::rng::Rng;
 use super::script::{START_MS, Script, Sending, Signature};
 use crate::memory::{QueueSettings, Queues, Tables};
@@ -27,8 +27,6 @@ pub struct Setup {
     pub config: Rc<Config>,
     /// The vault.
     pub vault: Rc<Vault>,
-    /// The receiving process.
-    pub instance: Rc<Instance>,
 }
 
 /// The property that holds the hub's id at HubSpot.
@@ -73,10 +71,8 @@ pub fn build(seed: u64, script: &Script, tell: bool) -> Setup {
         steps: Cell::new(0),
         story: tell.then(RefCell::default),
     });
-    let ports = SimPorts { shared: Rc::clone(&shared), wake: Rc::new(Cell::new(0)), skew: 0 };
-    let instance = Rc::new(Instance::new(&ports));
     let vault = Vault::with_master(master).unwrap_or_else(|e| panic!("the simulator's master secret: {e}"));
-    Setup { shared, config: Rc::new(config()), vault: Rc::new(vault), instance }
+    Setup { shared, config: Rc::new(config()), vault: Rc::new(vault) }
 }
 
 fn queues() -> Queues {

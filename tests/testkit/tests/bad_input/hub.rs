@@ -6,9 +6,10 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use canonical::QueueName;
+use sync::batch::Invocation;
 use sync::config::Config;
 use sync::ports::Table;
-use sync::receive::{Instance, Request};
+use sync::receive::{CertificateCache, Request};
 use sync::record::journal::{RetainedEvent, day, retained_events};
 use sync::seal::Vault;
 use testkit::memory::QueueSettings;
@@ -37,7 +38,7 @@ pub struct Hub<'s> {
     /// Its ports.
     pub twin: Twin,
     sender: &'s Sender,
-    instance: Instance,
+    certificates: CertificateCache,
     vault: Vault,
 }
 
@@ -86,8 +87,8 @@ impl<'s> Hub<'s> {
             twin.queues.borrow_mut().create(&format!("{name}-dlq"), QueueSettings::default());
         }
         sender.introduce(&twin);
-        let instance = Instance::new(&twin);
-        Hub { twin, sender, instance, vault: Vault::with_master(MASTER).unwrap() }
+        let certificates = CertificateCache::default();
+        Hub { twin, sender, certificates, vault: Vault::with_master(MASTER).unwrap() }
     }
 
     fn config(&self) -> &Config {
@@ -96,7 +97,7 @@ impl<'s> Hub<'s> {
 
     /// The front door's answer.
     pub fn ask(&self, request: &Request) -> Answer {
-        finish(sync::receive::handle(&self.twin, self.config(), &self.instance, request))
+        finish(sync::receive::handle(&self.twin, self.config(), &self.certificates, request))
     }
 
     /// How many envelopes wait, in whichever queue.
@@ -111,8 +112,8 @@ impl<'s> Hub<'s> {
         let queue = QueueName::ingest(self.sender.provider.manifest().provider.lane);
         let deliveries = self.twin.queues.borrow_mut().receive(&queue, 10, NOW_MS);
         let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
-        let deadline = NOW_MS + 600_000;
-        let report = finish(sync::transform::handle_batch(&self.twin, self.config(), &self.vault, &queue, deliveries, deadline));
+        let invocation = Invocation { ports: &self.twin, config: self.config(), deadline_ms: NOW_MS + 600_000 };
+        let report = finish(sync::transform::handle_batch(invocation, &self.vault, &queue, deliveries));
         for (_, receipt) in receipts.iter().filter(|(id, _)| !report.failures.contains(id)) {
             self.twin.queues.borrow_mut().delete(&queue, receipt);
         }

@@ -1,0 +1,133 @@
+//! The outbox: the one place that serialises the hub's own messages and sends them.
+//!
+//! Envelopes go to the ingest queues, read requests to the fetch queue, dispatches to the queues of the destinations, and what
+//! cannot succeed to a dead-letter queue. A function that returns `Ok` has stored every message durably.
+
+use std::collections::BTreeMap;
+
+use canonical::{Dispatch, Lane, QueueName, ReadRequest};
+use serde::Serialize;
+
+use crate::envelope::IngestMessage;
+use crate::failure::{Code, Failure};
+use crate::ports::{Outgoing, PortError, Queue, is_sendable};
+
+/// Sends envelopes to the ingest queue of a lane. Fair-queue groups keep one connection's burst from delaying the others.
+pub async fn send_envelopes<P: Queue>(ports: &P, lane: Lane, envelopes: Vec<IngestMessage>) -> Result<(), PortError> {
+    let message = |envelope: IngestMessage| {
+        let (connection, body) = envelope.into_parts();
+        Outgoing { group: Some(connection.into()), ..Outgoing::new(body) }
+    };
+    send(ports, &QueueName::ingest(lane), envelopes.into_iter().map(message).collect()).await
+}
+
+/// Requests `reconcile` to read.
+pub async fn send_read_requests<P: Queue>(ports: &P, requests: &[ReadRequest]) -> Result<(), Failure> {
+    let message = |request: &ReadRequest| {
+        Ok(Outgoing { group: Some(request.connection().to_string()), ..Outgoing::new(serialize(request)?) })
+    };
+    let messages = requests.iter().map(message).collect::<Result<_, Failure>>()?;
+    Ok(send(ports, &QueueName::fetch(), messages).await?)
+}
+
+/// Dispatches golden records to a destination.
+pub async fn send_dispatches<'d, P: Queue>(
+    ports: &P,
+    destination: &str,
+    dispatches: impl IntoIterator<Item = &'d Dispatch>,
+) -> Result<(), Failure> {
+    let message = |dispatch: &Dispatch| Ok(Outgoing::new(serialize(dispatch)?));
+    let messages = dispatches.into_iter().map(message).collect::<Result<_, Failure>>()?;
+    Ok(send(ports, &QueueName::upsert(destination), messages).await?)
+}
+
+/// Dispatches a golden record to a destination that may handle it only after a delay.
+pub async fn send_dispatch_after<P: Queue>(
+    ports: &P,
+    destination: &str,
+    dispatch: &Dispatch,
+    delay_s: u32,
+) -> Result<(), Failure> {
+    let message = Outgoing { delay_s, ..Outgoing::new(serialize(dispatch)?) };
+    Ok(send(ports, &QueueName::upsert(destination), vec![message]).await?)
+}
+
+/// A message that is parked: it goes to the dead-letter queue of the queue that it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter<'a> {
+    /// The queue that it came from; a redrive sends it back there.
+    pub origin: &'a QueueName,
+    /// The message's body.
+    pub body: &'a str,
+    /// Why it is parked.
+    pub code: Code,
+    /// The reason in words.
+    pub detail: &'a str,
+    /// The one event of an envelope that is parked; `None` for the whole message.
+    pub event: Option<u32>,
+}
+
+/// Bytes that the attributes of a dead letter take at most. An envelope leaves them free, so that it can always be parked.
+pub const DEAD_LETTER_BYTES: usize = 4_096;
+/// The longest detail of a dead letter.
+const DETAIL_CHARACTERS: usize = 500;
+
+/// Sends a dead letter.
+pub async fn send_dead_letter<P: Queue>(ports: &P, letter: DeadLetter<'_>) -> Result<(), Failure> {
+    let message = Outgoing { attributes: letter.attributes(), ..Outgoing::new(letter.body) };
+    Ok(send(ports, &letter.origin.dead_letter(), vec![message]).await?)
+}
+
+impl DeadLetter<'_> {
+    fn attributes(&self) -> BTreeMap<String, String> {
+        let named =
+            [("origin", self.origin.to_string()), ("code", self.code.name().to_owned()), ("detail", bounded(self.detail))];
+        let event = self.event.map(|index| ("event", index.to_string()));
+        named.into_iter().chain(event).map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// A detail short enough for an attribute, without characters that SQS refuses.
+pub fn bounded(detail: &str) -> String {
+    let clean: String = detail.chars().filter(|c| !c.is_control() && is_sendable(*c)).take(DETAIL_CHARACTERS).collect();
+    if clean.is_empty() { "-".to_owned() } else { clean }
+}
+
+/// A message or an item's attribute as JSON.
+pub fn serialize<T: Serialize>(message: &T) -> Result<String, Failure> {
+    serde_json::to_string(message).map_err(|e| Failure::new(Code::Bug, format!("a message cannot be serialised: {e}")))
+}
+
+async fn send<P: Queue>(ports: &P, queue: &QueueName, messages: Vec<Outgoing>) -> Result<(), PortError> {
+    let wanted = messages.len();
+    if wanted == 0 {
+        return Ok(());
+    }
+    let results = ports.send(queue, messages).await;
+    if results.len() != wanted {
+        return Err(PortError::unavailable("the queue did not answer for every message"));
+    }
+    results.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reasons_of_a_dead_letter_fit_into_what_is_reserved_for_them() {
+        let code = Code::ALL.iter().copied().max_by_key(|code| code.name().len()).unwrap();
+        let origin = &QueueName::from("q".repeat(80));
+        let detail = &"\u{1f642}".repeat(2_000);
+        let attributes = DeadLetter { origin, body: "", code, detail, event: Some(u32::MAX) }.attributes();
+        assert_eq!(attributes["detail"].chars().count(), DETAIL_CHARACTERS);
+        let bytes = Outgoing { attributes, ..Outgoing::new("") }.bytes();
+        assert!(bytes <= DEAD_LETTER_BYTES, "{bytes}");
+    }
+
+    #[test]
+    fn a_detail_holds_only_what_sqs_accepts() {
+        assert_eq!(bounded("a\u{1}b\u{fffe}c\n"), "abc");
+        assert_eq!(bounded("\u{1}"), "-");
+    }
+}

@@ -1,0 +1,144 @@
+//! Fetching: the objects that thin events and pushes name are read, and sent to `ingest`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use canonical::{FetchRequest, RemoteId};
+use providers::api::{CallFailure, FailureKind, RemoteRecord, Target};
+use providers::fetch::{Fetch, fetched};
+use providers::http::HttpResponse;
+
+use super::{Ports, ReadResult, Reconcile, Requested};
+use crate::client::{CallError, Client};
+use crate::failure::{Class, Code, Failure};
+use crate::outbox::send_envelopes;
+use crate::pause::require_running;
+
+/// How long before its event a change may have been made, in milliseconds, where an event names a collection of objects.
+const COLLECTION_LOOKBACK_MS: i64 = 3_600_000;
+/// How often a read that is older than the event that requested it is repeated.
+const MAX_STALE_READS: u32 = 5;
+
+/// What was read, by id: the object, `None` when it does not exist, or why it could not be read.
+type Reads = BTreeMap<String, Result<Option<RemoteRecord>, Failure>>;
+
+impl<P: Ports> Reconcile<'_, P> {
+    /// Reads the objects of one native type that the requests name, and sends them to `ingest`. Returns the requests that are not
+    /// finished, by the index of their message: the read failed, or is older than the event that requested it.
+    pub(super) async fn fetch(
+        &self,
+        connection: &str,
+        object: &str,
+        requests: &[Requested<FetchRequest>],
+    ) -> Result<Vec<(usize, Failure)>, Failure> {
+        require_running(self.ports, connection).await?;
+        let client = self.client(connection)?;
+        let reads = match client.api() {
+            Some(_) => read_together(&client, object, requests).await?,
+            None => self.read_one_by_one(&client, object, requests).await,
+        };
+        let (mut unfinished, mut envelopes) = (Vec::new(), Vec::new());
+        for (id, read) in &reads {
+            let of_object = requests.iter().filter(|requested| requested.request.source.id == *id);
+            let record = match read {
+                Ok(record) => record.as_ref(),
+                Err(failure) => {
+                    unfinished.extend(of_object.map(|requested| (requested.index, failure.clone())));
+                    continue;
+                }
+            };
+            let (stale, answered): (Vec<_>, Vec<_>) = of_object.partition(|requested| is_stale(record, requested));
+            let still_older = || Failure::new(Code::StaleRead, format!("{connection} still shows an older {object}"));
+            unfinished.extend(stale.into_iter().map(|requested| (requested.index, still_older())));
+            if let Some(last) = answered.last() {
+                let causes = answered.iter().filter_map(|requested| requested.request.cause.clone()).collect();
+                let source = RemoteId { connection: connection.into(), object: object.into(), id: id.clone() };
+                let trace = Some(last.request.trace.clone());
+                envelopes.push(self.build_envelope(ReadResult { source, record, causes, trace }).await?);
+            }
+        }
+        send_envelopes(self.ports, client.connection().lane, envelopes).await?;
+        Ok(unfinished)
+    }
+
+    /// Reads objects one by one, by the paths of the manifest. A failure that the other objects would meet as well ends the reading;
+    /// what was read before is kept.
+    async fn read_one_by_one(&self, client: &Client<'_, P>, object: &str, requests: &[Requested<FetchRequest>]) -> Reads {
+        let mut since: BTreeMap<&str, i64> = BTreeMap::new();
+        for Requested { request, .. } in requests {
+            let received_ms = request.cause.as_ref().map_or_else(|| self.ports.now_ms(), |cause| cause.received_at_ms);
+            let earliest = since.entry(&request.source.id).or_insert(received_ms);
+            *earliest = received_ms.min(*earliest);
+        }
+        let mut reads = Reads::new();
+        let mut stopped: Option<Failure> = None;
+        for (id, received_ms) in since {
+            let read = match &stopped {
+                Some(failure) => Err(failure.clone()),
+                None => read_one(client, object, id, received_ms - COLLECTION_LOOKBACK_MS).await,
+            };
+            if let Err(failure) = &read
+                && failure.class != Class::Permanent
+            {
+                stopped = Some(failure.clone());
+            }
+            reads.insert(id.to_owned(), read);
+        }
+        reads
+    }
+}
+
+/// Reads objects by the provider's batch protocol.
+async fn read_together<P: Ports>(
+    client: &Client<'_, P>,
+    object: &str,
+    requests: &[Requested<FetchRequest>],
+) -> Result<Reads, Failure> {
+    let ids: BTreeSet<&String> = requests.iter().map(|requested| &requested.request.source.id).collect();
+    let ids: Vec<String> = ids.into_iter().cloned().collect();
+    let records = client.read(object, &ids).await.map_err(CallError::into_failure)?;
+    let mut reads: Reads = ids.into_iter().map(|id| (id, Ok(None))).collect();
+    for record in records.into_iter().filter(|record| !record.archived) {
+        // After a merge at the provider, a record may come back under an id that was not requested.
+        if let Some(read) = reads.get_mut(&record.id) {
+            *read = Ok(Some(record));
+        }
+    }
+    Ok(reads)
+}
+
+/// Reads one object by the path of the manifest.
+async fn read_one<P: Ports>(
+    client: &Client<'_, P>,
+    object: &str,
+    id: &str,
+    since_ms: i64,
+) -> Result<Option<RemoteRecord>, Failure> {
+    let account = client.connection().account.as_str();
+    let request = |target: &Target| {
+        let (base_url, token) = (target.base_url.as_str(), target.token.as_str());
+        client.provider().fetch(&Fetch { base_url, token, account, object, id, since_ms })
+    };
+    let raw = client.call(object, request, |_, response| read_json(response)).await.map_err(CallError::into_failure)?;
+    Ok(raw.map(|raw| RemoteRecord {
+        id: id.to_owned(),
+        hub_id: None,
+        properties: Default::default(),
+        stamp: None,
+        field_stamps: BTreeMap::new(),
+        archived: false,
+        raw,
+    }))
+}
+
+/// Reads the answer to a read of one object; `None` when the object does not exist.
+fn read_json(response: &HttpResponse) -> Result<Option<serde_json::Value>, CallFailure> {
+    let Some(body) = fetched(response)? else { return Ok(None) };
+    let not_json = |_| CallFailure::new(FailureKind::Transient, "BAD_ANSWER", "the answer is not JSON");
+    serde_json::from_slice(&body).map(Some).map_err(not_json)
+}
+
+/// True when a read is older than the event that requested it, and may be repeated.
+fn is_stale(record: Option<&RemoteRecord>, requested: &Requested<FetchRequest>) -> bool {
+    let stamps = record.and_then(|record| record.stamp).zip(requested.request.not_before);
+    stamps.is_some_and(|(read, wanted)| read.at_ms < wanted.at_ms) && requested.receive_count <= MAX_STALE_READS
+}
