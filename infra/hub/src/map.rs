@@ -69,10 +69,10 @@ fn shapes(event: &InboundEvent) -> Vec<Value> {
     match &event.body {
         EventBody::Changes(changes) => changes.iter().map(|change| shape(change, Some(event))).collect(),
         EventBody::Fetch(wanted) => wanted.iter().map(|source| json!({ "event": event.event_type, "fetch": source })).collect(),
-        EventBody::Reconcile { objects, reason } => {
-            vec![json!({ "event": event.event_type, "reconcile": objects, "because": reason })]
+        EventBody::Sweep { objects, reason } => {
+            vec![json!({ "event": event.event_type, "sweep": objects, "reason": reason })]
         }
-        EventBody::Kept { .. } | EventBody::Ignored { .. } | EventBody::Malformed { .. } => Vec::new(),
+        EventBody::Retained { .. } | EventBody::Ignored { .. } | EventBody::Malformed { .. } => Vec::new(),
     }
 }
 
@@ -112,9 +112,9 @@ fn tell(event: &InboundEvent) {
     let name = if event.event_type.is_empty() { "without a type" } else { &event.event_type };
     match &event.body {
         EventBody::Ignored { reason } => eprintln!("event {} ({name}) is not supported: {reason}", event.index),
-        EventBody::Kept { reason, .. } => eprintln!("event {} ({name}) is kept as it came: {reason}", event.index),
+        EventBody::Retained { reason, .. } => eprintln!("event {} ({name}) is retained as it came: {reason}", event.index),
         EventBody::Malformed { reason } => eprintln!("event {} ({name}) is malformed: {reason}", event.index),
-        EventBody::Reconcile { reason, .. } => eprintln!("event {} ({name}) asks for a reconcile: {reason}", event.index),
+        EventBody::Sweep { reason, .. } => eprintln!("event {} ({name}) asks for a sweep: {reason}", event.index),
         EventBody::Fetch(wanted) => {
             eprintln!("event {} ({name}) is thin: the hub reads {} from the API", event.index, counted(wanted.len(), "record"));
         }

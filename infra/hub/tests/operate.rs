@@ -14,6 +14,7 @@ use sync::ports::{
 };
 use sync::record::journal::AccountLine;
 use sync::seal::Vault;
+use sync::transform::transaction::Transaction;
 use testkit::memory::{QueueSettings, Queues, Tables};
 
 const NOW: i64 = 1_769_851_800_000;
@@ -118,8 +119,9 @@ fn contact(connection: &str, id: &str, at_ms: i64, fields: &[(&str, &str)]) -> C
 
 async fn store(twin: &Twin, hub: &Hub, vault: &Vault, change: Change) {
     let event = EventRef { connection: change.source.connection.clone(), envelope: "env".into(), index: 0, received_at_ms: NOW };
-    let plan = sync::transform::transaction::plan(twin, vault, hub, &change, NOW).await.expect("a plan");
-    let writes = sync::transform::transaction::writes(twin, vault, &plan, &change, &event).await.expect("writes");
+    let transaction = Transaction { ports: twin, vault, hub, change: &change, event: &event };
+    let plan = transaction.plan().await.expect("a plan");
+    let writes = transaction.build_writes(&plan).await.expect("writes");
     twin.write(writes, None).await.expect("stored");
 }
 

@@ -10,7 +10,7 @@ use crate::api::{
     Api, CallFailure, FailureKind, Listing, Op, RemoteRecord, Row, RowFailure, RowResult, Target, Usage, instant_ms,
     json as body_json, text, word,
 };
-use crate::http::{HttpRequest, HttpResponse, percent};
+use crate::http::{HttpRequest, HttpResponse, percent_encode};
 
 /// Salesforce's protocol.
 pub static API: Salesforce = Salesforce;
@@ -157,7 +157,7 @@ fn record_of(t: &Target, row: &Row, id: Option<&str>) -> Value {
 }
 
 fn query(t: &Target, call: &str, soql: &str) -> HttpRequest {
-    request(t, "GET", format!("{}/services/data/{}/{call}?q={}", t.base_url, t.version, percent(soql)), Vec::new())
+    request(t, "GET", format!("{}/services/data/{}/{call}?q={}", t.base_url, t.version, percent_encode(soql)), Vec::new())
 }
 
 fn select(t: &Target, properties: &[String]) -> String {

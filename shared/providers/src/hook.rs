@@ -1,9 +1,10 @@
-//! Hooks: code of a folder, for what no declaration can say. A folder has one in its `hook.rs`; a manifest names it.
+//! Hooks: code of a provider's folder for what no declaration can express. A folder has one in its `hook.rs`, and a manifest names it
+//! (`[events]`, `hook`). The build script writes the function [`hook`], so that no provider is listed here.
 
 use crate::model::Malformed;
 
-/// Rewrites the JSON of an event, given the JSON of what is around it. `None` leaves it as it is. Whatever cannot be read goes
-/// through unchanged, for the rules to judge.
+/// Rewrites the JSON of an event, given the JSON that surrounds it. `None` leaves the event as it is. A hook leaves alone what it cannot
+/// read, and the manifest's rules decide about it.
 pub type Hook = fn(event: &str, around: &str) -> Result<Option<String>, Malformed>;
 
 include!(concat!(env!("OUT_DIR"), "/hooks.rs"));

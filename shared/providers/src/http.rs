@@ -1,19 +1,21 @@
-//! Requests and answers as plain data: protocol code builds and reads them, adapters carry them.
+//! HTTP requests and responses as plain data: this crate builds and reads them, an adapter sends them.
 
 use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// A request to a provider.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpRequest {
-    /// Upper case.
+    /// The method, in upper case.
     pub method: &'static str,
-    /// Absolute.
+    /// The absolute URL.
     pub url: String,
-    /// Lower-case names.
+    /// Headers, with lower-case names.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// When to give up, in milliseconds.
+    /// Milliseconds after which the caller gives up.
     pub timeout_ms: u64,
 }
 
@@ -26,14 +28,14 @@ impl fmt::Debug for HttpRequest {
 /// The longest wait that a provider may ask for, in seconds. After it, the hub calls again.
 const LONGEST_WAIT_S: u64 = 3_600;
 
-/// A provider's answer.
+/// A provider's response.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpResponse {
     /// The status code.
     pub status: u16,
-    /// Lower-case names.
+    /// Headers, with lower-case names.
     pub headers: Vec<(String, String)>,
-    /// The body, bounded by the adapter.
+    /// The body. The adapter limits its size.
     pub body: Vec<u8>,
 }
 
@@ -57,11 +59,21 @@ impl fmt::Debug for HttpResponse {
     }
 }
 
-/// Percent-encodes everything but unreserved characters (RFC 3986).
-pub(crate) fn percent(text: &str) -> String {
-    let escape = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(escape).collect()
+/// Every byte except the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Percent-encodes everything except unreserved characters.
+pub(crate) fn percent_encode(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_unreserved_characters_stay() {
+        assert_eq!(percent_encode("aZ09-._~"), "aZ09-._~");
+        assert_eq!(percent_encode("a/b c+d%\u{fc}'"), "a%2Fb%20c%2Bd%25%C3%BC%27");
+    }
 }

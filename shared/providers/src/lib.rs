@@ -1,32 +1,41 @@
-//! Providers as folders of data: a manifest, mapping files, fixtures, and a destination protocol only where records are written.
-//! A small loader turns a folder into a [`Provider`].
+//! Providers as folders of data: a manifest, mapping files and fixtures. This crate turns a folder into a [`Provider`], which reads
+//! webhooks and records as canonical changes and renders canonical values for a destination.
+//!
+//! The folders stand beside `src/`. The build script finds each folder that has a `manifest.toml`, embeds its files, and includes its
+//! code: `api.rs` of a destination (reached by `api::api`) and `hook.rs` of an odd protocol (reached by `hook::hook`). So no `mod` line
+//! in `src/` leads to that code, no provider is listed anywhere, and deleting a folder removes the provider.
+//!
+//! The way of a webhook: `read.rs` takes the raw body through `body/` to single events, reads the values that `[events]` names
+//! (`paths.rs`, `view.rs`), finds the rule of each event (`rules.rs`), and runs the mapping file that the rule names (`provider.rs`).
 //!
 //! Nothing here does I/O, reads a clock, or names a single provider outside its folder.
 #![forbid(unsafe_code)]
 
 pub mod api;
-mod decode;
-mod each;
-mod events;
+mod body;
+mod elements;
 pub mod fetch;
-mod fields;
 #[cfg(feature = "compile")]
 mod folders;
 pub mod hook;
 pub mod http;
 mod manifest;
 mod model;
+mod names;
+mod paths;
 mod provider;
+mod read;
 #[cfg(feature = "compile")]
 mod registry;
-mod texts;
-mod xml;
+mod rules;
+mod unmapped;
+mod view;
 
 pub use manifest::{
-    About, AcceptedAnswer, Action, ApiInfo, Destination, EventStamp, Events, Manifest, Media, On, OneOrMore, Rate, ReadWay,
-    Records, SequencePlaces, TextKind, Untyped, UntypedBodies, Words, XmlBodies,
+    About, AcceptedAnswer, ApiInfo, Destination, EmbeddedFormat, EventAction, EventRule, EventStamp, Events, Keywords, Manifest,
+    Media, OneOrMore, Rate, Records, SequencePaths, UntypedBody, XmlBodies,
 };
-pub use model::{EventBody, Inbound, InboundEvent, Malformed, Rendered, Sequence, Told};
+pub use model::{EventBody, Inbound, InboundEvent, Malformed, Rendered, Sequence, WriteHint};
 pub use provider::{LoadError, Override, Overrides, Provider};
 #[cfg(feature = "compile")]
 pub use registry::Registry;

@@ -1,3 +1,5 @@
+//! What goes into a provider and what comes out of it: verified bodies, inbound events, rendered properties.
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -5,12 +7,12 @@ use canonical::{Change, FieldName, Fields, ObjectType, Problem, RemoteId, Stamp}
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// A verified request, as the receiver kept it.
+/// A verified request, as the envelope carries it.
 #[derive(Clone, Copy)]
 pub struct Inbound<'a> {
     /// The connection that received it.
     pub connection: &'a str,
-    /// The headers that the manifest keeps, lower-case names.
+    /// The headers that the manifest lists, by lower-case name.
     pub headers: &'a BTreeMap<String, String>,
     /// Method and URL, as the provider called it.
     pub target: &'a str,
@@ -21,15 +23,14 @@ pub struct Inbound<'a> {
 /// The numbers of a body's events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sequence {
-    /// The first event's.
+    /// The number of the first event.
     pub first: u64,
-    /// The last event's.
+    /// The number of the last event.
     pub last: u64,
 }
 
 impl Sequence {
-    /// How many events are missing between the last number that was seen and this body. A body that was seen before, or that comes
-    /// late, misses nothing.
+    /// How many events are missing between the last number that was seen and this body. A repeated or late body misses none.
     pub fn missing_after(self, last_seen: u64) -> u64 {
         self.first.saturating_sub(last_seen).saturating_sub(1)
     }
@@ -38,81 +39,81 @@ impl Sequence {
 /// One event of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboundEvent {
-    /// Its place in the body, from 0.
+    /// Its position in the body, from 0.
     pub index: u32,
     /// The provider's name of the event type.
     pub event_type: String,
-    /// The idempotency key: the declared parts, each with its length in front, so that no two lists of parts are equal.
+    /// The idempotency key: the declared parts, each with its length in front, so that different parts never make the same key.
     pub key: String,
-    /// The token that its proof may be used for once, where the provider has such tokens: another event with the same token is a
-    /// forgery.
-    pub once: Option<String>,
+    /// The token by which its signature is valid only once, where the provider has such tokens. Another event with the same token is
+    /// a forgery.
+    pub single_use_token: Option<String>,
     /// When it happened, by the provider's clock.
     pub stamp: Option<Stamp>,
-    /// The version of the provider's API that it is written in, where it tells one.
+    /// The version of the provider's API that it is written in, where it names one.
     pub version: Option<String>,
-    /// What it says.
+    /// What it reports.
     pub body: EventBody,
-    /// What it tells of the record though it is thin.
-    pub told: Option<Told>,
+    /// What a thin event reports about the record anyway.
+    pub write_hint: Option<WriteHint>,
 }
 
-/// What a thin event tells all the same: enough to recognise what the hub itself wrote.
+/// What a thin event reports about a record anyway. It is enough to recognise the hub's own write without a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum WriteHint {
     /// The record is new.
     Created,
     /// One property has this value, in canonical fields.
     Fields(Fields),
-    /// The property that carries the hub's id has this value.
+    /// The property that holds the hub's id has this value.
     HubId(String),
 }
 
-/// What an event says.
+/// What an event reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventBody {
     /// Canonical changes.
     Changes(Vec<Change>),
-    /// A thin event: read these records.
+    /// The event is thin: read these records.
     Fetch(Vec<RemoteId>),
-    /// Events were lost, or cannot be told one by one: compare these objects with the provider.
-    Reconcile {
-        /// The provider's names of the objects; empty for all of them.
+    /// Events were lost, or the event does not name its records: read everything that changed.
+    Sweep {
+        /// The provider's names of the object types; empty: all of them.
         objects: Vec<String>,
         /// Why.
         reason: String,
     },
-    /// Nothing is done with it yet; it is kept as it came.
-    Kept {
+    /// The event is not mapped; the hub stores it as it came.
+    Retained {
         /// Why.
         reason: String,
         /// The event as JSON.
         event: String,
     },
-    /// Nothing is mapped for it.
+    /// Nothing is mapped for the event.
     Ignored {
         /// Why.
         reason: String,
     },
-    /// This event of the body cannot be read; the others can.
+    /// This event of the body cannot be read; its neighbours can.
     Malformed {
         /// What is wrong, without any value.
         reason: String,
     },
 }
 
-/// Canonical values as a destination's native properties. `Debug` shows names, no values.
+/// Canonical values as a destination's native properties. `Debug` shows names, never values.
 #[derive(Clone, Default, PartialEq)]
 pub struct Rendered {
     /// Native properties as they are sent: truncated, enum names translated, money in the destination's unit.
     pub properties: Map<String, Value>,
-    /// Which native properties a field fills.
+    /// The native properties that each field fills.
     pub by_field: BTreeMap<FieldName, Vec<String>>,
     /// Required native properties without a value.
     pub missing: Vec<String>,
-    /// Fields that could not be rendered.
+    /// Fields that cannot be rendered.
     pub problems: Vec<Problem>,
-    /// References to other records: the canonical object and the value, which is expected to be the destination's own id.
+    /// References to other records: the canonical object type, and the value, which should be the destination's own id.
     pub refs: BTreeMap<FieldName, (ObjectType, String)>,
 }
 
@@ -127,13 +128,29 @@ impl fmt::Debug for Rendered {
     }
 }
 
-/// A body that cannot be read as a whole. Never shows a part of it.
+/// A body that cannot be read as a whole. It never shows a part of the body.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub struct Malformed {
     /// What is wrong.
     pub reason: String,
-    /// The byte at which reading ended, where known.
+    /// The byte at which reading stopped, where known.
     pub at: Option<usize>,
+}
+
+impl Malformed {
+    pub(crate) fn new(reason: impl Into<String>) -> Malformed {
+        Malformed { reason: reason.into(), at: None }
+    }
+
+    pub(crate) fn at(reason: impl Into<String>, byte: usize) -> Malformed {
+        Malformed { reason: reason.into(), at: Some(byte) }
+    }
+}
+
+impl From<mapping::Unreadable> for Malformed {
+    fn from(unreadable: mapping::Unreadable) -> Malformed {
+        Malformed { reason: unreadable.reason.to_owned(), at: unreadable.at }
+    }
 }
 
 impl fmt::Display for Malformed {

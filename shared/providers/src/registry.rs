@@ -1,4 +1,4 @@
-//! The providers that there are: every embedded folder, less those that are left out at run time.
+//! The set of providers: every embedded folder except those that are left out at run time.
 
 use crate::provider::{LoadError, Overrides, Provider};
 
@@ -16,10 +16,10 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// The same without these.
+    /// The same set without these.
     ///
     /// # Errors
-    /// One of them is no provider.
+    /// One of them is not a provider.
     pub fn without<N: AsRef<str>>(mut self, names: &[N]) -> Result<Registry, LoadError> {
         for name in names.iter().map(AsRef::as_ref) {
             if !Provider::builtin_names().contains(&name) {
@@ -38,7 +38,7 @@ impl Registry {
     /// Compiles the folder of that name with a user's overrides.
     ///
     /// # Errors
-    /// It is not in the set, or has mistakes.
+    /// The provider is not in the set, or its files have mistakes.
     pub fn open(&self, name: &str, overrides: &Overrides) -> Result<Provider, LoadError> {
         if !self.names.contains(&name) {
             return Err(LoadError::Unknown(name.to_owned()));

@@ -1,7 +1,7 @@
-//! What the providers' APIs can do, and what the hub asks of them.
+//! What the hub reads and writes through the providers' APIs.
 
 use providers::api::{Op, api};
-use providers::{ApiInfo, Destination, Rate, ReadWay};
+use providers::{ApiInfo, Destination, Rate};
 
 use sync::config::Bucket;
 
@@ -13,24 +13,15 @@ use super::sla::duration;
 
 /// The page.
 pub fn page(facts: &Facts<'_>) -> String {
-    let mut reads = Table::new(&[
-        "provider",
-        "by id",
-        "by property",
-        "changed since",
-        "past events",
-        "version",
-        "gives up after",
-        "rates",
-        "access",
-    ]);
+    let mut reads =
+        Table::new(&["provider", "by id", "by property", "changed since", "version", "gives up after", "rates", "access"]);
     let mut writes = Table::new(&COLUMNS);
     for folder in &facts.folders {
         reads.row(&reading(folder));
         folder.provider.manifest().destinations.iter().for_each(|destination| writes.row(&writing(folder, destination)));
     }
     format!(
-        "# What the APIs can do\n\n{GENERATED}{INTRODUCTION}## Reading, rates, access\n\n{}## Writing\n\n{WRITING}{}{}",
+        "# What the hub does through the APIs\n\n{GENERATED}{INTRODUCTION}## Reading, rates, access\n\n{READING}{}## Writing\n\n{WRITING}{}{}",
         reads.end(),
         writes.end(),
         connections(facts)
@@ -41,8 +32,14 @@ pub fn page(facts: &Facts<'_>) -> String {
 }
 
 const INTRODUCTION: &str = "\
-As the providers' manifests say it. A rate is what the provider allows by its documentation; a connection's own, which all workers share, \
-is below.
+This page shows what the hub does today. What else a provider offers is in its README. A rate is what the provider allows, according to its \
+documentation; the rates of a connection, which all workers share, are below.
+
+";
+
+const READING: &str = "\
+*By id*: the hub reads the records that thin events name. *By property*: it looks for an object before it creates one. *Changed since*: \
+sweeps read what changed, so only these providers can have `sweep` in `hub.toml`. A dash means that the hub does not do this.
 
 ";
 
@@ -52,7 +49,7 @@ its natural keys that finds it.
 
 ";
 
-const COLUMNS: [&str; 9] = [
+const COLUMNS: [&str; 8] = [
     "provider",
     "object there",
     "canonical object",
@@ -61,23 +58,22 @@ const COLUMNS: [&str; 9] = [
     "rows per upsert",
     "rows per find",
     "records per page",
-    "new ones may be missing in searches for",
 ];
 
-fn reading(folder: &Folder) -> [String; 9] {
-    let ApiInfo { version, timeout_ms, auth, rates, reads, fetch, .. } = &folder.provider.manifest().api;
+fn reading(folder: &Folder) -> [String; 8] {
+    let ApiInfo { version, timeout_ms, auth, rates, fetch, .. } = &folder.provider.manifest().api;
     let comments = folder.comments("manifest.toml");
-    let can = |way: ReadWay| if reads.contains(&way) { "yes" } else { "" }.to_owned();
+    let protocol = api(folder.name).is_some();
+    let only_with_protocol = || if protocol { "yes" } else { "" }.to_owned();
     let named: Vec<&String> = fetch.keys().collect();
-    let by_id = if named.is_empty() { can(ReadWay::Fetch) } else { format!("yes: {}", codes(&named, "and")) };
-    let called = !reads.is_empty() || !fetch.is_empty();
+    let by_id = if named.is_empty() { only_with_protocol() } else { codes(&named, "and") };
+    let called = protocol || !fetch.is_empty();
     let rates: Vec<String> = rates.iter().map(rate).collect();
     [
         folder.title().to_owned(),
         by_id,
-        can(ReadWay::Find),
-        can(ReadWay::List),
-        can(ReadWay::Events),
+        only_with_protocol(),
+        only_with_protocol(),
         if version.is_empty() { String::new() } else { code(version) },
         if called { duration(*timeout_ms) } else { String::new() },
         with_comment(rates.join(", "), &comments.of_key("rates")),
@@ -102,20 +98,18 @@ fn grouped(number: u64) -> String {
     text
 }
 
-fn writing(folder: &Folder, destination: &Destination) -> [String; 9] {
+fn writing(folder: &Folder, destination: &Destination) -> [String; 8] {
     let protocol = api(folder.name);
     let rows = |op: Op| protocol.map(|api| api.batch_limit(op).to_string()).unwrap_or_default();
-    let batch = destination.batch.map_or_else(|| rows(Op::Upsert), |batch| batch.to_string());
     [
         folder.title().to_owned(),
         code(&destination.native),
         folder.provider.object_of(&destination.native).map(|object| object.to_string()).unwrap_or_default(),
         code(&destination.id_property),
         codes(&destination.natural_keys, "then"),
-        batch,
+        rows(Op::Upsert),
         rows(Op::Find),
         rows(Op::List),
-        destination.index_lag_ms.map(duration).unwrap_or_default(),
     ]
 }
 
@@ -142,7 +136,7 @@ fn connections(facts: &Facts<'_>) -> String {
 }
 
 fn bucket(bucket: &Bucket) -> String {
-    format!("{} at once, {} per second come back", bucket.burst, bucket.per_second)
+    format!("{} at once, refilled at {} per second", bucket.burst, bucket.per_second)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use canonical::Lane;
 use mapping::{Map, Plan, Speak};
-use providers::{Action, Events, Manifest, On, OneOrMore};
+use providers::{EventAction, EventRule, Events, Manifest, OneOrMore};
 use sync::config::Connection;
 
 use super::comments::Comments;
@@ -114,7 +114,7 @@ fn objects(folder: &Folder) -> Vec<&'static str> {
 }
 
 /// What is done with a provider's events, each word once.
-fn actions(on: &[On]) -> Vec<&'static str> {
+fn actions(on: &[EventRule]) -> Vec<&'static str> {
     let mut words: Vec<&str> = on.iter().map(|on| word(on.action)).collect();
     words.sort_unstable();
     words.dedup();
@@ -122,17 +122,17 @@ fn actions(on: &[On]) -> Vec<&'static str> {
 }
 
 /// The word of an action, as manifests write it.
-const fn word(action: Action) -> &'static str {
+const fn word(action: EventAction) -> &'static str {
     match action {
-        Action::Map => "map",
-        Action::Fetch => "fetch",
-        Action::Delete => "delete",
-        Action::PrivacyDelete => "privacy_delete",
-        Action::Merge => "merge",
-        Action::Restore => "restore",
-        Action::Reconcile => "reconcile",
-        Action::Keep => "keep",
-        Action::Ignore => "ignore",
+        EventAction::Map => "map",
+        EventAction::Fetch => "fetch",
+        EventAction::Delete => "delete",
+        EventAction::PrivacyDelete => "privacy_delete",
+        EventAction::Merge => "merge",
+        EventAction::Restore => "restore",
+        EventAction::Sweep => "sweep",
+        EventAction::Retain => "retain",
+        EventAction::Ignore => "ignore",
     }
 }
 
@@ -162,7 +162,8 @@ fn traits(manifest: &Manifest, comments: &Comments<'_>) -> Vec<(&'static str, St
     if let Some(events) = &manifest.events {
         traits.push(("a body holds", shape(events)));
         traits.push(("idempotency key", joined(&events.key, " + ")));
-        traits.extend(events.once.iter().map(|once| ("a proof counts once, by", codes(once.as_slice(), "else"))));
+        traits
+            .extend(events.single_use_token.iter().map(|token| ("a signature counts once, by", codes(token.as_slice(), "else"))));
         let stamp = events.stamp.as_ref().map(|stamp| {
             let sequence = stamp.sequence.as_ref().map(|s| format!(", then the number {}", codes(s.as_slice(), "else")));
             format!("{} ({}){}", codes(stamp.from.as_slice(), "else"), unit(stamp.unit), sequence.unwrap_or_default())
@@ -193,7 +194,7 @@ fn shape(events: &Events) -> String {
     if shape.is_empty() {
         shape.push("one event".to_owned());
     }
-    let most = events.at_most.map(|most| format!(", at most {most} at once")).unwrap_or_default();
+    let most = events.max_events.map(|most| format!(", at most {most} at once")).unwrap_or_default();
     listing(&shape, "or") + &most
 }
 
@@ -233,27 +234,27 @@ fn wanted(path: &str, value: &str) -> String {
 }
 
 /// What an action does, in plain English.
-fn deed(on: &On) -> String {
+fn deed(on: &EventRule) -> String {
     let id = on.id.as_ref().map(|id| format!(" `{id}`")).unwrap_or_default();
     let object = on.object.as_ref().map(|object| format!(" of `{object}`")).unwrap_or_default();
     let mut text = match on.action {
-        Action::Map if on.part => "maps the fields that it holds".to_owned(),
-        Action::Map => "maps the record that it holds".to_owned(),
-        Action::Fetch if on.created || on.property.is_some() => {
+        EventAction::Map if on.partial => "maps the fields that it holds".to_owned(),
+        EventAction::Map => "maps the record that it holds".to_owned(),
+        EventAction::Fetch if on.created || on.property.is_some() => {
             format!("reads the record{id}{object} from the API, unless the event tells what the hub itself wrote")
         }
-        Action::Fetch => format!("reads the record{id}{object} from the API"),
-        Action::Delete => format!("marks the record{id}{object} as gone"),
-        Action::PrivacyDelete => format!("marks the record{id} as gone: the person asks to be forgotten"),
-        Action::Merge => {
+        EventAction::Fetch => format!("reads the record{id}{object} from the API"),
+        EventAction::Delete => format!("marks the record{id}{object} as gone"),
+        EventAction::PrivacyDelete => format!("marks the record{id} as gone: the person asks to be forgotten"),
+        EventAction::Merge => {
             let survivor = on.survivor.as_ref().map(|s| codes(s.as_slice(), "else")).unwrap_or_default();
-            let also = on.also.as_ref().map(|also| format!(" and `{also}`")).unwrap_or_default();
+            let also = on.also_merged.as_ref().map(|also| format!(" and `{also}`")).unwrap_or_default();
             format!("points{id}{also} to the record that is left, {survivor}")
         }
-        Action::Restore => format!("takes back that the record{id}{object} is gone"),
-        Action::Reconcile => "asks for a comparison of everything".to_owned(),
-        Action::Keep => "keeps the event as it came".to_owned(),
-        Action::Ignore => "nothing".to_owned(),
+        EventAction::Restore => format!("takes back that the record{id}{object} is gone"),
+        EventAction::Sweep => "reads everything that changed".to_owned(),
+        EventAction::Retain => "stores the event as it came".to_owned(),
+        EventAction::Ignore => "nothing".to_owned(),
     };
     if let Some(map) = &on.map {
         text += &format!(", by `{map}.map.toml`");

@@ -96,7 +96,7 @@ async fn history<P: Ports>(
     vault: &Vault,
     golden: &GoldenRecord,
 ) -> Result<Vec<(String, Option<i64>, serde_json::Value)>, Failure> {
-    let partition = sync::transform::transaction::audit_key(golden.object, &golden.id, 0, "").pk;
+    let partition = sync::record::audit::audit_partition(golden.object, &golden.id);
     let (mut lines, mut after): (Vec<_>, Option<Key>) = (Vec::new(), None);
     loop {
         let page = ports.query(Table::Audit, &partition, "", 200, after.as_ref()).await?;
@@ -222,9 +222,10 @@ fn history_text(story: &Story, only: Option<&str>) -> String {
         if only.is_some_and(|only| !mentions(content, only)) {
             continue;
         }
-        let (version, by) = place.split_once('#').unwrap_or((place, ""));
+        let mut parts = place.split('#').map(|part| part.trim_start_matches('0'));
+        let (version, writer) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
         let at = at.map(instant).unwrap_or_default();
-        text += &format!("  version {} by {by} at {at}: {}\n", version.trim_start_matches('0'), line(content, only));
+        text += &format!("  version {version} by {writer} at {at}: {}\n", line(content, only));
         shown += 1;
     }
     if shown == 0 {

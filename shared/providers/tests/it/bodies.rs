@@ -25,7 +25,7 @@ fn bodies_that_are_broken_as_a_whole() {
         (b"[{\"objectId\": 1", "the JSON ends too early at byte 14"),
         (b"[{},]", "the body is not JSON at byte 4"),
         (b"\xff\xfe", "the body is not UTF-8 at byte 0"),
-        (b"7", "the body is no JSON object at byte 0"),
+        (b"7", "the body is not a JSON object at byte 0"),
         (b"a=b", "the body is not JSON at byte 0"),
     ] {
         assert_eq!(events(&hubspot, body).unwrap_err().to_string(), reason);

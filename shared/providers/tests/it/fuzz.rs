@@ -212,8 +212,8 @@ impl Case {
         let reason = |body: EventBody| match body {
             EventBody::Malformed { reason }
             | EventBody::Ignored { reason }
-            | EventBody::Kept { reason, .. }
-            | EventBody::Reconcile { reason, .. } => Some(reason),
+            | EventBody::Retained { reason, .. }
+            | EventBody::Sweep { reason, .. } => Some(reason),
             EventBody::Changes(_) | EventBody::Fetch(_) => None,
         };
         match provider.events(&inbound) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use providers::{Action, EventBody, Inbound, InboundEvent, Overrides, Provider, Told};
+use providers::{EventAction, EventBody, Inbound, InboundEvent, Overrides, Provider, WriteHint};
 use serde_json::{Value, json};
 
 pub fn folder(provider: &str) -> PathBuf {
@@ -28,21 +28,21 @@ pub fn read(path: &Path) -> Value {
 }
 
 fn shown(event: &InboundEvent) -> Value {
-    let says = match &event.body {
+    let body = match &event.body {
         EventBody::Changes(changes) => json!({ "changes": changes }),
         EventBody::Fetch(wanted) => json!({ "fetch": wanted }),
-        EventBody::Reconcile { objects, reason } => json!({ "reconcile": objects, "because": reason }),
-        EventBody::Kept { reason, event } => {
-            json!({ "kept": serde_json::from_str::<Value>(event).unwrap_or_default(), "because": reason })
+        EventBody::Sweep { objects, reason } => json!({ "sweep": objects, "reason": reason }),
+        EventBody::Retained { reason, event } => {
+            json!({ "retained": serde_json::from_str::<Value>(event).unwrap_or_default(), "reason": reason })
         }
         EventBody::Ignored { reason } => json!({ "ignored": reason }),
         EventBody::Malformed { reason } => json!({ "malformed": reason }),
     };
-    let mut shown = json!({"type": event.event_type, "key": event.key, "stamp": event.stamp, "says": says});
-    match &event.told {
-        Some(Told::Created) => shown["tells"] = json!("created"),
-        Some(Told::Fields(fields)) => shown["tells"] = json!({ "fields": fields }),
-        Some(Told::HubId(id)) => shown["tells"] = json!({ "hub_id": id }),
+    let mut shown = json!({"type": event.event_type, "key": event.key, "stamp": event.stamp, "body": body});
+    match &event.write_hint {
+        Some(WriteHint::Created) => shown["write_hint"] = json!("created"),
+        Some(WriteHint::Fields(fields)) => shown["write_hint"] = json!({ "fields": fields }),
+        Some(WriteHint::HubId(id)) => shown["write_hint"] = json!({ "hub_id": id }),
         None => {}
     }
     if let Some(version) = &event.version {
@@ -95,11 +95,11 @@ fn every_event_has_three_fixtures() {
     for name in Provider::builtin_names() {
         let provider = Provider::builtin(name, &Overrides::default()).unwrap();
         let Some(events) = &provider.manifest().events else { continue };
-        let named = events.on.iter().filter(|on| on.action != Action::Ignore).flat_map(|on| on.types.as_slice());
+        let named = events.on.iter().filter(|on| on.action != EventAction::Ignore).flat_map(|on| on.types.as_slice());
         let mut counts: BTreeMap<String, usize> = named.filter(|t| !t.contains('*')).map(|t| (t.clone(), 0)).collect();
         for file in fixtures(name) {
             let Value::Array(found) = mapped(&provider, &read(&file)) else { continue };
-            let supported = |event: &&Value| ["ignored", "malformed"].iter().all(|not| event["says"].get(*not).is_none());
+            let supported = |event: &&Value| ["ignored", "malformed"].iter().all(|not| event["body"].get(*not).is_none());
             for event in found.iter().filter(supported) {
                 *counts.entry(event["type"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
             }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use providers::{EventBody, Inbound, InboundEvent, Malformed, Provider, Sequence};
 use serde_json::{Value, json};
 
-/// A provider with these `[events]`: `changed` is thin, `lost` asks for a reconcile.
+/// A provider with these `[events]`: `changed` is thin, `lost` asks for a sweep.
 fn provider(mut events: Value) -> Provider {
     events["type"] = json!(["type", "$header.x-state"]);
     events["on"] = json!([
         {"types": "changed", "do": "fetch", "object": "thing", "id": "id"},
-        {"types": "lost", "do": "reconcile", "object": "thing", "why": "lost"},
+        {"types": "lost", "do": "sweep", "object": "thing", "why": "lost"},
         {"types": "said", "do": "ignore", "why": "kept"},
     ]);
     let about = json!({"name": "made-up", "title": "Made up"});
@@ -91,7 +91,7 @@ fn a_manifest_that_cannot_be_read_loses_nothing() {
 fn headers_alone_are_an_event() {
     let bodyless = provider(json!({"bodyless": true, "headers": ["x-state"], "key": ["$header.x-state"]}));
     let found = events(&bodyless, &[("x-state", "lost")], "").unwrap().remove(0);
-    assert_eq!(found.body, EventBody::Reconcile { objects: vec!["thing".into()], reason: "lost".into() });
+    assert_eq!(found.body, EventBody::Sweep { objects: vec!["thing".into()], reason: "lost".into() });
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn bodies_that_are_broken_as_a_whole() {
     let forms = provider(json!({"form": true, "json_in": ["payload"], "key": ["id"]}));
     for (provider, body, reason) in [
         (&lists, r#"{"value":[{"#, "the JSON ends too early at byte 10"),
-        (&lists, "[]", "the body is no JSON object at byte 0"),
+        (&lists, "[]", "the body is not a JSON object at byte 0"),
         (&lists, "value[]=1", "the body is not JSON at byte 0"),
         (&forms, "payload=%7Bx", "the JSON inside the body is not JSON"),
         (&forms, "a=%ff", "a form parameter is not UTF-8"),
@@ -131,9 +131,9 @@ fn what_a_body_has_tells_its_type() {
 }
 
 #[test]
-fn a_word_alone_is_an_order() {
-    let words = json!({"from": ["order", "text"], "mean": {"STOP": ["stop", "stop all"], "HELP": ["help"]}});
-    let forms = provider(json!({"form": true, "key": ["$word"], "words": words}));
+fn a_text_that_is_nothing_else_is_a_keyword() {
+    let keywords = json!({"from": ["order", "text"], "spellings": {"STOP": ["stop", "stop all"], "HELP": ["help"]}});
+    let forms = provider(json!({"form": true, "key": ["$keyword"], "keywords": keywords}));
     for (body, key) in [
         ("text=Stop", "4:STOP"),
         ("text=+%22STOP++ALL%22.+", "4:STOP"),
@@ -232,7 +232,7 @@ fn conditions_may_be_patterns() {
 fn what_a_merge_leaves_is_read_by_an_event_of_its_own() {
     let mut packed: Value = serde_json::from_str(&provider(json!({"list": true, "key": ["id"]})).to_packed()).unwrap();
     packed["maps"] = json!([{"name": "thing", "objects": [["thing", "contact"]], "map": {}}]);
-    packed["manifest"]["events"]["on"][1] = json!({"types": "merged", "do": "merge", "object": "thing", "id": "id", "also": "others",
+    packed["manifest"]["events"]["on"][1] = json!({"types": "merged", "do": "merge", "object": "thing", "id": "id", "also_merged": "others",
         "survivor": ["new", "id"], "then_fetch": true});
     let merging = Provider::from_packed(&packed.to_string()).unwrap();
     let body = r#"[{"type":"merged","id":1,"others":[2],"new":3},{"type":"changed","id":4}]"#;
@@ -294,7 +294,7 @@ fn names_that_strangers_choose_make_no_objects() {
 #[test]
 fn texts_may_hold_more_than_text() {
     let texts = provider(
-        json!({"texts": {"head": "mail", "more": "json"}, "key": ["head.message-id", "head.references", "head.'(body)'", "more.n", "more", "big"]}),
+        json!({"embedded": {"head": "mail", "more": "json"}, "key": ["head.message-id", "head.references", "head.'(body)'", "more.n", "more", "big"]}),
     );
     let told = |head: &str, more: &str| {
         let body =
@@ -311,8 +311,8 @@ fn texts_may_hold_more_than_text() {
 
 #[test]
 fn a_single_use_token_is_told() {
-    let once = provider(json!({"key": ["id"], "once": ["token", "proof.token"]}));
-    let told = |body: &str| events(&once, &[], body).unwrap().remove(0).once;
+    let once = provider(json!({"key": ["id"], "single_use_token": ["token", "proof.token"]}));
+    let told = |body: &str| events(&once, &[], body).unwrap().remove(0).single_use_token;
     assert_eq!(told(r#"{"type":"said","proof":{"token":"t"}}"#).as_deref(), Some("t"));
     assert_eq!(told(r#"{"type":"said","token":""}"#), None);
 }

@@ -155,7 +155,7 @@ impl<P: Ports> Receive<'_, P> {
     }
 
     async fn enqueue(&self, source: &Source<'_>, request: &VerifiedRequest<'_>) -> Result<(), PortError> {
-        let (limits, headers) = (&self.config.hub().limits, source.provider.manifest().kept_headers());
+        let (limits, headers) = (&self.config.hub().limits, source.provider.manifest().envelope_headers());
         let envelope = IngestMessage::from_webhook(self.ports, limits, source.name, request, headers).await?;
         tracing::info!(
             connection = source.name,

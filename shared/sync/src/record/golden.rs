@@ -5,38 +5,38 @@ use std::collections::{BTreeMap, BTreeSet};
 use canonical::{FieldName, Fields, GoldenId, KeyHash, ObjectType, RemoteId, Stamp, Value};
 use serde::{Deserialize, Serialize};
 
-use super::{Stored, as_number, version_of};
+use super::stored::{Stored, as_number, version_of};
 use crate::failure::{Code, Failure};
 use crate::ports::{Attr, Clock, Item, Key, Store, Table};
 use crate::seal::Vault;
 
-/// How a golden field came to its value.
+/// The value of a golden field, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolved {
     /// The value; `Null` when every source that has the field has cleared it.
     pub value: Value,
     /// The source record that won.
     pub source: RemoteId,
-    /// Since when its value counts.
+    /// Since when the value counts.
     pub stamp: Stamp,
     /// The rule, as `explain` prints it.
     pub rule: String,
-    /// True when the winner said two different things with one stamp.
+    /// True when the winner reported two different values with the same stamp.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub contested: bool,
 }
 
-/// One true record: a cluster of source records and the values that survive.
+/// The one true record of a cluster of source records: the values that survive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoldenRecord {
     /// Its id.
     pub id: GoldenId,
     /// The canonical object.
     pub object: ObjectType,
-    /// Rises with every change; the store checks it.
+    /// Rises with every change; each write checks it.
     #[serde(skip)]
     pub version: u64,
-    /// The configuration that resolved it.
+    /// The generation of the configuration that resolved it.
     pub generation: u64,
     /// Its source records.
     pub members: BTreeSet<RemoteId>,
@@ -44,24 +44,36 @@ pub struct GoldenRecord {
     pub keys: BTreeSet<KeyHash>,
     /// The values that survive.
     pub fields: BTreeMap<FieldName, Resolved>,
-    /// The record that it was merged into.
+    /// The golden record that it was merged into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect: Option<GoldenId>,
     /// True when every member is deleted at its source.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
-    /// Pairs of members that a person has taken apart; they never link again.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub splits: BTreeSet<(RemoteId, RemoteId)>,
 }
 
 impl GoldenRecord {
+    /// A record without members, not stored yet.
+    pub fn new(id: GoldenId, object: ObjectType) -> GoldenRecord {
+        GoldenRecord {
+            id,
+            object,
+            version: 0,
+            generation: 0,
+            members: BTreeSet::new(),
+            keys: BTreeSet::new(),
+            fields: BTreeMap::new(),
+            redirect: None,
+            deleted: false,
+        }
+    }
+
     /// The plain values.
     pub fn values(&self) -> Fields {
         self.fields.iter().map(|(name, resolved)| (name.clone(), resolved.value.clone())).collect()
     }
 
-    /// Where it lies.
+    /// The key of its item.
     pub fn key(object: ObjectType, id: &str) -> Key {
         Key::new(format!("g#{object}#{id}"), "golden")
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use canonical::{ConnectionName, EventRef, GoldenId, ObjectType, Outcome};
 use serde::{Deserialize, Serialize};
 
-use super::as_number;
+use super::stored::as_number;
 use crate::batch::write_if;
 use crate::failure::Failure;
 use crate::outbox::bounded;

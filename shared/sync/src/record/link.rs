@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{FieldName, Fields, GoldenId, ObjectType, Stamp, Value};
+use canonical::{ConnectionName, FieldName, Fields, GoldenId, ObjectType, Stamp, Value};
 use serde::{Deserialize, Serialize};
 
-use super::{Stored, as_number, version_of};
+use super::stored::{Stored, as_number, version_of};
 use crate::failure::Failure;
 use crate::ports::{Attr, Clock, Item, Key, Store, Table};
 use crate::seal::Vault;
@@ -102,6 +102,9 @@ pub struct Link {
     #[serde(default)]
     pub moved_to: Option<GoldenId>,
 }
+
+/// Links by golden record and destination.
+pub type LinkMap = BTreeMap<(GoldenId, ConnectionName), Link>;
 
 /// True when a destination may have made one value of another: cut it, or changed its case, spaces or punctuation.
 pub fn may_be_made_of(made: &Value, sent: &Value) -> bool {

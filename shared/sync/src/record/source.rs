@@ -6,7 +6,7 @@ use canonical::{FieldName, GoldenId, KeyHash, ObjectType, RemoteId, Stamp};
 use serde::{Deserialize, Serialize};
 
 use super::observation::Observation;
-use super::{Stored, version_of};
+use super::stored::{Stored, version_of};
 use crate::failure::Failure;
 use crate::ports::{Attr, Clock, Item, Key, Store, Table};
 use crate::seal::Vault;

@@ -2,7 +2,7 @@
 //! each property that it changed.
 
 use canonical::RemoteId;
-use providers::{InboundEvent, Told};
+use providers::{InboundEvent, WriteHint};
 
 use super::{Ports, Transform};
 use crate::failure::Failure;
@@ -13,7 +13,7 @@ use crate::record::{Link, golden_by_id, identity_key, read_link, remote_hash};
 impl<P: Ports> Transform<'_, P> {
     /// True when a thin event only tells what we wrote and know to be there: a read could bring nothing new. In doubt it is false.
     pub(super) async fn is_our_write(&self, event: &InboundEvent, sources: &[RemoteId]) -> Result<bool, Failure> {
-        let (Some(told), Some(stamp), [source]) = (&event.told, event.stamp, sources) else { return Ok(false) };
+        let (Some(hint), Some(stamp), [source]) = (&event.write_hint, event.stamp, sources) else { return Ok(false) };
         let (_, provider) = self.config.connection(&source.connection)?;
         let Some(object) = provider.object_of(&source.object) else { return Ok(false) };
         let written = self.config.hub().object(object).destinations.get(&source.connection);
@@ -31,10 +31,10 @@ impl<P: Ports> Transform<'_, P> {
             return Ok(false);
         }
         let tolerance = self.config.hub().limits.echo_ms;
-        Ok(match told {
-            Told::Created => link.created.is_some_and(|created| stamp.at_ms <= created.at_ms + tolerance),
-            Told::HubId(id) => link.marked && golden.id == id.as_str(),
-            Told::Fields(fields) => {
+        Ok(match hint {
+            WriteHint::Created => link.created.is_some_and(|created| stamp.at_ms <= created.at_ms + tolerance),
+            WriteHint::HubId(id) => link.marked && golden.id == id.as_str(),
+            WriteHint::Fields(fields) => {
                 !fields.is_empty()
                     && fields.iter().all(|(field, value)| {
                         let seen = link.seen.get(field);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use canonical::{Change, ChangeKind, KeyHash, RemoteId};
+use canonical::{Change, ChangeKind, GoldenId, KeyHash, RemoteId};
 
 use crate::config::ObjectPolicy;
 use crate::record::{SourceRecord, remote_hash};
@@ -35,6 +35,12 @@ pub fn identity_keys(vault: &Vault, policy: &ObjectPolicy, change: &Change, sour
         keys.insert(vault.key_hash(&hashed));
     }
     keys
+}
+
+/// The id of the golden record that a change founds if it belongs to no cluster.
+pub fn founded_id(vault: &Vault, change: &Change) -> GoldenId {
+    let source = &change.source;
+    vault.hash(&["golden", change.object.name(), &source.connection, &source.object, &source.id]).into()
 }
 
 /// The namespace of [`Change::external_ids`] in which a destination hands back the golden record's id.

@@ -1,5 +1,5 @@
-//! The heart: one change of one source object, merged into the cluster that it belongs to. Pure: what is stored goes in, what
-//! is to be stored comes out.
+//! The merge: one change of one source object enters the cluster that it belongs to. Pure: what is stored goes in, what is to be
+//! stored comes out. Everything that is hashed under the master secret is hashed before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,157 +7,143 @@ use canonical::{Change, ConnectionName, FieldName, GoldenId, KeyHash, Outcome, R
 
 use crate::config::{Hub, ObjectPolicy};
 use crate::failure::{Code, Failure};
-use crate::record::{GoldenRecord, Link, SourceRecord};
-use crate::seal::Vault;
-use crate::transform::identity::{HUB_NAMESPACE, identity_keys};
+use crate::record::{GoldenRecord, Link, LinkMap, Resolved, SourceRecord};
+use crate::transform::identity::HUB_NAMESPACE;
 use crate::transform::observe::{Observer, Tally};
 use crate::transform::survivorship::resolve;
 
-/// What the store knows that matters to a change.
+/// A change that is to be merged, and the circumstances.
+#[derive(Debug, Clone, Copy)]
+pub struct MergeInput<'a> {
+    /// The configuration.
+    pub hub: &'a Hub,
+    /// The change.
+    pub change: &'a Change,
+    /// When the change was received; stands in where the provider gives no stamp.
+    pub received_ms: i64,
+    /// The time by our clock; limits stamps from the future.
+    pub now_ms: i64,
+}
+
+/// What the store holds that matters to a change, and what was hashed for it.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     /// The change's own source record.
     pub source: Option<SourceRecord>,
+    /// The identity keys of the change.
+    pub keys: BTreeSet<KeyHash>,
+    /// Those of the identity keys that lead to one of the clusters already.
+    pub claimed: BTreeSet<KeyHash>,
+    /// The id of the golden record that the change founds if it belongs to no cluster.
+    pub founded_id: GoldenId,
     /// The live golden records that the change's identity keys, its source record and its hub id lead to.
     pub clusters: Vec<GoldenRecord>,
     /// The members of those clusters.
     pub members: BTreeMap<RemoteId, SourceRecord>,
-    /// The links of those clusters, by (cluster, destination).
-    pub links: BTreeMap<(GoldenId, ConnectionName), Link>,
-    /// The identity keys of the change that point to one of those clusters already.
-    pub claimed: BTreeSet<KeyHash>,
+    /// The links of those clusters.
+    pub links: LinkMap,
 }
+
+/// Values by field: before and after a change.
+pub type FieldDifferences = BTreeMap<FieldName, (Option<Value>, Option<Value>)>;
 
 /// What is to be stored.
 #[derive(Debug, Clone)]
 pub struct Merged {
     /// How the change ended.
     pub outcome: Outcome,
-    /// True when our own writes came back with it.
+    /// True when the change brought back writes of the hub.
     pub echo: bool,
     /// The source record, if it changed.
     pub source: Option<SourceRecord>,
-    /// The golden record as it is now.
+    /// The golden record after the change, still with the version that was read.
     pub golden: GoldenRecord,
-    /// The version that `golden` has once this is stored; above that of every record that it took in, so that no destination
-    /// sees it fall.
+    /// The version of `golden` once it is stored. It is above that of every record that was merged into it, so that no destination
+    /// sees the version fall.
     pub next_version: u64,
     /// True when `golden` differs from what is stored.
     pub golden_changed: bool,
-    /// True when the result rests on the golden record being unchanged meanwhile.
-    pub golden_checked: bool,
-    /// Records that redirect to `golden` from now on.
+    /// Golden records that redirect to `golden` from now on.
     pub retired: Vec<GoldenRecord>,
-    /// Identity keys that must point to `golden`.
+    /// Identity keys that must lead to `golden`.
     pub new_keys: BTreeSet<KeyHash>,
-    /// Links that changed, by (record, destination).
-    pub links: BTreeMap<(GoldenId, ConnectionName), Link>,
-    /// Destinations to which the golden record is dispatched.
+    /// The links that changed.
+    pub links: LinkMap,
+    /// The destinations to which the golden record is dispatched.
     pub dispatch: BTreeSet<ConnectionName>,
-    /// Field values before and after, for the audit log.
-    pub audit: Vec<(FieldName, Option<Value>, Option<Value>)>,
+    /// The golden values that changed, for the audit log.
+    pub differences: FieldDifferences,
 }
 
-/// Merges a change. `received_ms` stands in where the provider gives no stamp; `now_ms` bounds stamps from the future.
-pub fn merge(hub: &Hub, vault: &Vault, change: &Change, known: &Known, received_ms: i64, now_ms: i64) -> Result<Merged, Failure> {
+/// Merges a change into what is known.
+pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
+    let MergeInput { hub, change, .. } = input;
     let policy = hub.object(change.object);
-    let keys = identity_keys(vault, policy, change, known.source.as_ref());
-    let (mut golden, retired) = join_clusters(vault, change, known);
+    let (mut golden, retired) = join_clusters(change, known);
     let before = known.clusters.iter().find(|c| c.id == golden.id);
+    let mut links = known.links.clone();
+    move_links(&golden.id, &retired, policy, &mut links);
 
     let mut source =
         known.source.clone().unwrap_or_else(|| SourceRecord::new(change.source.clone(), change.object, golden.id.clone()));
-    let mut links = known.links.clone();
-    move_links(&golden.id, &retired, policy, &mut links);
-    let own_link = (golden.id.clone(), change.source.connection.clone());
-    let mut observer =
-        Observer { hub, policy, change, received_ms, now_ms, before, seen_differs: false, tally: Tally::default() };
-    let marked = change.external_ids.iter().any(|(namespace, _)| namespace == HUB_NAMESPACE);
-    let link = links.get_mut(&own_link).filter(|link| link.is_about(&change.source.id, marked));
-    observer.observe(&mut source, link)?;
-
+    let own_link = links.get_mut(&(golden.id.clone(), change.source.connection.clone()));
+    let observer = observe(input, &mut source, own_link, before)?;
     source.golden.clone_from(&golden.id);
-    source.keys.extend(keys.iter().cloned());
+    source.keys.extend(known.keys.iter().cloned());
     source.test |= change.test;
-    let source_changed = known.source.as_ref() != Some(&source);
 
-    golden.members.insert(change.source.clone());
-    if golden.members.len() > hub.limits.members {
-        let detail = format!("the cluster would have {} members, the limit is {}", golden.members.len(), hub.limits.members);
-        return Err(Failure::new(Code::CapExceeded, detail));
-    }
-    let new_keys: BTreeSet<KeyHash> =
-        keys.iter().filter(|k| !golden.keys.contains(*k) && !known.claimed.contains(*k)).cloned().collect();
-    golden.keys.extend(keys);
-    let members = || golden.members.iter().filter_map(|m| if *m == source.source { Some(&source) } else { known.members.get(m) });
-    let fields = resolve(members(), policy, &hub.limits)?;
-    let deleted = members().all(SourceRecord::is_deleted);
-    let audit = differences(before, &fields);
-    golden.fields = fields;
-    golden.deleted = deleted;
-
-    let resolved_by = std::mem::replace(&mut golden.generation, hub.generation);
-    if resolved_by > hub.generation {
-        return Err(Failure::new(Code::Backend, "a newer configuration resolved this record; this function has an older one"));
-    }
-    let highest = known.clusters.iter().map(|c| c.version).max().unwrap_or(0);
+    let new_keys = known.keys.iter().filter(|k| !golden.keys.contains(*k) && !known.claimed.contains(*k)).cloned().collect();
+    let differences = update_golden(&mut golden, &source, known, hub)?;
+    let deleted_changed = before.is_none_or(|b| b.deleted != golden.deleted);
+    let values_changed = !differences.is_empty() || deleted_changed || !retired.is_empty();
     let golden_changed = before != Some(&golden) || !retired.is_empty();
-    let values_changed = !audit.is_empty() || before.is_none_or(|b| b.deleted != golden.deleted) || !retired.is_empty();
-    let outcome = observer.outcome(values_changed);
-    let mut dispatch = BTreeSet::new();
-    if values_changed {
-        dispatch.extend(policy.destinations.keys().cloned());
-    }
-    if observer.seen_differs && policy.destinations.contains_key(&change.source.connection) {
-        dispatch.insert(change.source.connection.clone());
-    }
-    let changed_links = links.into_iter().filter(|(place, link)| known.links.get(place) != Some(link)).collect();
+    // A destination that was found to differ gets the record again, even though the record itself has not changed.
+    let differs = |name: &ConnectionName| observer.seen_differs && *name == change.source.connection;
+    let dispatch = policy.destinations.keys().filter(|name| values_changed || differs(name)).cloned().collect();
+    let highest = known.clusters.iter().map(|c| c.version).max().unwrap_or(0);
     Ok(Merged {
-        outcome,
+        outcome: observer.outcome(values_changed),
         echo: observer.tally.echo > 0,
-        source: source_changed.then_some(source),
-        golden_checked: source_changed,
+        source: (known.source.as_ref() != Some(&source)).then_some(source),
         next_version: if golden_changed { highest + 1 } else { golden.version },
         golden,
         golden_changed,
         retired,
         new_keys,
-        links: changed_links,
+        links: links.into_iter().filter(|(key, link)| known.links.get(key) != Some(link)).collect(),
         dispatch,
-        audit,
+        differences,
     })
 }
 
-/// Joins the clusters that a change belongs to. The surviving id is the smallest, whatever the order in which they met; its
-/// version rises above every other's.
-fn join_clusters(vault: &Vault, change: &Change, known: &Known) -> (GoldenRecord, Vec<GoldenRecord>) {
+/// Adds what the change reports to its source record and to the link to its object.
+fn observe<'a>(
+    input: MergeInput<'a>,
+    source: &mut SourceRecord,
+    link: Option<&mut Link>,
+    before: Option<&'a GoldenRecord>,
+) -> Result<Observer<'a>, Failure> {
+    let MergeInput { hub, change, received_ms, now_ms } = input;
+    let policy = hub.object(change.object);
+    let mut observer =
+        Observer { hub, policy, change, received_ms, now_ms, before, seen_differs: false, tally: Tally::default() };
+    let marked = change.external_ids.iter().any(|(namespace, _)| namespace == HUB_NAMESPACE);
+    observer.observe(source, link.filter(|link| link.is_about(&change.source.id, marked)))?;
+    Ok(observer)
+}
+
+/// Joins the clusters that a change belongs to. The smallest id survives, in whatever order the clusters met.
+fn join_clusters(change: &Change, known: &Known) -> (GoldenRecord, Vec<GoldenRecord>) {
     let mut clusters = known.clusters.clone();
     clusters.sort_by(|a, b| a.id.cmp(&b.id));
     let mut clusters = clusters.into_iter();
     let Some(mut golden) = clusters.next() else {
-        let remote = &change.source;
-        let id = vault.hash(&["golden", change.object.name(), &remote.connection, &remote.object, &remote.id]);
-        return (
-            GoldenRecord {
-                id: id.into(),
-                object: change.object,
-                version: 0,
-                generation: 0,
-                members: BTreeSet::new(),
-                keys: BTreeSet::new(),
-                fields: BTreeMap::new(),
-                redirect: None,
-                deleted: false,
-                splits: BTreeSet::new(),
-            },
-            Vec::new(),
-        );
+        return (GoldenRecord::new(known.founded_id.clone(), change.object), Vec::new());
     };
     let mut retired = Vec::new();
     for mut other in clusters {
         golden.members.append(&mut other.members);
         golden.keys.append(&mut other.keys);
-        golden.splits.append(&mut other.splits);
         other.fields.clear();
         other.redirect = Some(golden.id.clone());
         retired.push(other);
@@ -165,15 +151,44 @@ fn join_clusters(vault: &Vault, change: &Change, known: &Known) -> (GoldenRecord
     (golden, retired)
 }
 
+/// Makes the source record a member and resolves every field anew. Returns the values that changed.
+fn update_golden(
+    golden: &mut GoldenRecord,
+    source: &SourceRecord,
+    known: &Known,
+    hub: &Hub,
+) -> Result<FieldDifferences, Failure> {
+    golden.members.insert(source.source.clone());
+    golden.keys.extend(known.keys.iter().cloned());
+    if golden.members.len() > hub.limits.members {
+        let detail = format!("the cluster would have {} members, the limit is {}", golden.members.len(), hub.limits.members);
+        return Err(Failure::new(Code::CapExceeded, detail));
+    }
+    let resolved_by = std::mem::replace(&mut golden.generation, hub.generation);
+    if resolved_by > hub.generation {
+        return Err(Failure::new(Code::Backend, "a newer configuration resolved this record; this function has an older one"));
+    }
+    let members = || golden.members.iter().filter_map(|m| if *m == source.source { Some(source) } else { known.members.get(m) });
+    let fields = resolve(members(), hub.object(golden.object), &hub.limits)?;
+    golden.deleted = members().all(SourceRecord::is_deleted);
+    let before = std::mem::replace(&mut golden.fields, fields);
+    Ok(differences(before, &golden.fields))
+}
+
+fn differences(before: BTreeMap<FieldName, Resolved>, after: &BTreeMap<FieldName, Resolved>) -> FieldDifferences {
+    let names: BTreeSet<&FieldName> = before.keys().chain(after.keys()).collect();
+    let value = |fields: &BTreeMap<FieldName, Resolved>, name: &FieldName| fields.get(name).map(|r| r.value.clone());
+    let pairs = names.into_iter().map(|name| (name.clone(), (value(&before, name), value(after, name))));
+    pairs.filter(|(_, (old, new))| old != new).collect()
+}
+
+/// How long after its lease a creation may still take effect, in milliseconds.
+const LATE_CREATE_MS: i64 = 30_000;
+
 /// Moves the links of retired records to the survivor, at every destination. Where both have an object, the survivor's stays and
 /// the other one becomes a merge task. Whoever is writing under one of the links is fenced out, and an object that is being
 /// created meanwhile is looked for until it can no longer appear.
-fn move_links(
-    survivor: &GoldenId,
-    retired: &[GoldenRecord],
-    policy: &ObjectPolicy,
-    links: &mut BTreeMap<(GoldenId, ConnectionName), Link>,
-) {
+fn move_links(survivor: &GoldenId, retired: &[GoldenRecord], policy: &ObjectPolicy, links: &mut LinkMap) {
     for (destination, record) in policy.destinations.keys().flat_map(|d| retired.iter().map(move |r| (d, &r.id))) {
         let place = (record.clone(), destination.clone());
         let target = (survivor.clone(), destination.clone());
@@ -227,22 +242,3 @@ fn take_over(link: &mut Link, moved: Link) {
         _ => {}
     }
 }
-
-fn differences(
-    before: Option<&GoldenRecord>,
-    after: &BTreeMap<FieldName, crate::record::Resolved>,
-) -> Vec<(FieldName, Option<Value>, Option<Value>)> {
-    let none = BTreeMap::new();
-    let before = before.map_or(&none, |b| &b.fields);
-    let names: BTreeSet<&FieldName> = before.keys().chain(after.keys()).collect();
-    names
-        .into_iter()
-        .filter_map(|name| {
-            let (old, new) = (before.get(name).map(|r| &r.value), after.get(name).map(|r| &r.value));
-            (old != new).then(|| (name.clone(), old.cloned(), new.cloned()))
-        })
-        .collect()
-}
-
-/// How long after its lease a creation may still take effect, in milliseconds.
-const LATE_CREATE_MS: i64 = 30_000;

@@ -35,6 +35,7 @@ use crate::record::journal::{AccountLine, DAY_MS, JournalEntry, entry_key, outco
 use crate::seal::Vault;
 use crate::transform::effects::expand;
 use crate::transform::merge::Merged;
+use crate::transform::transaction::Transaction;
 
 /// The ports that `transform` needs.
 pub trait Ports: Store + Queue + Blob + Secrets + Clock {}
@@ -215,8 +216,8 @@ impl<P: Ports> Transform<'_, P> {
                 // An ignored event has no journal entry: each repetition is ignored again, not counted as a duplicate.
                 Ok(EventResult::with_reason(Outcome::Ignored, reason.clone()))
             }
-            EventBody::Kept { reason, event } => self.retain_event(incoming, reason, event).await,
-            EventBody::Reconcile { objects, reason } => self.request_sweep(incoming, objects, reason).await,
+            EventBody::Retained { reason, event } => self.retain_event(incoming, reason, event).await,
+            EventBody::Sweep { objects, reason } => self.request_sweep(incoming, objects, reason).await,
             EventBody::Malformed { reason } => Err(Failure::new(Code::MalformedEvent, reason.clone())),
             EventBody::Fetch(sources) => self.request_fetch(incoming, sources).await,
             EventBody::Changes(changes) => {
@@ -232,7 +233,7 @@ impl<P: Ports> Transform<'_, P> {
     /// Remembers the proof of an event that is not covered by it, so that the same proof is accepted with no other event.
     pub(super) async fn spend_proof(&self, incoming: &Incoming<'_>) -> Result<(), Failure> {
         let Incoming { envelope, event, .. } = incoming;
-        let Some(token) = &event.once else { return Ok(()) };
+        let Some(token) = &event.single_use_token else { return Ok(()) };
         let proof_key = proof_key(self.vault, &envelope.connection, token);
         let event_hash = self.vault.hash(&["event", &envelope.connection, &event.key]);
         let item = Item::new(proof_key.clone())
@@ -298,14 +299,16 @@ impl<P: Ports> Transform<'_, P> {
         journaled: JournaledChange<'_>,
     ) -> Result<AppliedChange, Failure> {
         let JournaledChange { change, entry_key, causes } = journaled;
+        let (ports, vault, hub) = (self.ports, self.vault, self.config.hub());
+        let transaction = Transaction { ports, vault, hub, change, event: event_ref };
         for attempt in 0..MAX_PLANS {
             if let Some(item) = self.ports.get(Table::Journal, &entry_key).await? {
                 let entry = JournalEntry::read(&item).ok_or_else(|| Failure::new(Code::CorruptItem, "a journal entry"))?;
                 return Ok(AppliedChange { duplicate: entry.is_of_another(event_ref), entry });
             }
-            let plan = transaction::plan(self.ports, self.vault, self.config.hub(), change, envelope.received_at_ms).await?;
+            let plan = transaction.plan().await?;
             let entry = entry_of(&plan, envelope, event_ref);
-            let mut writes = transaction::writes(self.ports, self.vault, &plan, change, event_ref).await?;
+            let mut writes = transaction.build_writes(&plan).await?;
             let put = entry.build_put(entry_key.clone(), self.expires_s(envelope), Condition::Absent);
             if mutant(Mutant::JournalBeforeObservations) {
                 self.ports.write(vec![put], None).await?;

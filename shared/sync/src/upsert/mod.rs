@@ -22,9 +22,9 @@ use crate::mutant::{Mutant, mutant};
 use crate::outbox::{self, send_read_requests};
 use crate::pause::{Pause, hold_dispatch, paused};
 use crate::ports::{Attr, Clock, Condition, Delivery, Http, Item, Queue, Secrets, Store, Table, Write, WriteError};
-use crate::record::{GoldenRecord, Link, Sent, identity_key, may_be_made_of, put, read_golden, read_link, remote_hash};
+use crate::record::audit::{AuditSubject, build_audit_put};
+use crate::record::{GoldenRecord, Link, Sent, build_put, identity_key, may_be_made_of, read_golden, read_link, remote_hash};
 use crate::seal::Vault;
-use crate::transform::transaction::audit_key;
 
 use calls::Destination;
 use plan::{Intent, plan_push};
@@ -328,7 +328,7 @@ impl<P: Ports> Upsert<'_, P> {
     async fn link_write(&self, object: ObjectType, record: &str, link: &Link) -> Result<Write, Failure> {
         let key_id = GoldenRecord::key_id(object, record);
         self.worker.vault.load(self.ports(), &key_id, true).await?;
-        put(self.ports(), self.worker.vault, Link::key(self.worker.name, object, record), &key_id, link)
+        build_put(self.ports(), self.worker.vault, Link::key(self.worker.name, object, record), &key_id, link)
     }
 
     /// Finds what is there: adopts an object by its natural key before one is created, and reads back what an unsettled push
@@ -623,7 +623,7 @@ impl<P: Ports> Upsert<'_, P> {
                 writes.push(self.pointer(object, &record, remote));
             }
             if next.pushed_version != stored.pushed_version {
-                writes.push(self.audit(object, &record, &next, job).await?);
+                writes.push(self.build_audit(object, &record, &next, job)?);
             }
             match self.ports().write(writes, None).await {
                 Ok(()) => {
@@ -647,16 +647,14 @@ impl<P: Ports> Upsert<'_, P> {
         Write::Put { table: Table::Links, item, condition: Condition::Always }
     }
 
-    async fn audit(&self, object: ObjectType, record: &str, link: &Link, job: &Job) -> Result<Write, Failure> {
-        let by = format!("{}#{:08}", self.worker.name, link.fence);
-        let mut item = Item::new(audit_key(object, record, link.pushed_version, &by)).with("at", Attr::N(self.ports().now_ms()));
+    fn build_audit(&self, object: ObjectType, record: &str, link: &Link, job: &Job) -> Result<Write, Failure> {
         let properties = job.intent.as_ref().map(Intent::properties).unwrap_or_default();
         let entry = serde_json::json!({
             "what": "pushed", "destination": self.worker.name, "trace": job.dispatch.trace, "remote": link.remote,
             "properties": properties,
         });
-        self.worker.vault.seal_into(self.ports(), &mut item, &GoldenRecord::key_id(object, record), &entry)?;
-        Ok(Write::Put { table: Table::Audit, item, condition: Condition::Always })
+        let subject = AuditSubject { object, record, version: link.pushed_version, writer: self.worker.name };
+        build_audit_put(self.ports(), self.worker.vault, subject, &entry)
     }
 
     /// Another worker took the lease over while we were writing: what is there is unknown. Say so, and have it looked at.

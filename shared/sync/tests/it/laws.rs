@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use sync::config::{Cleared, FieldPolicy, Hub, Limits, ObjectPolicy, Retry, Survivorship};
 use sync::record::{GoldenRecord, SourceRecord};
 use sync::seal::Vault;
-use sync::transform::identity::identity_keys;
-use sync::transform::merge::{Known, merge};
+use sync::transform::identity::{founded_id, identity_keys};
+use sync::transform::merge::{Known, MergeInput, merge};
 
 const NOW_MS: i64 = 2_000_000;
 
@@ -63,15 +63,17 @@ impl Tables {
             .filter_map(|id| self.follow(id).map(|g| (g.id.clone(), g.clone())))
             .collect();
         let members = clusters.values().flat_map(|c| &c.members).filter_map(|m| Some((m.clone(), self.sources.get(m)?.clone())));
-        let claimed = keys.into_iter().filter(|k| self.keys.contains_key(k)).collect();
+        let claimed = keys.iter().filter(|k| self.keys.contains_key(*k)).cloned().collect();
         let known = Known {
             source,
+            founded_id: founded_id(vault, change),
+            keys,
             members: members.collect(),
             clusters: clusters.into_values().collect(),
             links: BTreeMap::new(),
             claimed,
         };
-        let merged = merge(hub, vault, change, &known, NOW_MS, NOW_MS).unwrap();
+        let merged = merge(MergeInput { hub, change, received_ms: NOW_MS, now_ms: NOW_MS }, &known).unwrap();
         for key in merged.new_keys {
             self.keys.insert(key, merged.golden.id.clone());
         }

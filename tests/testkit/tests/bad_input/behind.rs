@@ -58,7 +58,7 @@ fn what_is_kept_is_kept_once_and_sealed() {
             let wanted: Vec<Value> = events
                 .iter()
                 .filter_map(|event| match &event.body {
-                    EventBody::Kept { event, .. } => serde_json::from_str(event).ok(),
+                    EventBody::Retained { event, .. } => serde_json::from_str(event).ok(),
                     _ => None,
                 })
                 .collect();
@@ -173,7 +173,7 @@ fn nesting_is_harmless() {
 
 /// An event as it is read: what is kept as it came holds the name twice.
 fn read(mut event: InboundEvent) -> InboundEvent {
-    if let EventBody::Kept { event: text, .. } = &mut event.body {
+    if let EventBody::Retained { event: text, .. } = &mut event.body {
         *text = serde_json::from_str::<Value>(text).unwrap().to_string();
     }
     event
@@ -314,7 +314,7 @@ fn batches(sender: &Sender) -> Option<(Fixture, Fixture)> {
         (Some(end), None) => String::from_utf8_lossy(&fixture.body).matches(end).count(),
         (_, body) => body.and_then(|mut body| Some(events_in(sender, &mut body)?.len())).unwrap_or(0),
     };
-    let idle = |event: &InboundEvent| matches!(event.body, EventBody::Kept { .. } | EventBody::Ignored { .. });
+    let idle = |event: &InboundEvent| matches!(event.body, EventBody::Retained { .. } | EventBody::Ignored { .. });
     let rank = |fixture: &&Fixture| (!sender.events(fixture).unwrap().iter().any(idle), size(fixture));
     let batches = sender.fixtures.iter().rev().filter(|fixture| size(fixture) > 0);
     let largest = batches.max_by_key(rank)?;
@@ -374,7 +374,7 @@ fn the_largest_body_is_read_like_a_small_one() {
         table.check(&sender.title, "the largest", || {
             let ran = run(sender, &sender.request(&large).unwrap());
             // What is kept as it came has to fit into one item.
-            let keeps = sender.events(fixture).unwrap().iter().any(|event| matches!(event.body, EventBody::Kept { .. }));
+            let keeps = sender.events(fixture).unwrap().iter().any(|event| matches!(event.body, EventBody::Retained { .. }));
             if keeps && ran.dead.iter().all(|dead| dead.code == "cap-exceeded") && is_harmless(&ran, status(sender)) {
                 return (String::new(), String::new());
             }

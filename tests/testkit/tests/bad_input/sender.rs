@@ -150,8 +150,8 @@ impl Sender {
             .map(|event| match event.body {
                 EventBody::Changes(_) => 0,
                 EventBody::Fetch(_) => 1,
-                EventBody::Reconcile { .. } => 2,
-                EventBody::Kept { .. } | EventBody::Ignored { .. } => 3,
+                EventBody::Sweep { .. } => 2,
+                EventBody::Retained { .. } | EventBody::Ignored { .. } => 3,
                 EventBody::Malformed { .. } => 9,
             })
             .max()

@@ -1,37 +1,57 @@
-//! Texts inside an event that hold more than text: JSON, or the header of a mail.
+//! Texts inside an event that hold a document: the whole event as JSON text, a JSON object, or a mail.
 
 use std::collections::BTreeMap;
 
+use mapping::{Captured, Path, Reader, text_of};
 use serde_json::value::RawValue;
 use serde_json::{Map as JsonMap, Value};
 
-use crate::manifest::{Events, TextKind};
+use crate::manifest::{EmbeddedFormat, Events};
+use crate::model::Malformed;
 
-/// The event with its declared texts opened; `None` when it has none. A text that is not what was declared stays a text.
-pub(crate) fn opened(event: &str, events: &Events) -> Option<String> {
-    if events.texts.is_empty() {
+/// The event that one of its members holds as JSON text; `None` when no member does.
+pub(crate) fn whole_event(event: &str, events: &Events) -> Result<Option<String>, Malformed> {
+    let paths: Vec<Path> = events.json_in.iter().filter_map(|path| path.parse().ok()).collect();
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let Ok(values) = Reader::new(&paths).json(event.as_bytes()) else { return Ok(None) };
+    let found = values.iter().find_map(|value| match value {
+        Captured::Text(text) if text.trim_start().starts_with('{') => text_of(value),
+        _ => None,
+    });
+    let Some(event) = found else { return Ok(None) };
+    serde_json::from_str::<&RawValue>(event).map_err(|_| Malformed::new("the JSON inside the body is not JSON"))?;
+    Ok(Some(event.to_owned()))
+}
+
+/// The event with documents in place of its declared texts; `None` when it has none. A text that is not in the declared format stays
+/// a text.
+pub(crate) fn with_documents(event: &str, events: &Events) -> Option<String> {
+    if events.embedded.is_empty() {
         return None;
     }
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(event).ok()?;
-    let mut found = BTreeMap::new();
-    for (name, kind) in &events.texts {
+    let mut documents = BTreeMap::new();
+    for (name, format) in &events.embedded {
         let Some(text) = members.get(name).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok()) else { continue };
-        let inside = match kind {
-            TextKind::Json => Some(text).filter(|text| text.trim_start().starts_with(['{', '['])),
-            TextKind::Mail => mail(&text).map(|fields| Value::Object(fields).to_string()),
+        let json = match format {
+            EmbeddedFormat::Json => Some(text).filter(|text| text.trim_start().starts_with(['{', '['])),
+            EmbeddedFormat::Mail => mail(&text).map(|fields| Value::Object(fields).to_string()),
         };
-        found.extend(inside.and_then(|inside| RawValue::from_string(inside).ok()).map(|inside| (name.as_str(), inside)));
+        documents.extend(json.and_then(|json| RawValue::from_string(json).ok()).map(|json| (name.as_str(), json)));
     }
-    if found.is_empty() {
+    if documents.is_empty() {
         return None;
     }
     let all: BTreeMap<&str, &RawValue> =
-        members.iter().map(|(name, raw)| (name.as_str(), found.get(name.as_str()).map_or(*raw, |inside| &**inside))).collect();
+        members.iter().map(|(name, raw)| (name.as_str(), documents.get(name.as_str()).map_or(*raw, |json| &**json))).collect();
     serde_json::to_string(&all).ok()
 }
 
-/// The header fields of a mail by lower-case name, unfolded and otherwise as they were written: from a raw message, whose body is
-/// then `(body)`, or from JSON, a list of names and values. Of a field that comes twice, the first counts: the last to be added.
+/// The header fields of a mail by lower-case name, unfolded and otherwise as they were written. The text is a JSON list of names and
+/// values, or a raw message, whose body is then `(body)`. Of two fields with one name the first counts, because servers add theirs
+/// in front.
 fn mail(text: &str) -> Option<JsonMap<String, Value>> {
     let mut fields = JsonMap::new();
     let mut add = |name: &str, value: String| {

@@ -1,3 +1,5 @@
+//! XML bodies as JSON objects.
+
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use serde_json::{Map as JsonMap, Value};
@@ -5,100 +7,98 @@ use serde_json::{Map as JsonMap, Value};
 use crate::manifest::XmlBodies;
 use crate::model::Malformed;
 
-/// How deep elements may stand in each other.
-const DEEPEST: usize = 64;
-/// The most elements of a body.
-const MOST: usize = 100_000;
-
-fn malformed(reason: &str) -> Malformed {
-    Malformed { reason: reason.to_owned(), at: None }
-}
+/// How deep elements may nest.
+const MAX_DEPTH: usize = 64;
+/// How many elements a body may have.
+const MAX_ELEMENTS: usize = 100_000;
 
 /// An element that is not closed yet.
-struct Open {
+struct OpenElement {
     name: String,
     members: JsonMap<String, Value>,
     text: String,
     nil: bool,
-    parent: bool,
+    has_children: bool,
 }
 
-impl Open {
-    /// What the element is in JSON: its children and attributes by name, or its text. One that says of itself that it is nil is
-    /// `null`.
+impl OpenElement {
+    /// The element in JSON: `null` if it declares itself nil, or else its children and attributes by name, or its text.
     fn value(self) -> Value {
-        match () {
-            () if self.nil => Value::Null,
-            () if self.parent => Value::Object(self.members),
-            () if self.members.is_empty() || !self.text.trim().is_empty() => Value::String(self.text),
-            () => Value::Object(self.members),
+        let only_text = !self.has_children && (self.members.is_empty() || !self.text.trim().is_empty());
+        if self.nil {
+            Value::Null
+        } else if only_text {
+            Value::String(self.text)
+        } else {
+            Value::Object(self.members)
         }
     }
 }
 
 /// An XML document as a JSON object: elements by local name, attributes as `@name`, white space between elements left out. An
-/// element that stands more than once, or that the manifest names in `lists`, is a list. A document type is refused, and with it
-/// every entity but the five of XML itself.
-pub(crate) fn json(text: &str, bodies: &XmlBodies) -> Result<String, Malformed> {
+/// element that occurs more than once, or that the manifest names in `lists`, is a list. A document type is refused, and with it
+/// every entity except the five of XML itself.
+pub(crate) fn object(text: &str, bodies: &XmlBodies) -> Result<String, Malformed> {
     let mut reader = Reader::from_str(text);
     reader.config_mut().expand_empty_elements = true;
-    let mut open: Vec<Open> = Vec::new();
+    let mut open: Vec<OpenElement> = Vec::new();
     let mut root = None;
     for read in 0_usize.. {
-        let event = reader
-            .read_event()
-            .map_err(|_| Malformed { reason: "the body is not XML".into(), at: usize::try_from(reader.error_position()).ok() })?;
-        if read > MOST * 3 {
-            return Err(malformed("the XML has too many elements"));
+        let event = reader.read_event().map_err(|_| Malformed {
+            reason: "the body is not XML".to_owned(),
+            at: usize::try_from(reader.error_position()).ok(),
+        })?;
+        if read > MAX_ELEMENTS * 3 {
+            return Err(Malformed::new("the XML has too many elements"));
         }
         match event {
-            Event::Start(_) if root.is_some() => return Err(malformed("the XML has a second root")),
-            Event::Start(_) if open.len() >= DEEPEST => return Err(malformed("the XML is nested too deeply")),
+            Event::Start(_) if root.is_some() => return Err(Malformed::new("the XML has a second root")),
+            Event::Start(_) if open.len() >= MAX_DEPTH => return Err(Malformed::new("the XML is nested too deeply")),
             Event::Start(start) => open.push(element(&start)?),
             Event::End(_) => {
-                let Some(done) = open.pop() else { return Err(malformed("the body is not XML")) };
+                let Some(done) = open.pop() else { return Err(Malformed::new("the body is not XML")) };
                 match open.last_mut() {
-                    Some(around) => {
-                        around.parent = true;
-                        insert(&mut around.members, done, bodies);
+                    Some(parent) => {
+                        parent.has_children = true;
+                        insert(&mut parent.members, done, bodies);
                     }
                     None => root = Some(done),
                 }
             }
-            Event::Text(piece) => said(&mut open, piece.as_ref())?,
-            Event::CData(piece) => said(&mut open, piece.as_ref())?,
+            Event::Text(piece) => add_text(&mut open, piece.as_ref())?,
+            Event::CData(piece) => add_text(&mut open, piece.as_ref())?,
             Event::GeneralRef(name) => {
-                let character = name.resolve_char_ref().map_err(|_| malformed("the XML has an unknown entity"))?;
+                let character = name.resolve_char_ref().map_err(|_| Malformed::new("the XML has an unknown entity"))?;
                 let known = character.map(String::from);
                 let known = known.or_else(|| quick_xml::escape::resolve_predefined_entity(name.as_ref()).map(str::to_owned));
-                said(&mut open, &known.ok_or_else(|| malformed("the XML has an unknown entity"))?)?;
+                add_text(&mut open, &known.ok_or_else(|| Malformed::new("the XML has an unknown entity"))?)?;
             }
-            Event::DocType(_) => return Err(malformed("the XML has a document type")),
+            Event::DocType(_) => return Err(Malformed::new("the XML has a document type")),
             Event::Eof if open.is_empty() => break,
-            Event::Eof => return Err(malformed("the XML ends too early")),
+            Event::Eof => return Err(Malformed::new("the XML ends too early")),
             Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::Empty(_) => {}
         }
     }
-    let root = root.ok_or_else(|| malformed("the body is not XML"))?;
+    let root = root.ok_or_else(|| Malformed::new("the body is not XML"))?;
     let mut document = JsonMap::new();
     insert(&mut document, root, bodies);
     Ok(Value::Object(document).to_string())
 }
 
-fn element(start: &BytesStart<'_>) -> Result<Open, Malformed> {
+fn element(start: &BytesStart<'_>) -> Result<OpenElement, Malformed> {
     let name = start.local_name().as_ref().to_owned();
-    let mut element = Open { name, members: JsonMap::new(), text: String::new(), nil: false, parent: false };
+    let mut element = OpenElement { name, members: JsonMap::new(), text: String::new(), nil: false, has_children: false };
     for attribute in start.attributes() {
-        let attribute = attribute.map_err(|_| malformed("the XML has a broken attribute"))?;
+        let attribute = attribute.map_err(|_| Malformed::new("the XML has a broken attribute"))?;
         let key = attribute.key.as_ref();
         if key == "xmlns" || key.starts_with("xmlns:") {
             continue;
         }
         let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0);
-        let value = value.map_err(|_| malformed("the XML has an unknown entity"))?;
+        let value = value.map_err(|_| Malformed::new("the XML has an unknown entity"))?;
         match key.split_once(':') {
             Some((_, "nil")) => element.nil = matches!(value.trim(), "true" | "1"),
-            // A type is a qualified name, and its prefix is the sender's choice.
+            // A type is a qualified name; its prefix is the sender's choice, so it is left out.
             Some((_, "type")) => {
                 let local = value.rsplit(':').next().unwrap_or_default();
                 element.members.insert("@type".to_owned(), Value::from(local));
@@ -111,16 +111,16 @@ fn element(start: &BytesStart<'_>) -> Result<Open, Malformed> {
     Ok(element)
 }
 
-fn said(open: &mut [Open], text: &str) -> Result<(), Malformed> {
+fn add_text(open: &mut [OpenElement], text: &str) -> Result<(), Malformed> {
     match open.last_mut() {
         Some(element) => element.text.push_str(text),
         None if text.trim().is_empty() => {}
-        None => return Err(malformed("the body is not XML")),
+        None => return Err(Malformed::new("the body is not XML")),
     }
     Ok(())
 }
 
-fn insert(members: &mut JsonMap<String, Value>, element: Open, bodies: &XmlBodies) {
+fn insert(members: &mut JsonMap<String, Value>, element: OpenElement, bodies: &XmlBodies) {
     let name = element.name.clone();
     let listed = bodies.lists.contains(&name);
     let value = element.value();
@@ -139,7 +139,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Value, String> {
         let bodies = XmlBodies { lists: vec!["item".into()] };
-        json(text, &bodies).map(|json| serde_json::from_str(&json).unwrap()).map_err(|e| e.reason)
+        object(text, &bodies).map(|json| serde_json::from_str(&json).unwrap()).map_err(|e| e.reason)
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_document_is_refused() {
+    fn a_document_that_is_not_plain_is_refused() {
         let deep = format!("{}{}", "<a>".repeat(5000), "</a>".repeat(5000));
         for (text, reason) in [
             ("<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>", "the XML has a document type"),

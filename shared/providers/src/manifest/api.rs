@@ -1,0 +1,95 @@
+//! The sections `[records]`, `[api]` and `[[destinations]]` of a manifest: what the provider's API returns, how the hub calls it,
+//! and which objects the hub writes there.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The shape of the records that the API returns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Records {
+    /// The path at which a record names its own object type, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// The paths at which an answer holds the record or a list of records; `{}` stands for the object's name. The first path that
+    /// has an object or a list counts. If none has, the whole answer is the record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<String>,
+}
+
+/// A provider's API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiInfo {
+    /// Scheme and host.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub base_url: String,
+    /// The version as the API's paths write it, or the version of the payloads that the mapping files were written for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// Milliseconds after which the hub gives up a call.
+    #[serde(default = "ApiInfo::default_timeout_ms")]
+    pub timeout_ms: u64,
+    /// How the API authenticates callers, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub auth: String,
+    /// Token buckets. A call takes a token from each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<Rate>,
+    /// The path that reads one record, by object type, for providers without an `api.rs`. It may contain `{id}`, `{account}`,
+    /// `{path}` (the path of an id that is a URL) and `{since}` (one hour before the event arrived).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fetch: BTreeMap<String, String>,
+    /// Further headers of these calls; they may contain `{account}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Default for ApiInfo {
+    fn default() -> ApiInfo {
+        ApiInfo {
+            base_url: String::new(),
+            version: String::new(),
+            timeout_ms: ApiInfo::default_timeout_ms(),
+            auth: String::new(),
+            rates: Vec::new(),
+            fetch: BTreeMap::new(),
+            headers: BTreeMap::new(),
+        }
+    }
+}
+
+impl ApiInfo {
+    const fn default_timeout_ms() -> u64 {
+        10_000
+    }
+}
+
+/// A token bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// What it counts.
+    pub name: String,
+    /// How many tokens it holds at most.
+    pub capacity: u64,
+    /// Milliseconds in which an empty bucket fills up.
+    pub window_ms: u64,
+    /// The bucket counts only calls whose path ends with this; empty: all calls.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+}
+
+/// An object type that the hub can write at a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Destination {
+    /// The provider's own name of it.
+    pub native: String,
+    /// The unique property that holds the hub's id.
+    pub id_property: String,
+    /// The properties by which the hub finds and adopts an existing object, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub natural_keys: Vec<String>,
+}
