@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use providers::{Overrides, Registry};
-use webhook::vectors::{Declared, Got, Outcome};
-use webhook::{Headers, RawRequest, Rejection, Scheme, diagnose, greet, verify};
+use webhook::vectors::{Declared, VectorResult, Verdict};
+use webhook::{Headers, RawRequest, Rejection, Scheme, answer_unsigned, diagnose, verify};
 
 use crate::check::registry;
 use crate::cli::VerifyArgs;
@@ -87,13 +87,13 @@ fn provider_of(line: &str) -> Option<String> {
     value.get("provider")?.as_str().map(str::to_owned)
 }
 
-fn disagreement(outcome: &Outcome) -> String {
+fn disagreement(outcome: &VectorResult) -> String {
     let expected = if outcome.expected { "valid" } else { "not valid" };
     let got = match &outcome.got {
-        Got::Accepted => "it verifies".to_owned(),
-        Got::Rejected(rejection) => format!("it does not verify: {rejection}"),
-        Got::OtherAnswer(what) => format!("it is answered otherwise: {what}"),
-        Got::Unsupported => format!("provider `{}` is not supported", outcome.provider.escape_debug()),
+        Verdict::Accepted => "it verifies".to_owned(),
+        Verdict::Rejected(rejection) => format!("it does not verify: {rejection}"),
+        Verdict::OtherReply(what) => format!("it is answered otherwise: {what}"),
+        Verdict::Unsupported => format!("provider `{}` is not supported", outcome.provider.escape_debug()),
     };
     // What a file names itself must not pass for what we say of it.
     format!("{} ({}): expected {expected}, but {got}", outcome.id.escape_debug(), outcome.kind.escape_debug())
@@ -125,7 +125,7 @@ fn single(args: &VerifyArgs) -> Result<ExitCode, CommandError> {
         .map_or_else(|| Ok(now_ms()), |text| instant(text).ok_or_else(|| usage("--at: seconds since 1970 or an instant")))?;
     let method = args.method.to_ascii_uppercase();
     let request = RawRequest { method: &method, url, headers: &headers, body: &body };
-    if let Some(answer) = greet(&webhook, &request) {
+    if let Some(answer) = answer_unsigned(&webhook, &request) {
         println!("this is a handshake that needs no signature; the hub answers {}", answer.status);
         return Ok(ExitCode::SUCCESS);
     }

@@ -34,7 +34,7 @@ pub fn request_of(request: Request, settings: &Settings) -> receive::Request {
 }
 
 /// The answer as Lambda wants it.
-pub fn answer_of(answer: webhook::Answer) -> Result<Response<Body>, lambda_http::Error> {
+pub fn answer_of(answer: webhook::HttpReply) -> Result<Response<Body>, lambda_http::Error> {
     let mut response = Response::builder().status(answer.status);
     if let Some(content_type) = answer.content_type {
         response = response.header(CONTENT_TYPE, content_type);

@@ -1,4 +1,4 @@
-//! What a signer's certificate says. The chain is not walked: the certificate comes over TLS from the signer's own host.
+//! Reads a signer's certificate. The chain is not verified, because the certificate comes over TLS from the signer's own host.
 
 use x509_cert::Certificate;
 use x509_cert::der::asn1::{PrintableStringRef, Utf8StringRef};

@@ -12,7 +12,7 @@ pub enum Suspicion {
     LineEnd,
     /// The line ends inside the body were rewritten.
     LineEnds,
-    /// The sender called `http` and we think `https`, or the other way round.
+    /// The sender called `http` and this side expects `https`, or the other way round.
     UrlScheme,
     /// The port is part of one URL and not of the other.
     UrlPort,
@@ -95,7 +95,7 @@ fn urls(url: &str) -> Vec<(Suspicion, String)> {
     } else if let Some(rest) = url.strip_prefix("http://") {
         out.push((Suspicion::UrlScheme, format!("https://{rest}")));
     }
-    out.extend(crate::url_form::ports(url).into_iter().map(|other| (Suspicion::UrlPort, other)));
+    out.extend(crate::url_form::with_other_port(url).into_iter().map(|other| (Suspicion::UrlPort, other)));
     out.push((Suspicion::UrlSlash, with_query(&base.strip_suffix('/').map_or(format!("{base}/"), str::to_owned))));
     if query.is_some() {
         out.push((Suspicion::UrlQuery, base.to_owned()));

@@ -60,7 +60,7 @@ pub(crate) fn form_text(text: &str) -> impl std::fmt::Display {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
 }
 
-/// The query of a URL: what stands between the first `?` and a `#`.
+/// The query of a URL: what is between the first `?` and a `#`.
 pub(crate) fn query(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once('?')?;
     Some(rest.split_once('#').map_or(rest, |(query, _)| query))

@@ -1,10 +1,10 @@
-//! Forms as bodies: `application/x-www-form-urlencoded` and `multipart/form-data`, told apart by the body itself.
+//! Forms as bodies: `application/x-www-form-urlencoded` and `multipart/form-data`. The body itself shows which of the two it is.
 
 use std::borrow::Cow;
 
 use crate::encoding;
 
-/// More fields than that are an attack, not a form.
+/// The most fields of a form. More of them are an attack.
 const MOST_FIELDS: usize = 2_000;
 /// The longest boundary that RFC 2046 allows, with its two dashes.
 const LONGEST_DELIMITER: usize = 72;
@@ -38,7 +38,8 @@ pub fn fields(body: &[u8]) -> Option<Vec<Field<'_>>> {
     (pairs.len() <= MOST_FIELDS).then(|| pairs.into_iter().map(plain).collect())
 }
 
-/// The form with another value of one field, which it has or gets; for senders. `None` when it is no form.
+/// The form with this value of one field, which is added to an urlencoded form that lacks it. For senders. `None` when the body
+/// cannot take the field.
 pub(crate) fn with_field(body: &[u8], name: &str, value: &str) -> Option<Vec<u8>> {
     if is_multipart(body) {
         let fields = multipart(body)?;
@@ -51,7 +52,7 @@ pub(crate) fn with_field(body: &[u8], name: &str, value: &str) -> Option<Vec<u8>
     Some(kept.chain([own.as_bytes()]).collect::<Vec<_>>().join(&b'&'))
 }
 
-/// Each field with the place in the body where its value ends.
+/// Each field with the position in the body where its value ends.
 fn multipart(body: &[u8]) -> Option<Vec<(Field<'_>, usize)>> {
     let first = body.iter().position(|b| *b == b'\n')?;
     let line_end: &[u8] = if body[..first].ends_with(b"\r") { b"\r\n" } else { b"\n" };

@@ -2,7 +2,7 @@
 //!
 //! A provider's manifest declares how its webhooks prove themselves as one of a small closed set of [`Scheme`] forms;
 //! [`verify`] checks the raw bytes of a request against that declaration, against every active secret and an injected
-//! clock. [`greet`] and [`handshake`] answer the declared handshakes, [`sign`] makes the same proofs for senders, and
+//! clock. [`answer_unsigned`] and [`handshake`] answer the declared handshakes, [`sign`] makes the same proofs for senders, and
 //! [`vectors`] runs published known answers.
 //!
 //! This crate never parses a body beyond what a proof or a handshake needs, never does I/O, never reads a clock, keeps
@@ -28,14 +28,14 @@ pub mod vectors;
 mod verify;
 
 pub use diagnose::{Suspicion, diagnose};
-pub use handshake::{Answer, Confirmation, Reply, greet, handshake};
+pub use handshake::{Confirmation, HandshakeAction, HttpReply, answer_signed, answer_unsigned};
 pub use rejection::Rejection;
 pub use request::{Evidence, Headers, RawRequest, VerifiedRequest};
 pub use scheme::{
-    Algorithm, Basic, Compare, DeclarationError, Encoding, Handshake, KeyForm, Layout, Place, Proof, Scheme, Shared, SharedPlace,
-    Signature, Signed, Sns, Timestamp, Unit, UrlForm, Version, Versions, Webhook, When,
+    Algorithm, Basic, Compare, DeclarationError, Encoding, Handshake, KeyForm, Layout, Location, Proof, Scheme, Shared,
+    SharedLocation, Signature, Signed, Sns, Timestamp, Unit, UrlForm, Version, Versions, Webhook, When,
 };
-pub use sign::{Draft, Proven, SignError, ecdsa_pair, key_pair, sign};
+pub use sign::{Draft, SignError, SignedRequest, ecdsa_pair, key_pair, sign};
 pub use sns::certificate_url;
 pub use template::{Template, TemplateError};
 pub use verify::verify;

@@ -6,8 +6,8 @@ use subtle::ConstantTimeEq;
 use crate::encoding;
 use crate::scheme::{Algorithm, KeyForm};
 
-/// DER of a SubjectPublicKeyInfo for an uncompressed point on P-256, up to the point.
-const P256_SPKI: [u8; 26] = [
+/// DER of a SubjectPublicKeyInfo for an uncompressed point on P-256, up to the point (RFC 5480).
+pub(crate) const P256_SPKI: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03,
     0x01, 0x07, 0x03, 0x42, 0x00,
 ];
@@ -27,7 +27,7 @@ impl Key {
             KeyForm::Whsec => encoding::base64(secret.strip_prefix("whsec_").unwrap_or(secret))?,
             KeyForm::Whpk => encoding::base64(secret.strip_prefix("whpk_")?)?,
             // As the provider shows it, or as other tools write it (RFC 7468).
-            KeyForm::Spki => encoding::base64(&bare(secret))?,
+            KeyForm::Spki => encoding::base64(&without_pem(secret))?,
         };
         if bytes.is_empty() {
             return None;
@@ -54,8 +54,8 @@ impl Key {
     }
 }
 
-/// Without the lines and line ends of PEM.
-fn bare(secret: &str) -> String {
+/// The base64 text of a key, without the header and footer lines of PEM.
+fn without_pem(secret: &str) -> String {
     secret.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect()
 }
 

@@ -1,8 +1,8 @@
-//! Why a request was not believed.
+//! Why a request was refused.
 
 use thiserror::Error;
 
-/// Why a request was not believed: for operators and logs, never for the caller, who gets 401 without a hint.
+/// Why a request was refused. This is for operators and logs, never for the caller, who gets 401 without a hint.
 ///
 /// No variant carries a secret, a signature or a part of the body.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -49,7 +49,7 @@ pub enum Rejection {
     /// The timestamp is too old.
     #[error("the timestamp is {0} s old, beyond the tolerance")]
     Stale(i64),
-    /// The timestamp lies too far ahead.
+    /// The timestamp is too far in the future.
     #[error("the timestamp is {0} s ahead, beyond the tolerance")]
     Future(i64),
     /// The proof does not match: another secret, or another method, URL, timestamp or body.
@@ -125,7 +125,7 @@ impl Rejection {
             Rejection::NoAcceptedVersion | Rejection::VersionNotAccepted(_) => {
                 "the sender uses a version that is not accepted; widen the accepted versions only if you must"
             }
-            Rejection::MalformedTimestamp => "the timestamp header holds something else than declared",
+            Rejection::MalformedTimestamp => "the timestamp header does not hold what is declared",
             Rejection::Stale(_) => "a replay, a slow queue in between, or a wrong clock here",
             Rejection::Future(_) => "a wrong clock here or at the sender",
             Rejection::Mismatch => "wrong secret, a changed body, or a URL that differs from the one the provider called",

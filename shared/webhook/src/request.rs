@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Headers(Vec<(String, String)>);
 
 impl Headers {
-    /// No header field at all.
+    /// An empty list.
     pub fn new() -> Headers {
         Headers::default()
     }
@@ -27,7 +27,7 @@ impl Headers {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    /// Whether the field is there, with whatever value. `name` is lower case.
+    /// Whether the field is there, whatever its value. `name` is lower case.
     pub fn contains(&self, name: &str) -> bool {
         self.first(name).is_some()
     }
@@ -48,7 +48,7 @@ impl<N: AsRef<str>, V: Into<String>> FromIterator<(N, V)> for Headers {
     }
 }
 
-/// A request as it arrived, not yet believed.
+/// A request as it arrived, not verified yet.
 #[derive(Clone, Copy)]
 pub struct RawRequest<'a> {
     /// The method, in upper case as HTTP has it.
@@ -72,12 +72,12 @@ impl fmt::Debug for RawRequest<'_> {
     }
 }
 
-/// What a verified request was believed on.
+/// What proves that a verified request is genuine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     /// The declared version or label that matched (`v3`, `v1a`, …), for schemes that have several.
     pub version: Option<String>,
-    /// Which of the secrets handed to [`verify`](crate::verify()) matched, by position; tells when a rotation is over.
+    /// The position of the matching secret among those given to [`verify`](crate::verify()). It shows when a rotation is over.
     pub secret: usize,
     /// The sender's clock, in milliseconds since 1970, where the scheme covers one and it could be read.
     pub signed_at_ms: Option<i64>,
@@ -115,7 +115,7 @@ impl<'a> VerifiedRequest<'a> {
         self.request.body
     }
 
-    /// What the request was believed on.
+    /// What proves that the request is genuine.
     pub fn evidence(&self) -> &Evidence {
         &self.evidence
     }

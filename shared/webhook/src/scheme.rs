@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::template::{Part, Template};
+use crate::template::{Segment, Template};
 
 /// The `[webhook]` part of a manifest that concerns proof and handshakes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +53,8 @@ pub struct Versions {
 pub struct Version {
     /// Its name.
     pub name: String,
-    /// What tells that a request uses it; absent: every request that no version before it claims.
+    /// The header by which a request of this version is recognised. Without one, the version takes every request that no
+    /// earlier version claims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
     /// How it signs.
@@ -64,7 +65,7 @@ pub struct Version {
     pub shared: Option<Shared>,
 }
 
-/// A header that is there, optionally with one value.
+/// A header that must be there, optionally with a given value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct When {
@@ -93,7 +94,7 @@ pub struct Signed {
     pub timestamp: Option<Timestamp>,
     /// The sender's message id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<Place>,
+    pub id: Option<Location>,
     /// How far the sender's clock may be from ours, in seconds, either way. Absent: time is not checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance_s: Option<u32>,
@@ -107,7 +108,7 @@ pub struct Signed {
 #[serde(deny_unknown_fields)]
 pub struct Signature {
     /// Where it is.
-    pub at: Place,
+    pub at: Location,
     /// How the value is laid out.
     pub layout: Layout,
     /// How the bytes are written.
@@ -117,7 +118,7 @@ pub struct Signature {
 /// Where a value is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Place {
+pub enum Location {
     /// In a header: names in lower case, alternatives in order of preference. Alternatives of one scheme go together by
     /// position: with the second signature header, only the second id and timestamp headers count.
     Header(Vec<String>),
@@ -204,7 +205,7 @@ pub enum KeyForm {
 #[serde(deny_unknown_fields)]
 pub struct Timestamp {
     /// Where it is.
-    pub at: Place,
+    pub at: Location,
     /// How it is written.
     pub unit: Unit,
 }
@@ -240,7 +241,7 @@ pub struct UrlForm {
 #[serde(deny_unknown_fields)]
 pub struct Shared {
     /// Where it is.
-    pub at: SharedPlace,
+    pub at: SharedLocation,
     /// How it is compared.
     #[serde(default)]
     pub compare: Compare,
@@ -249,7 +250,7 @@ pub struct Shared {
 /// Where a shared value is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum SharedPlace {
+pub enum SharedLocation {
     /// In one header, in lower case. Doubled: rejected.
     Header(String),
     /// In the JSON body, at a pointer.
@@ -272,7 +273,7 @@ pub enum Compare {
     /// Byte for byte.
     #[default]
     Exact,
-    /// Ids of 15 characters that may carry a suffix of 3: equal where both have it.
+    /// Ids of 15 or 18 characters: the 15-character form equals the 18-character form without its last three characters.
     #[serde(rename = "id-15-18")]
     Id15Or18,
 }
@@ -349,9 +350,9 @@ pub enum DeclarationError {
     /// The content uses a part that is not declared, or a declared part is not covered.
     #[error("`{0}` is declared but not signed, or signed but not declared")]
     Uncovered(&'static str),
-    /// A place that this value cannot have.
-    #[error("`{0}` cannot be there")]
-    Place(&'static str),
+    /// A value is declared at a location where it cannot be.
+    #[error("`{0}` cannot be at this location")]
+    Location(&'static str),
     /// Alternatives of headers that do not go together.
     #[error("signature, id and timestamp need the same number of alternative headers")]
     Alternatives,
@@ -366,13 +367,13 @@ impl Webhook {
         own_name == provider || self.aliases.iter().any(|alias| alias == provider)
     }
 
-    /// Checks what the types cannot say. A loader calls it once; verification fails closed either way.
+    /// Checks what the types cannot express. A loader calls it once. A declaration that fails here verifies no request either.
     pub fn check(&self) -> Result<(), DeclarationError> {
         match &self.scheme {
             Scheme::Versions(versions) => versions.check(),
             Scheme::Signed(signed) => signed.check(),
             Scheme::UrlForm(form) => header_name(&form.header),
-            Scheme::Shared(Shared { at: SharedPlace::Header(name), .. }) => header_name(name),
+            Scheme::Shared(Shared { at: SharedLocation::Header(name), .. }) => header_name(name),
             Scheme::Shared(_) | Scheme::Basic(_) => Ok(()),
             Scheme::Sns(sns) if sns.certificate_names.is_empty() => Err(DeclarationError::Empty("certificate_names")),
             Scheme::Sns(_) => Ok(()),
@@ -425,7 +426,7 @@ impl Versions {
             version.when.as_ref().map_or(Ok(()), |when| header_name(&when.header))?;
             match (&version.signed, &version.shared) {
                 (Some(signed), None) => signed.check(),
-                (None, Some(Shared { at: SharedPlace::Header(name), .. })) => header_name(name),
+                (None, Some(Shared { at: SharedLocation::Header(name), .. })) => header_name(name),
                 (None, Some(_)) => Ok(()),
                 _ => Err(DeclarationError::Empty("signed, shared: one of them")),
             }
@@ -443,38 +444,38 @@ impl Signed {
             return Err(DeclarationError::Label);
         }
         let hashes = self.proofs.iter().any(|proof| proof.algorithm == Algorithm::Sha256);
-        if hashes != self.content.uses(&Part::Secret) {
+        if hashes != self.content.uses(&Segment::Secret) {
             return Err(DeclarationError::Uncovered("secret"));
         }
-        if self.timestamp.is_some() != self.content.uses(&Part::Timestamp) {
+        if self.timestamp.is_some() != self.content.uses(&Segment::Timestamp) {
             return Err(DeclarationError::Uncovered("timestamp"));
         }
-        if self.id.is_some() != self.content.uses(&Part::Id) {
+        if self.id.is_some() != self.content.uses(&Segment::Id) {
             return Err(DeclarationError::Uncovered("id"));
         }
         if self.tolerance_s.is_some() && self.timestamp.is_none() {
             return Err(DeclarationError::Uncovered("timestamp"));
         }
-        self.check_places()
+        self.check_locations()
     }
 
-    fn check_places(&self) -> Result<(), DeclarationError> {
+    fn check_locations(&self) -> Result<(), DeclarationError> {
         let signature = &self.signature.at;
-        if matches!(signature, Place::Pair(_)) {
-            return Err(DeclarationError::Place("signature"));
+        if matches!(signature, Location::Pair(_)) {
+            return Err(DeclarationError::Location("signature"));
         }
         let others = self.timestamp.iter().map(|t| &t.at).chain(&self.id);
-        for place in std::iter::once(signature).chain(others) {
-            match (place, signature) {
-                (Place::Header(names), Place::Header(first)) => {
+        for location in std::iter::once(signature).chain(others) {
+            match (location, signature) {
+                (Location::Header(names), Location::Header(first)) => {
                     names.iter().try_for_each(|name| header_name(name))?;
                     if names.is_empty() || names.len() != first.len() {
                         return Err(DeclarationError::Alternatives);
                     }
                 }
-                (Place::Header(names), _) if names.len() != 1 => return Err(DeclarationError::Alternatives),
-                (Place::Pair(_), _) if self.signature.layout != Layout::Pairs => {
-                    return Err(DeclarationError::Place("timestamp"));
+                (Location::Header(names), _) if names.len() != 1 => return Err(DeclarationError::Alternatives),
+                (Location::Pair(_), _) if self.signature.layout != Layout::Pairs => {
+                    return Err(DeclarationError::Location("timestamp"));
                 }
                 _ => {}
             }

@@ -1,4 +1,4 @@
-//! Proof by a value that both sides know and that travels in the clear.
+//! Proof by a secret value that the request carries unencrypted.
 
 use std::ops::Range;
 
@@ -10,17 +10,17 @@ use crate::encoding;
 use crate::proof::same;
 use crate::rejection::Rejection;
 use crate::request::{Evidence, RawRequest};
-use crate::scheme::{Compare, Shared, SharedPlace};
+use crate::scheme::{Compare, Shared, SharedLocation};
 use crate::signed::{json_text, parse_json, single_header};
 
 pub(crate) fn verify(shared: &Shared, request: &RawRequest<'_>, secrets: &[&str]) -> Result<Evidence, Rejection> {
     let given = match &shared.at {
-        SharedPlace::Header(name) => vec![single_header(request, name)?.to_owned()],
-        SharedPlace::Json(pointer) => vec![json_text(Some(&parse_json(request.body)?), pointer)?.into_owned()],
-        SharedPlace::JsonEach { items, field } => each_item(&parse_json(request.body)?, items, field)?,
-        SharedPlace::Xml(path) => vec![xml_text(request.body, path)?],
+        SharedLocation::Header(name) => vec![single_header(request, name)?.to_owned()],
+        SharedLocation::Json(pointer) => vec![json_text(Some(&parse_json(request.body)?), pointer)?.into_owned()],
+        SharedLocation::JsonEach { items, field } => each_item(&parse_json(request.body)?, items, field)?,
+        SharedLocation::Xml(path) => vec![xml_text(request.body, path)?],
     };
-    // Items of one body may come from subscriptions of before and after a rotation: each must show one of the secrets.
+    // The items of one body may come from subscriptions made before and after a rotation, so they may carry different secrets.
     let mut evidence = None;
     for value in &given {
         let found = first_match(secrets, |secret| equal(shared.compare, value, secret))?;
@@ -68,7 +68,7 @@ fn xml_text(body: &[u8], path: &str) -> Result<String, Rejection> {
     if value.is_empty() { Err(Rejection::MissingValue(path.to_owned())) } else { Ok(value) }
 }
 
-/// That element's text, and where it stands in the body.
+/// The text of that element, and its position in the body.
 pub(crate) fn xml_element(body: &[u8], path: &str) -> Result<(String, Range<usize>), Rejection> {
     let unreadable = || Rejection::BodyUnreadable("XML");
     let text = std::str::from_utf8(body).map_err(|_| unreadable())?;
@@ -96,9 +96,9 @@ pub(crate) fn xml_element(body: &[u8], path: &str) -> Result<(String, Range<usiz
                 inside = false;
             }
             Event::Text(piece) if inside => match &mut found {
-                Some((value, place)) => {
+                Some((value, position)) => {
                     value.push_str(piece.as_ref());
-                    place.end = at;
+                    position.end = at;
                 }
                 None => return Err(unreadable()),
             },

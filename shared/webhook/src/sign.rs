@@ -9,14 +9,15 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::encoding;
+use crate::proof::P256_SPKI;
 use crate::scheme::{
-    Algorithm, Compare, Encoding, KeyForm, Layout, Place, Proof, Scheme, Shared, SharedPlace, Signed, Timestamp, Unit, When,
+    Algorithm, Compare, Encoding, KeyForm, Layout, Location, Proof, Scheme, Shared, SharedLocation, Signed, Timestamp, Unit, When,
 };
 use crate::shared::xml_element;
 use crate::signed::{Filling, reads_form, reads_json, signed_url};
 use crate::{form, sns, url_form};
 
-/// What is about to be sent.
+/// A request before it is signed.
 #[derive(Clone, Copy, Debug)]
 pub struct Draft<'a> {
     /// Method in upper case.
@@ -31,10 +32,10 @@ pub struct Draft<'a> {
     pub id: &'a str,
 }
 
-/// Why nothing could be signed.
+/// Why a request could not be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SignError {
-    /// The scheme has no accepted version, or the body has no place for its proof.
+    /// The scheme has no accepted version, or the body cannot hold the proof.
     #[error("this scheme cannot be signed from outside")]
     Unsupported,
     /// The secret does not have the form that the scheme needs.
@@ -45,9 +46,9 @@ pub enum SignError {
     Time,
 }
 
-/// What is sent.
+/// A request with its proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proven {
+pub struct SignedRequest {
     /// The headers that prove it; none where the proof is in the body.
     pub headers: Vec<(String, String)>,
     /// The body, with the proof where the scheme has it there.
@@ -59,9 +60,9 @@ pub struct Proven {
 /// version 2).
 ///
 /// # Errors
-/// The secret does not fit, or the body has no place for the proof.
-pub fn sign(scheme: &Scheme, draft: &Draft<'_>, secret: &str) -> Result<Proven, SignError> {
-    let in_header = |headers| Ok(Proven { headers, body: draft.body.to_vec() });
+/// The secret does not fit, or the body cannot hold the proof.
+pub fn sign(scheme: &Scheme, draft: &Draft<'_>, secret: &str) -> Result<SignedRequest, SignError> {
+    let in_header = |headers| Ok(SignedRequest { headers, body: draft.body.to_vec() });
     match scheme {
         Scheme::Versions(versions) => {
             let accepted = versions.versions.iter().filter(|v| versions.accept.contains(&v.name));
@@ -101,7 +102,7 @@ fn json_of(body: &[u8]) -> Result<Value, SignError> {
     serde_json::from_slice(body).map_err(|_| SignError::Unsupported)
 }
 
-/// Puts a text at a pointer; its last member may be new.
+/// Puts a text at a pointer, whose last member may be new.
 fn put(json: &mut Value, pointer: &str, text: &str) -> Result<(), SignError> {
     let (parent, member) = pointer.rsplit_once('/').ok_or(SignError::Unsupported)?;
     let parent = json.pointer_mut(parent).and_then(Value::as_object_mut).ok_or(SignError::Unsupported)?;
@@ -109,33 +110,33 @@ fn put(json: &mut Value, pointer: &str, text: &str) -> Result<(), SignError> {
     Ok(())
 }
 
-fn sign_shared(shared: &Shared, draft: &Draft<'_>, secret: &str) -> Result<Proven, SignError> {
+fn sign_shared(shared: &Shared, draft: &Draft<'_>, secret: &str) -> Result<SignedRequest, SignError> {
     let mut headers = Vec::new();
     let body = match &shared.at {
-        SharedPlace::Header(name) => {
+        SharedLocation::Header(name) => {
             headers.push((name.clone(), secret.to_owned()));
             draft.body.to_vec()
         }
-        SharedPlace::Json(pointer) => {
+        SharedLocation::Json(pointer) => {
             let mut json = json_of(draft.body)?;
             put(&mut json, pointer, secret)?;
             json.to_string().into_bytes()
         }
-        SharedPlace::JsonEach { items, field } => {
+        SharedLocation::JsonEach { items, field } => {
             let mut json = json_of(draft.body)?;
             let list = json.pointer_mut(items).and_then(Value::as_array_mut).ok_or(SignError::Unsupported)?;
             list.iter_mut().try_for_each(|item| put(item, field, secret))?;
             json.to_string().into_bytes()
         }
-        SharedPlace::Xml(path) => {
-            let (_, place) = xml_element(draft.body, path).map_err(|_| SignError::Unsupported)?;
-            [&draft.body[..place.start], secret.as_bytes(), &draft.body[place.end..]].concat()
+        SharedLocation::Xml(path) => {
+            let (_, position) = xml_element(draft.body, path).map_err(|_| SignError::Unsupported)?;
+            [&draft.body[..position.start], secret.as_bytes(), &draft.body[position.end..]].concat()
         }
     };
-    Ok(Proven { headers, body })
+    Ok(SignedRequest { headers, body })
 }
 
-fn sign_sns(draft: &Draft<'_>, secret: &str) -> Result<Proven, SignError> {
+fn sign_sns(draft: &Draft<'_>, secret: &str) -> Result<SignedRequest, SignError> {
     let key = encoding::base64(secret).ok_or(SignError::UnusableSecret)?;
     let key = RsaKeyPair::from_pkcs8(&key).map_err(|_| SignError::UnusableSecret)?;
     let mut json = json_of(draft.body)?;
@@ -144,16 +145,16 @@ fn sign_sns(draft: &Draft<'_>, secret: &str) -> Result<Proven, SignError> {
     let mut tag = vec![0; key.public().modulus_len()];
     key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut tag).map_err(|_| SignError::UnusableSecret)?;
     put(&mut json, "/Signature", &encoding::to_base64(&tag))?;
-    Ok(Proven { headers: Vec::new(), body: json.to_string().into_bytes() })
+    Ok(SignedRequest { headers: Vec::new(), body: json.to_string().into_bytes() })
 }
 
-fn sign_template(signed: &Signed, draft: &Draft<'_>, secret: &str) -> Result<Proven, SignError> {
-    let timestamp = signed.timestamp.as_ref().map(|t| written(t.unit, draft.at_ms)).transpose()?;
+fn sign_template(signed: &Signed, draft: &Draft<'_>, secret: &str) -> Result<SignedRequest, SignError> {
+    let timestamp = signed.timestamp.as_ref().map(|t| write_time(t.unit, draft.at_ms)).transpose()?;
     let mut json = if reads_json(signed) { Some(json_of(draft.body)?) } else { None };
     let mut form = draft.body.to_vec();
     match (&mut json, &signed.timestamp, &timestamp) {
-        (Some(json), Some(Timestamp { at: Place::Json(pointer), .. }), Some(text)) => put(json, pointer, text)?,
-        (_, Some(Timestamp { at: Place::Form(name), .. }), Some(text)) => {
+        (Some(json), Some(Timestamp { at: Location::Json(pointer), .. }), Some(text)) => put(json, pointer, text)?,
+        (_, Some(Timestamp { at: Location::Form(name), .. }), Some(text)) => {
             form = form::with_field(&form, name, text).ok_or(SignError::Unsupported)?;
         }
         _ => {}
@@ -170,51 +171,60 @@ fn sign_template(signed: &Signed, draft: &Draft<'_>, secret: &str) -> Result<Pro
     };
     let message = filling.fill(&signed.content, secret).map_err(|_| SignError::Unsupported)?;
     let (proof, tag) = first_tag(&signed.proofs, &message, secret)?;
+    let mut headers = proof_headers(signed, draft, timestamp.as_deref())?;
+    let value = signature_value(signed, proof, tag, timestamp.as_deref());
+    let body = match (&signed.signature.at, json) {
+        (Location::Header(names), _) => {
+            headers.push((first(names)?, value));
+            draft.body.to_vec()
+        }
+        (Location::Json(pointer), Some(mut json)) => {
+            put(&mut json, pointer, &value)?;
+            json.to_string().into_bytes()
+        }
+        (Location::Form(name), _) => form::with_field(&form, name, &value).ok_or(SignError::Unsupported)?,
+        _ => return Err(SignError::Unsupported),
+    };
+    Ok(SignedRequest { headers, body })
+}
+
+/// The headers that carry the timestamp and the message id.
+fn proof_headers(signed: &Signed, draft: &Draft<'_>, timestamp: Option<&str>) -> Result<Vec<(String, String)>, SignError> {
+    let mut headers = Vec::new();
+    if let (Some(Timestamp { at: Location::Header(names), .. }), Some(text)) = (&signed.timestamp, timestamp) {
+        headers.push((first(names)?, text.to_owned()));
+    }
+    match &signed.id {
+        Some(Location::Header(names)) => headers.push((first(names)?, draft.id.to_owned())),
+        Some(_) => return Err(SignError::Unsupported),
+        None => {}
+    }
+    Ok(headers)
+}
+
+/// The signature as its layout writes it, with the timestamp where that is part of the same value.
+fn signature_value(signed: &Signed, proof: &Proof, tag: Vec<u8>, timestamp: Option<&str>) -> String {
     let text = match signed.signature.encoding {
         Encoding::Hex => hex::encode(tag),
         Encoding::Base64 => encoding::to_base64(&tag),
     };
     let label = proof.label.as_deref().unwrap_or_default();
-    let mut headers = Vec::new();
-    let mut prefix = String::new();
-    if let (Some(declared), Some(text)) = (&signed.timestamp, &timestamp) {
-        match &declared.at {
-            Place::Header(names) => headers.push((first(names)?, text.clone())),
-            Place::Pair(key) => prefix = format!("{key}={text},"),
-            Place::Json(_) | Place::Form(_) => {}
+    match (&signed.signature.layout, &signed.timestamp) {
+        (Layout::Plain, _) => text,
+        (Layout::Prefixed(prefix), _) => format!("{prefix}{text}"),
+        (Layout::Pairs, Some(Timestamp { at: Location::Pair(key), .. })) => {
+            format!("{key}={},{label}={text}", timestamp.unwrap_or_default())
         }
+        (Layout::Pairs, _) => format!("{label}={text}"),
+        (Layout::List, _) => format!("{label},{text}"),
     }
-    match &signed.id {
-        Some(Place::Header(names)) => headers.push((first(names)?, draft.id.to_owned())),
-        Some(_) => return Err(SignError::Unsupported),
-        None => {}
-    }
-    let value = match &signed.signature.layout {
-        Layout::Plain => text,
-        Layout::Prefixed(prefix) => format!("{prefix}{text}"),
-        Layout::Pairs => format!("{prefix}{label}={text}"),
-        Layout::List => format!("{label},{text}"),
-    };
-    match (&signed.signature.at, json) {
-        (Place::Header(names), _) => headers.push((first(names)?, value)),
-        (Place::Json(pointer), Some(mut json)) => {
-            put(&mut json, pointer, &value)?;
-            return Ok(Proven { headers, body: json.to_string().into_bytes() });
-        }
-        (Place::Form(name), _) => {
-            let body = form::with_field(&form, name, &value).ok_or(SignError::Unsupported)?;
-            return Ok(Proven { headers, body });
-        }
-        _ => return Err(SignError::Unsupported),
-    }
-    Ok(Proven { headers, body: draft.body.to_vec() })
 }
 
-/// What the sender holds and what the hub is told, in the form that the scheme needs, made of a random text of at least 15
-/// hexadecimal digits, a multiple of four (so that it is base64 as well).
+/// The sender's key and the hub's secret in the form that the scheme needs, made of a random text of at least 15 hexadecimal
+/// digits. Their number is a multiple of four, so that the text is base64 as well.
 ///
 /// # Errors
-/// [`SignError::Unsupported`] for SNS, whose keys are Amazon's; or there is no randomness.
+/// [`SignError::Unsupported`] for SNS, whose keys are Amazon's; or the operating system gives no random bytes.
 pub fn key_pair(scheme: &Scheme, random: &str) -> Result<(String, String), SignError> {
     let same = |value: String| Ok((value.clone(), value));
     match scheme {
@@ -235,18 +245,15 @@ fn compares_ids(scheme: &Scheme) -> bool {
     }
 }
 
-/// A new pair of keys for a scheme with public keys by ECDSA: what the sender holds, and what the hub is told.
+/// A new ECDSA key pair: the sender's private key and the public key for the hub.
 ///
 /// # Errors
-/// There is no randomness.
+/// The operating system gives no random bytes.
 pub fn ecdsa_pair() -> Result<(String, String), SignError> {
-    /// The DER of a P-256 public key up to its point (RFC 5480).
-    const SPKI: [u8; 26] =
-        *b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
     let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new());
     let document = document.map_err(|_| SignError::UnusableSecret)?;
     let pair = ecdsa(document.as_ref()).ok_or(SignError::UnusableSecret)?;
-    let public = [&SPKI[..], pair.public_key().as_ref()].concat();
+    let public = [&P256_SPKI[..], pair.public_key().as_ref()].concat();
     Ok((encoding::to_base64(document.as_ref()), encoding::to_base64(&public)))
 }
 
@@ -284,7 +291,7 @@ fn tag(proof: &Proof, message: &[u8], secret: &str) -> Option<Vec<u8>> {
     }
 }
 
-fn written(unit: Unit, at_ms: i64) -> Result<String, SignError> {
+fn write_time(unit: Unit, at_ms: i64) -> Result<String, SignError> {
     match unit {
         Unit::S => Ok(at_ms.div_euclid(1000).to_string()),
         Unit::Ms => Ok(at_ms.to_string()),

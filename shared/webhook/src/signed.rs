@@ -9,10 +9,10 @@ use crate::form::{self, Field};
 use crate::proof::Key;
 use crate::rejection::Rejection;
 use crate::request::{Evidence, RawRequest};
-use crate::scheme::{Encoding, Layout, Place, Proof, Signed, Timestamp, Unit};
-use crate::template::{Part, Template};
+use crate::scheme::{Encoding, Layout, Location, Proof, Signed, Timestamp, Unit};
+use crate::template::{Segment, Template};
 
-/// More signatures than that in one header are an attack on our processor, not a rotation.
+/// The most signatures in one header. More of them are an attempt to waste processor time, not a rotation.
 const MOST_SIGNATURES: usize = 16;
 
 /// What a template is filled with.
@@ -31,15 +31,15 @@ impl Filling<'_> {
         let mut out = Vec::with_capacity(self.body.len() + 256);
         for part in template.parts() {
             match part {
-                Part::Literal(text) => out.extend_from_slice(text.as_bytes()),
-                Part::Method => out.extend_from_slice(self.method.as_bytes()),
-                Part::Url => out.extend_from_slice(self.url.as_bytes()),
-                Part::Body => out.extend_from_slice(self.body),
-                Part::Timestamp => out.extend_from_slice(self.timestamp.as_deref().unwrap_or_default().as_bytes()),
-                Part::Id => out.extend_from_slice(self.id.as_deref().unwrap_or_default().as_bytes()),
-                Part::Secret => out.extend_from_slice(secret.as_bytes()),
-                Part::Json(pointer) => out.extend_from_slice(json_text(self.json, pointer)?.as_bytes()),
-                Part::Form(name) => out.extend_from_slice(form_text(self.form, name)?.as_bytes()),
+                Segment::Literal(text) => out.extend_from_slice(text.as_bytes()),
+                Segment::Method => out.extend_from_slice(self.method.as_bytes()),
+                Segment::Url => out.extend_from_slice(self.url.as_bytes()),
+                Segment::Body => out.extend_from_slice(self.body),
+                Segment::Timestamp => out.extend_from_slice(self.timestamp.as_deref().unwrap_or_default().as_bytes()),
+                Segment::Id => out.extend_from_slice(self.id.as_deref().unwrap_or_default().as_bytes()),
+                Segment::Secret => out.extend_from_slice(secret.as_bytes()),
+                Segment::Json(pointer) => out.extend_from_slice(json_text(self.json, pointer)?.as_bytes()),
+                Segment::Form(name) => out.extend_from_slice(form_text(self.form, name)?.as_bytes()),
             }
         }
         Ok(out)
@@ -49,7 +49,7 @@ impl Filling<'_> {
 pub(crate) fn verify(signed: &Signed, request: &RawRequest<'_>, secrets: &[&str], now_ms: i64) -> Result<Evidence, Rejection> {
     let json = if reads_json(signed) { Some(parse_json(request.body)?) } else { None };
     let form = if reads_form(signed) { Some(parse_form(request.body)?) } else { None };
-    let reader = Reader::new(signed, request, json.as_ref(), form.as_deref())?;
+    let reader = RequestReader::new(signed, request, json.as_ref(), form.as_deref())?;
     let candidates = reader.candidates()?;
     let timestamp = signed.timestamp.as_ref().map(|t| reader.value(&t.at)).transpose()?;
     let id = signed.id.as_ref().map(|at| reader.value(at)).transpose()?;
@@ -72,7 +72,7 @@ pub(crate) fn signed_url<'a>(signed: &Signed, url: &'a str) -> Cow<'a, str> {
     if signed.unescape.is_empty() { Cow::Borrowed(url) } else { Cow::Owned(encoding::unescape_only(url, &signed.unescape)) }
 }
 
-/// The label and the position of the secret that match, or the most telling reason why none does.
+/// The label and the position of the secret that match, or the most specific reason why none does.
 fn matching(
     signed: &Signed,
     candidates: &[Candidate<'_>],
@@ -124,8 +124,8 @@ struct Candidate<'a> {
     text: Cow<'a, str>,
 }
 
-/// Reads the declared places of one request.
-struct Reader<'a> {
+/// Reads the declared values of one request.
+struct RequestReader<'a> {
     signed: &'a Signed,
     request: &'a RawRequest<'a>,
     json: Option<&'a Value>,
@@ -135,19 +135,19 @@ struct Reader<'a> {
     pairs: Vec<(&'a str, &'a str)>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> RequestReader<'a> {
     fn new(
         signed: &'a Signed,
         request: &'a RawRequest<'a>,
         json: Option<&'a Value>,
         form: Option<&'a [Field<'a>]>,
-    ) -> Result<Reader<'a>, Rejection> {
+    ) -> Result<RequestReader<'a>, Rejection> {
         let alternative = match &signed.signature.at {
-            Place::Header(names) => names.iter().position(|name| request.headers.contains(name)).unwrap_or_default(),
+            Location::Header(names) => names.iter().position(|name| request.headers.contains(name)).unwrap_or_default(),
             _ => 0,
         };
-        let mut reader = Reader { signed, request, json, form, alternative, pairs: Vec::new() };
-        if let (Layout::Pairs, Place::Header(names)) = (&signed.signature.layout, &signed.signature.at) {
+        let mut reader = RequestReader { signed, request, json, form, alternative, pairs: Vec::new() };
+        if let (Layout::Pairs, Location::Header(names)) = (&signed.signature.layout, &signed.signature.at) {
             let value = reader.header(names)?;
             reader.pairs = value.split(',').filter_map(|pair| pair.split_once('=')).collect();
         }
@@ -182,17 +182,17 @@ impl<'a> Reader<'a> {
 
     fn doubled(&self) -> Rejection {
         match &self.signed.signature.at {
-            Place::Header(names) => Rejection::DoubledHeader(names.get(self.alternative).cloned().unwrap_or_default()),
-            Place::Json(_) | Place::Form(_) | Place::Pair(_) => Rejection::MalformedSignature,
+            Location::Header(names) => Rejection::DoubledHeader(names.get(self.alternative).cloned().unwrap_or_default()),
+            Location::Json(_) | Location::Form(_) | Location::Pair(_) => Rejection::MalformedSignature,
         }
     }
 
-    fn value(&self, at: &Place) -> Result<Cow<'a, str>, Rejection> {
+    fn value(&self, at: &Location) -> Result<Cow<'a, str>, Rejection> {
         match at {
-            Place::Header(names) => self.header(names).map(Cow::Borrowed),
-            Place::Json(pointer) => json_text(self.json, pointer),
-            Place::Form(name) => form_text(self.form, name),
-            Place::Pair(key) => {
+            Location::Header(names) => self.header(names).map(Cow::Borrowed),
+            Location::Json(pointer) => json_text(self.json, pointer),
+            Location::Form(name) => form_text(self.form, name),
+            Location::Pair(key) => {
                 // A proxy may join doubled headers with a comma and a space: the trimmed key shows the double.
                 let mut values = self.pairs.iter().filter(|(k, _)| k.trim() == key).map(|(k, v)| if k == key { *v } else { "" });
                 match (values.next(), values.next()) {
@@ -222,23 +222,24 @@ pub(crate) fn single_header<'a>(request: &RawRequest<'a>, name: &str) -> Result<
     }
 }
 
-fn places(signed: &Signed) -> impl Iterator<Item = &Place> {
+fn locations(signed: &Signed) -> impl Iterator<Item = &Location> {
     signed.timestamp.iter().map(|t| &t.at).chain(&signed.id).chain(std::iter::once(&signed.signature.at))
 }
 
 pub(crate) fn reads_json(signed: &Signed) -> bool {
-    signed.content.reads_json() || places(signed).any(|place| matches!(place, Place::Json(_)))
+    signed.content.reads_json() || locations(signed).any(|location| matches!(location, Location::Json(_)))
 }
 
 pub(crate) fn reads_form(signed: &Signed) -> bool {
-    signed.content.reads_form() || places(signed).any(|place| matches!(place, Place::Form(_)))
+    signed.content.reads_form() || locations(signed).any(|location| matches!(location, Location::Form(_)))
 }
 
 fn parse_form(body: &[u8]) -> Result<Vec<Field<'_>>, Rejection> {
     form::fields(body).ok_or(Rejection::BodyUnreadable("form"))
 }
 
-/// The one field of that name, a text. A second one may be anybody's: many senders put values of strangers into their forms.
+/// The text of the one field of that name. A second field may come from anybody, because many senders copy values of strangers
+/// into their forms.
 fn form_text<'v>(form: Option<&'v [Field<'v>]>, name: &str) -> Result<Cow<'v, str>, Rejection> {
     let mut found = form.unwrap_or_default().iter().filter(|field| *field.name == *name.as_bytes());
     match (found.next(), found.next()) {

@@ -21,7 +21,7 @@ const CONFIRMATION: [&str; 7] = ["Message", "MessageId", "SubscribeURL", "Timest
 /// caller fetches it and hands the PEM to [`verify`](crate::verify()) in place of a secret.
 ///
 /// # Errors
-/// It is no such message: there is nothing to fetch for it.
+/// The body is not such a message, so there is nothing to fetch.
 pub fn certificate_url(sns: &Sns, body: &[u8]) -> Result<String, Rejection> {
     let message = parse_json(body)?;
     check_topic(sns, &message)?;
@@ -35,7 +35,7 @@ fn check_topic(sns: &Sns, message: &Value) -> Result<(), Rejection> {
 }
 
 impl Sns {
-    /// The hosts that the configured topics have their certificates and confirmations at.
+    /// The hosts that serve the certificates and confirmations of the configured topics.
     pub fn hosts(&self) -> Vec<String> {
         let host = |topic: &String| {
             let mut parts = topic.split(':').skip(1);

@@ -9,10 +9,10 @@ use thiserror::Error;
 /// `{json:/pointer}` (a text or number inside the JSON body) and `{form:name}` (a field of a form).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Template(Vec<Part>);
+pub struct Template(Vec<Segment>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum Segment {
     Literal(String),
     Method,
     Url,
@@ -36,20 +36,20 @@ pub enum TemplateError {
 }
 
 impl Template {
-    pub(crate) fn parts(&self) -> &[Part] {
+    pub(crate) fn parts(&self) -> &[Segment] {
         &self.0
     }
 
-    pub(crate) fn uses(&self, part: &Part) -> bool {
+    pub(crate) fn uses(&self, part: &Segment) -> bool {
         self.0.contains(part)
     }
 
     pub(crate) fn reads_json(&self) -> bool {
-        self.0.iter().any(|part| matches!(part, Part::Json(_)))
+        self.0.iter().any(|part| matches!(part, Segment::Json(_)))
     }
 
     pub(crate) fn reads_form(&self) -> bool {
-        self.0.iter().any(|part| matches!(part, Part::Form(_)))
+        self.0.iter().any(|part| matches!(part, Segment::Form(_)))
     }
 }
 
@@ -62,25 +62,25 @@ impl TryFrom<String> for Template {
         while let Some((before, after)) = rest.split_once('{') {
             let (name, tail) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
             if !before.is_empty() {
-                parts.push(Part::Literal(before.to_owned()));
+                parts.push(Segment::Literal(before.to_owned()));
             }
             parts.push(match name {
-                "method" => Part::Method,
-                "url" => Part::Url,
-                "body" => Part::Body,
-                "timestamp" => Part::Timestamp,
-                "id" => Part::Id,
-                "secret" => Part::Secret,
+                "method" => Segment::Method,
+                "url" => Segment::Url,
+                "body" => Segment::Body,
+                "timestamp" => Segment::Timestamp,
+                "id" => Segment::Id,
+                "secret" => Segment::Secret,
                 _ => match name.split_once(':') {
-                    Some(("json", pointer)) if pointer.starts_with('/') => Part::Json(pointer.to_owned()),
-                    Some(("form", field)) if !field.is_empty() => Part::Form(field.to_owned()),
+                    Some(("json", pointer)) if pointer.starts_with('/') => Segment::Json(pointer.to_owned()),
+                    Some(("form", field)) if !field.is_empty() => Segment::Form(field.to_owned()),
                     _ => return Err(TemplateError::UnknownPart(name.to_owned())),
                 },
             });
             rest = tail;
         }
         if !rest.is_empty() {
-            parts.push(Part::Literal(rest.to_owned()));
+            parts.push(Segment::Literal(rest.to_owned()));
         }
         Ok(Template(parts))
     }
@@ -95,15 +95,15 @@ impl From<Template> for String {
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|part| match part {
-            Part::Literal(text) => f.write_str(text),
-            Part::Method => f.write_str("{method}"),
-            Part::Url => f.write_str("{url}"),
-            Part::Body => f.write_str("{body}"),
-            Part::Timestamp => f.write_str("{timestamp}"),
-            Part::Id => f.write_str("{id}"),
-            Part::Secret => f.write_str("{secret}"),
-            Part::Json(pointer) => write!(f, "{{json:{pointer}}}"),
-            Part::Form(field) => write!(f, "{{form:{field}}}"),
+            Segment::Literal(text) => f.write_str(text),
+            Segment::Method => f.write_str("{method}"),
+            Segment::Url => f.write_str("{url}"),
+            Segment::Body => f.write_str("{body}"),
+            Segment::Timestamp => f.write_str("{timestamp}"),
+            Segment::Id => f.write_str("{id}"),
+            Segment::Secret => f.write_str("{secret}"),
+            Segment::Json(pointer) => write!(f, "{{json:{pointer}}}"),
+            Segment::Form(field) => write!(f, "{{form:{field}}}"),
         })
     }
 }

@@ -73,7 +73,7 @@ fn body_hash(request: &RawRequest<'_>, name: &str) -> Result<Option<bool>, Rejec
     }
 }
 
-/// A body without a type counts as a form: whatever it holds is then part of what must have been signed.
+/// A body without a type counts as a form, so that everything in it must be covered by the signature.
 fn is_form(request: &RawRequest<'_>) -> bool {
     let essence = |value: &str| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     request.headers.first("content-type").is_none_or(|value| essence(value) == "application/x-www-form-urlencoded")
@@ -99,7 +99,7 @@ fn sorted_parameters(body: &[u8]) -> Vec<u8> {
 /// encoded in the two older ways.
 fn spellings(url: &str) -> BTreeSet<String> {
     let mut out = BTreeSet::from([url.to_owned()]);
-    out.extend(ports(url));
+    out.extend(with_other_port(url));
     for spelled in out.clone() {
         let Some((base, query)) = spelled.split_once('?') else { continue };
         out.insert(format!("{base}?{}", query.replace('\'', "%27")));
@@ -120,8 +120,8 @@ fn percent_again(text: &str) -> String {
     percent_encode(&encoding::percent_decode(text.as_bytes(), true), ESCAPED_IN_QUERY).to_string()
 }
 
-/// The URL without its port and, where it had none, with the usual one; name and password stay.
-pub(crate) fn ports(url: &str) -> Vec<String> {
+/// The URL without its port, or with the default port if it has none. User name and password stay.
+pub(crate) fn with_other_port(url: &str) -> Vec<String> {
     let Some((scheme, rest)) = url.split_once("://") else { return Vec::new() };
     let cut = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(cut);
@@ -144,11 +144,11 @@ mod tests {
 
     #[test]
     fn a_url_is_tried_with_and_without_port() {
-        assert_eq!(ports("https://u:p@h.example/x?a=1"), ["https://u:p@h.example:443/x?a=1"]);
-        assert_eq!(ports("http://h.example?a=1"), ["http://h.example:80?a=1"]);
-        assert_eq!(ports("https://u@h.example:8443/x:1"), ["https://u@h.example/x:1"]);
-        assert_eq!(ports("https://[::1]/x"), ["https://[::1]:443/x"]);
-        assert_eq!(ports("nothing"), [""; 0]);
+        assert_eq!(with_other_port("https://u:p@h.example/x?a=1"), ["https://u:p@h.example:443/x?a=1"]);
+        assert_eq!(with_other_port("http://h.example?a=1"), ["http://h.example:80?a=1"]);
+        assert_eq!(with_other_port("https://u@h.example:8443/x:1"), ["https://u@h.example/x:1"]);
+        assert_eq!(with_other_port("https://[::1]/x"), ["https://[::1]:443/x"]);
+        assert_eq!(with_other_port("nothing"), [""; 0]);
     }
 
     #[test]

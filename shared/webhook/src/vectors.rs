@@ -12,7 +12,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::encoding::form_text;
-use crate::handshake::{Answer, Reply, challenge, greet, handshake};
+use crate::handshake::{HandshakeAction, HttpReply, answer_signed, answer_unsigned, challenge};
 use crate::rejection::Rejection;
 use crate::request::{Headers, RawRequest};
 use crate::scheme::{Scheme, Webhook};
@@ -26,41 +26,41 @@ const ANY_URL: &str = "https://hub.example/hooks/vector";
 #[error("not a signature vector: {0}")]
 pub struct VectorError(#[from] serde_json::Error);
 
-/// What became of one vector.
+/// The result of one vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct VectorResult {
     /// The vector's id.
     pub id: String,
     /// The provider it belongs to.
     pub provider: String,
     /// The kind of scheme it is about.
     pub kind: String,
-    /// Whether the vector says that the request is to be believed.
+    /// Whether the vector is meant to verify.
     pub expected: bool,
-    /// What we said.
-    pub got: Got,
+    /// How this crate judged it.
+    pub got: Verdict,
 }
 
-/// What we said about one vector.
+/// How this crate judged one vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Got {
-    /// The request is believed, and its handshake, if any, answered as expected.
+pub enum Verdict {
+    /// The request verifies, and the reply is the expected one.
     Accepted,
-    /// The request is not believed.
+    /// The request does not verify.
     Rejected(Rejection),
-    /// The request is believed, but answered otherwise than expected.
-    OtherAnswer(&'static str),
+    /// The request verifies, but the reply is not the expected one.
+    OtherReply(&'static str),
     /// No manifest declares the provider.
     Unsupported,
 }
 
-impl Outcome {
-    /// Whether we agree with the vector. An unsupported provider never does.
+impl VectorResult {
+    /// Whether the verdict is the one that the vector expects. For an unsupported provider it never is.
     pub fn agrees(&self) -> bool {
         match &self.got {
-            Got::Accepted => self.expected,
-            Got::Rejected(_) => !self.expected,
-            Got::OtherAnswer(_) | Got::Unsupported => false,
+            Verdict::Accepted => self.expected,
+            Verdict::Rejected(_) => !self.expected,
+            Verdict::OtherReply(_) | Verdict::Unsupported => false,
         }
     }
 }
@@ -71,7 +71,7 @@ pub struct Declared {
     /// How its webhooks are verified.
     pub webhook: Webhook,
     /// How an ordinary one is answered.
-    pub accepted: Answer,
+    pub accepted: HttpReply,
 }
 
 /// Runs one line. `declared_for` finds what is declared by provider, kind and headers.
@@ -83,14 +83,14 @@ pub fn run(
     line: &str,
     declared_for: &dyn Fn(&str, &str, &Headers) -> Option<Declared>,
     now_ms: i64,
-) -> Result<Outcome, VectorError> {
+) -> Result<VectorResult, VectorError> {
     let vector: Vector = serde_json::from_str(line)?;
     let headers = vector.headers();
     let got = match declared_for(&vector.provider, &vector.kind, &headers) {
         Some(declared) => vector.judge(declared, &headers, now_ms),
-        None => Got::Unsupported,
+        None => Verdict::Unsupported,
     };
-    Ok(Outcome { id: vector.id, provider: vector.provider, kind: vector.kind, expected: vector.valid, got })
+    Ok(VectorResult { id: vector.id, provider: vector.provider, kind: vector.kind, expected: vector.valid, got })
 }
 
 #[derive(Deserialize)]
@@ -100,46 +100,46 @@ struct Vector {
     kind: String,
     valid: bool,
     #[serde(default)]
-    secret: Many,
+    secret: Texts,
     #[serde(default)]
-    secrets: Many,
+    secrets: Texts,
     public_key: Option<String>,
     certificate_pem: Option<String>,
     username: Option<String>,
     password: Option<String>,
-    headers: Option<BTreeMap<String, Many>>,
+    headers: Option<BTreeMap<String, Texts>>,
     method: Option<String>,
     url: Option<String>,
-    params: Option<BTreeMap<String, Many>>,
+    params: Option<BTreeMap<String, Texts>>,
     body: Option<String>,
     at: Option<i64>,
     at_ms: Option<i64>,
     #[serde(default, deserialize_with = "even_null")]
     tolerance_s: Option<Option<u32>>,
     #[serde(default)]
-    topics: Many,
+    topics: Texts,
     expect_status: Option<u16>,
     expect_body: Option<String>,
     expect_content_type: Option<String>,
 }
 
-/// No value, one, or several; what is no text is taken as it is written.
+/// No value, one or several. A value that is not a text is taken as JSON writes it.
 #[derive(Default, Deserialize)]
 #[serde(from = "Value")]
-struct Many(Vec<String>);
+struct Texts(Vec<String>);
 
-impl From<Value> for Many {
-    fn from(value: Value) -> Many {
-        Many(match value {
+impl From<Value> for Texts {
+    fn from(value: Value) -> Texts {
+        Texts(match value {
             Value::Null => Vec::new(),
             Value::String(text) => vec![text],
-            Value::Array(values) => values.into_iter().flat_map(|value| Many::from(value).0).collect(),
+            Value::Array(values) => values.into_iter().flat_map(|value| Texts::from(value).0).collect(),
             other => vec![other.to_string()],
         })
     }
 }
 
-impl Many {
+impl Texts {
     fn each(&self) -> &[String] {
         &self.0
     }
@@ -189,27 +189,27 @@ impl Vector {
         all
     }
 
-    fn judge(&self, declared: Declared, headers: &Headers, now_ms: i64) -> Got {
+    fn judge(&self, declared: Declared, headers: &Headers, now_ms: i64) -> Verdict {
         let (body, secrets) = (self.body(), self.secrets());
         let Declared { webhook, accepted } = declared;
         let webhook = Webhook { scheme: self.fitted(webhook.scheme, &body), ..webhook };
         let method = self.method.as_deref().unwrap_or("POST");
         let request = RawRequest { method, url: self.url.as_deref().unwrap_or(ANY_URL), headers, body: &body };
-        if let Some(answer) = greet(&webhook, &request) {
+        if let Some(answer) = answer_unsigned(&webhook, &request) {
             return self.compare(&answer, true);
         }
-        // A vector that only shows a challenge and its answer brings nothing to verify with.
+        // A vector that only shows a challenge and its reply has no secret to verify with.
         if secrets.is_empty()
-            && let Some(answer) = answer_alone(&webhook, &body)
+            && let Some(answer) = reply_to_challenge(&webhook, &body)
         {
             return self.compare(&answer, true);
         }
         let borrowed: Vec<&str> = secrets.iter().map(String::as_str).collect();
         match verify(&webhook.scheme, request, &borrowed, self.clock_ms().unwrap_or(now_ms)) {
-            Err(rejection) => Got::Rejected(rejection),
-            Ok(verified) => match handshake(&webhook, &verified) {
-                Some(Reply::Answer(answer)) => self.compare(&answer, true),
-                Some(Reply::Confirm(_)) | None => self.compare(&accepted, false),
+            Err(rejection) => Verdict::Rejected(rejection),
+            Ok(verified) => match answer_signed(&webhook, &verified) {
+                Some(HandshakeAction::Reply(answer)) => self.compare(&answer, true),
+                Some(HandshakeAction::Confirm(_)) | None => self.compare(&accepted, false),
             },
         }
     }
@@ -244,24 +244,24 @@ impl Vector {
         }
     }
 
-    /// A handshake's answer must be the expected one; to the sender of an event every 2xx says the same.
-    fn compare(&self, answer: &Answer, handshake: bool) -> Got {
+    /// The reply to a handshake must be the expected one. For the sender of an event every 2xx means the same.
+    fn compare(&self, answer: &HttpReply, handshake: bool) -> Verdict {
         let same_status = |status: u16| status == answer.status || !handshake && status / 100 == answer.status / 100;
         if self.valid && self.expect_status.is_some_and(|status| !same_status(status)) {
-            return Got::OtherAnswer("another status is expected");
+            return Verdict::OtherReply("another status is expected");
         }
         if self.expect_body.as_ref().is_some_and(|expected| !same_body(expected, &answer.body)) {
-            return Got::OtherAnswer("another body is expected");
+            return Verdict::OtherReply("another body is expected");
         }
-        // Parameters such as the character set are the writer's business, unless the vector names them.
+        // Parameters such as the character set may differ, unless the vector names them.
         let essence = |expected: &str| match expected.contains(';') {
             true => answer.content_type,
             false => answer.content_type.and_then(|given| given.split(';').next()),
         };
         if self.expect_content_type.as_deref().is_some_and(|expected| Some(expected) != essence(expected)) {
-            return Got::OtherAnswer("another content type is expected");
+            return Verdict::OtherReply("another content type is expected");
         }
-        Got::Accepted
+        Verdict::Accepted
     }
 }
 
@@ -272,12 +272,12 @@ fn topic_of(body: &[u8]) -> Vec<String> {
     topic.map(str::to_owned).into_iter().collect()
 }
 
-fn answer_alone(webhook: &Webhook, body: &[u8]) -> Option<Answer> {
+fn reply_to_challenge(webhook: &Webhook, body: &[u8]) -> Option<HttpReply> {
     let body: Value = serde_json::from_slice(body).ok()?;
     webhook.handshakes.iter().find_map(|declared| challenge(declared, &body))
 }
 
-/// Equal bytes, or equal JSON: spaces are the writer's business.
+/// Equal bytes, or equal JSON: white space may differ.
 fn same_body(expected: &str, given: &[u8]) -> bool {
     let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
     expected.as_bytes() == given || json(expected.as_bytes()).is_some_and(|value| json(given) == Some(value))

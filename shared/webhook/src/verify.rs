@@ -7,8 +7,8 @@ use crate::{shared, signed, sns, url_form};
 
 /// Checks a request against the declared scheme and every active secret.
 ///
-/// `secrets` holds every active secret as the provider shows it (rotation overlap: the current and the one before, or
-/// the one to come); public keys and, for SNS, PEM certificates take their place. `now_ms` is the receiver's clock in
+/// `secrets` holds every active secret as the provider shows it: during a rotation the current one and the previous or the
+/// next one. For some schemes they are public keys, for SNS they are PEM certificates. `now_ms` is the receiver's clock in
 /// milliseconds since 1970. The answer to a [`Rejection`] is 401 without a hint.
 pub fn verify<'a>(
     scheme: &Scheme,
@@ -30,8 +30,8 @@ pub fn verify<'a>(
     Ok(VerifiedRequest::new(request, evidence))
 }
 
-/// The strongest accepted version that the request claims is the only one looked at, so that nobody can fall back to a weaker
-/// one. What is not accepted may come along: HubSpot sends older proofs beside newer ones.
+/// Only the strongest accepted version that the request claims is checked, so that nobody can fall back to a weaker one. A
+/// request may also carry versions that are not accepted: some providers send older proofs beside newer ones.
 fn verify_version(versions: &Versions, request: &RawRequest<'_>, secrets: &[&str], now_ms: i64) -> Result<Evidence, Rejection> {
     let claimed = || versions.versions.iter().filter(|version| version.when.as_ref().is_none_or(|when| claims(when, request)));
     let accepted = claimed().find(|version| versions.accept.contains(&version.name));

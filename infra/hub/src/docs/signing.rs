@@ -1,7 +1,7 @@
 //! How webhooks prove themselves, in plain English.
 
 use webhook::{
-    Algorithm, Encoding, Handshake, KeyForm, Layout, Place, Scheme, Shared, SharedPlace, Signed, Timestamp, Unit, UrlForm,
+    Algorithm, Encoding, Handshake, KeyForm, Layout, Location, Scheme, Shared, SharedLocation, Signed, Timestamp, Unit, UrlForm,
     Version, When,
 };
 
@@ -48,7 +48,7 @@ fn of_version(version: &Version) -> String {
 
 fn signed(signed: &Signed) -> String {
     let proofs: Vec<String> = signed.proofs.iter().map(|proof| algorithm(proof.algorithm, proof.key)).collect();
-    let at = place(&signed.signature.at);
+    let at = location(&signed.signature.at);
     let encoding = match signed.signature.encoding {
         Encoding::Hex => "hexadecimal",
         Encoding::Base64 => "base64",
@@ -62,9 +62,9 @@ fn signed(signed: &Signed) -> String {
     let content = String::from(signed.content.clone());
     let clock = match (&signed.timestamp, signed.tolerance_s) {
         (Some(Timestamp { at, unit }), Some(seconds)) => {
-            format!("; time from {} ({}), at most {seconds} s off", place(at), clock_unit(*unit))
+            format!("; time from {} ({}), at most {seconds} s off", location(at), clock_unit(*unit))
         }
-        (Some(Timestamp { at, .. }), None) => format!("; time from {}, not checked", place(at)),
+        (Some(Timestamp { at, .. }), None) => format!("; time from {}, not checked", location(at)),
         (None, _) => "; no time in it".to_owned(),
     };
     format!("{} in {at}{layout} ({encoding}), over {}{clock}", listing(&proofs, "or"), code(&content))
@@ -95,12 +95,12 @@ fn algorithm(algorithm: Algorithm, key: KeyForm) -> String {
     format!("{name}{key}")
 }
 
-fn place(place: &Place) -> String {
-    match place {
-        Place::Header(names) => format!("header {}", codes(names, "or")),
-        Place::Json(pointer) => format!("the JSON body at {}", code(pointer)),
-        Place::Form(field) => format!("form field {}", code(field)),
-        Place::Pair(key) => format!("its {}", code(key)),
+fn location(location: &Location) -> String {
+    match location {
+        Location::Header(names) => format!("header {}", codes(names, "or")),
+        Location::Json(pointer) => format!("the JSON body at {}", code(pointer)),
+        Location::Form(field) => format!("form field {}", code(field)),
+        Location::Pair(key) => format!("its {}", code(key)),
     }
 }
 
@@ -113,10 +113,10 @@ fn url_form(form: &UrlForm) -> String {
 
 fn shared(shared: &Shared) -> String {
     let at = match &shared.at {
-        SharedPlace::Header(name) => format!("header {}", code(name)),
-        SharedPlace::Json(pointer) => format!("the JSON body at {}", code(pointer)),
-        SharedPlace::JsonEach { items, field } => format!("{} of each item of {}", code(field), code(items)),
-        SharedPlace::Xml(path) => format!("the XML element {}", code(path)),
+        SharedLocation::Header(name) => format!("header {}", code(name)),
+        SharedLocation::Json(pointer) => format!("the JSON body at {}", code(pointer)),
+        SharedLocation::JsonEach { items, field } => format!("{} of each item of {}", code(field), code(items)),
+        SharedLocation::Xml(path) => format!("the XML element {}", code(path)),
     };
     format!("no signature: a shared value in {at}")
 }

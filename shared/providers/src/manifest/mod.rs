@@ -6,7 +6,7 @@ mod api;
 mod events;
 
 use serde::{Deserialize, Serialize};
-use webhook::{Answer, Webhook};
+use webhook::{HttpReply, Webhook};
 
 pub use api::{ApiInfo, Destination, Rate, Records};
 pub use events::{
@@ -122,9 +122,9 @@ impl Manifest {
     }
 
     /// The answer to an accepted webhook.
-    pub fn accepted(&self) -> Answer {
+    pub fn accepted(&self) -> HttpReply {
         let content_type = (!self.answer.body.is_empty()).then_some(self.answer.media.name());
-        Answer { status: self.answer.status, content_type, body: self.answer.body.clone().into_bytes() }
+        HttpReply { status: self.answer.status, content_type, body: self.answer.body.clone().into_bytes() }
     }
 
     /// The version of the API, as its paths write it.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use providers::{EventBody, Inbound, Overrides, Provider};
 use serde_json::{Value, json};
-use webhook::{Headers, RawRequest, Scheme, certificate_url, greet, handshake, key_pair, verify};
+use webhook::{Headers, RawRequest, Scheme, answer_signed, answer_unsigned, certificate_url, key_pair, verify};
 
 use crate::golden::{fixtures, folder, read};
 
@@ -227,12 +227,12 @@ impl Case {
         let headers: Headers = self.headers.iter().collect();
         let url = url_of(&self.target);
         let raw = RawRequest { method: "POST", url: &url, headers: &headers, body: &self.body };
-        let _ = greet(webhook, &raw);
+        let _ = answer_unsigned(webhook, &raw);
         if let Scheme::Sns(sns) = &webhook.scheme {
             let _ = certificate_url(sns, &self.body);
         }
         if let Ok(verified) = verify(&webhook.scheme, raw, &[&target.secret], NOW_MS) {
-            let _ = handshake(webhook, &verified);
+            let _ = answer_signed(webhook, &verified);
         }
     }
 }

@@ -5,7 +5,7 @@
 mod sns;
 
 use providers::Provider;
-use webhook::{Answer, Headers, RawRequest, Rejection, Reply, Scheme, VerifiedRequest, Webhook};
+use webhook::{HandshakeAction, Headers, HttpReply, RawRequest, Rejection, Scheme, VerifiedRequest, Webhook};
 
 use crate::config::{Config, Connection};
 use crate::envelope::IngestMessage;
@@ -48,23 +48,23 @@ struct Source<'a> {
     provider: &'a Provider,
 }
 
-fn plain(status: u16, text: &str) -> Answer {
-    Answer { status, content_type: Some("text/plain"), body: text.as_bytes().to_vec() }
+fn plain(status: u16, text: &str) -> HttpReply {
+    HttpReply { status, content_type: Some("text/plain"), body: text.as_bytes().to_vec() }
 }
 
 /// The answer when something of ours fails: the provider sends the same request again later.
-fn try_again() -> Answer {
+fn try_again() -> HttpReply {
     plain(503, "try again\n")
 }
 
 /// The answer to a request that is not accepted. The sender learns nothing but 401; the log has the reason.
-fn refuse(connection: &str, rejection: &Rejection) -> Answer {
+fn refuse(connection: &str, rejection: &Rejection) -> HttpReply {
     tracing::info!(connection, reason = rejection.code(), "refused");
     plain(401, "unauthorized\n")
 }
 
 /// Handles one request.
-pub async fn handle<P: Ports>(ports: &P, config: &Config, certificates: &CertificateCache, request: &Request) -> Answer {
+pub async fn handle<P: Ports>(ports: &P, config: &Config, certificates: &CertificateCache, request: &Request) -> HttpReply {
     let Some(name) = request.path.strip_prefix("/hooks/") else {
         return match (request.path.as_str(), request.method.as_str()) {
             ("/health", "GET" | "HEAD") => plain(200, "ok\n"),
@@ -91,10 +91,10 @@ pub async fn handle<P: Ports>(ports: &P, config: &Config, certificates: &Certifi
 }
 
 impl<P: Ports> Receive<'_, P> {
-    async fn handle_webhook(&self, source: &Source<'_>, request: &Request) -> Answer {
+    async fn handle_webhook(&self, source: &Source<'_>, request: &Request) -> HttpReply {
         let webhook = &source.provider.manifest().webhook;
         let raw = RawRequest { method: &request.method, url: &request.url, headers: &request.headers, body: &request.body };
-        if let Some(answer) = webhook::greet(webhook, &raw) {
+        if let Some(answer) = webhook::answer_unsigned(webhook, &raw) {
             return answer;
         }
         if request.method != "POST" {
@@ -104,9 +104,9 @@ impl<P: Ports> Receive<'_, P> {
             Ok(verified) => verified,
             Err(answer) => return answer,
         };
-        match webhook::handshake(webhook, &verified) {
-            Some(Reply::Answer(answer)) => return answer,
-            Some(Reply::Confirm(confirmation)) => return sns::confirm(self.ports, source.name, &confirmation).await,
+        match webhook::answer_signed(webhook, &verified) {
+            Some(HandshakeAction::Reply(answer)) => return answer,
+            Some(HandshakeAction::Confirm(confirmation)) => return sns::confirm(self.ports, source.name, &confirmation).await,
             None => {}
         }
         match self.enqueue(source, &verified).await {
@@ -127,7 +127,7 @@ impl<P: Ports> Receive<'_, P> {
         source: &Source<'_>,
         webhook: &Webhook,
         raw: RawRequest<'r>,
-    ) -> Result<VerifiedRequest<'r>, Answer> {
+    ) -> Result<VerifiedRequest<'r>, HttpReply> {
         let secret = source.connection.signing_secret.as_deref();
         if let (Scheme::Sns(sns), None) = (&webhook.scheme, secret) {
             let certificate = self.certificates.certificate(self.ports, source.name, sns, raw.body).await?;
@@ -146,7 +146,7 @@ impl<P: Ports> Receive<'_, P> {
     }
 
     /// Reads a signing secret. A connection without one has no active values, so that no request is accepted.
-    async fn read_secret(&self, connection: &str, secret: Option<&str>, fresh: bool) -> Result<SecretSet, Answer> {
+    async fn read_secret(&self, connection: &str, secret: Option<&str>, fresh: bool) -> Result<SecretSet, HttpReply> {
         let Some(name) = secret else { return Ok(SecretSet::default()) };
         self.ports.secret(name, fresh).await.map_err(|error| {
             tracing::error!(connection, error = %error, "a signing secret cannot be read");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use providers::http::{HttpRequest, HttpResponse};
-use webhook::{Answer, Confirmation, Sns};
+use webhook::{Confirmation, HttpReply, Sns};
 
 use super::{plain, refuse, try_again};
 use crate::ports::Http;
@@ -34,7 +34,7 @@ impl CertificateCache {
         connection: &str,
         sns: &Sns,
         body: &[u8],
-    ) -> Result<String, Answer> {
+    ) -> Result<String, HttpReply> {
         let url = webhook::certificate_url(sns, body).map_err(|rejection| refuse(connection, &rejection))?;
         if let Some(certificate) = self.lock().get(&url).cloned() {
             return Ok(certificate);
@@ -51,7 +51,7 @@ impl CertificateCache {
 }
 
 /// Confirms a subscription of a configured topic, so that SNS sends its messages from then on.
-pub(super) async fn confirm<P: Http>(ports: &P, connection: &str, confirmation: &Confirmation) -> Answer {
+pub(super) async fn confirm<P: Http>(ports: &P, connection: &str, confirmation: &Confirmation) -> HttpReply {
     match get(ports, connection, &confirmation.url, "an SNS subscription could not be confirmed").await {
         Ok(_) => {
             tracing::info!(connection, topic = %confirmation.topic, "an SNS subscription was confirmed");
@@ -61,7 +61,7 @@ pub(super) async fn confirm<P: Http>(ports: &P, connection: &str, confirmation: 
     }
 }
 
-async fn get<P: Http>(ports: &P, connection: &str, url: &str, error_text: &str) -> Result<HttpResponse, Answer> {
+async fn get<P: Http>(ports: &P, connection: &str, url: &str, error_text: &str) -> Result<HttpResponse, HttpReply> {
     let (url, headers, body) = (url.to_owned(), Vec::new(), Vec::new());
     let request = HttpRequest { method: "GET", url, headers, body, timeout_ms: TIMEOUT_MS };
     match ports.http(request).await {

@@ -1,8 +1,8 @@
 //! Declarations, handshakes, and what senders sign.
 
 use webhook::{
-    Draft, Headers, Rejection, Reply, Scheme, SignError, Suspicion, Webhook, certificate_url, diagnose, greet, handshake, sign,
-    verify,
+    Draft, HandshakeAction, Headers, Rejection, Scheme, SignError, Suspicion, Webhook, answer_signed, answer_unsigned,
+    certificate_url, diagnose, sign, verify,
 };
 
 use crate::support::{NOW_MS, WEBHOOKS, request, webhook};
@@ -113,13 +113,14 @@ fn evidence_names_version_and_sender_time() {
 fn only_unsigned_handshakes_are_answered_before_verification() {
     let headers = Headers::new();
     let challenge = br#"{"type":"url_check","challenge":"x"}"#;
-    assert_eq!(greet(webhook("prefixed"), &request("POST", URL, &headers, challenge)), None);
-    assert_eq!(greet(webhook("plain"), &request("POST", URL, &headers, br#"{"events":[]}"#)), None);
-    assert_eq!(greet(webhook("sha1-hex"), &request("POST", URL, &headers, b"")), None);
-    assert_eq!(greet(webhook("sha1-hex"), &request("GET", URL, &headers, b"")).map(|a| a.status), Some(200));
+    assert_eq!(answer_unsigned(webhook("prefixed"), &request("POST", URL, &headers, challenge)), None);
+    assert_eq!(answer_unsigned(webhook("plain"), &request("POST", URL, &headers, br#"{"events":[]}"#)), None);
+    assert_eq!(answer_unsigned(webhook("sha1-hex"), &request("POST", URL, &headers, b"")), None);
+    assert_eq!(answer_unsigned(webhook("sha1-hex"), &request("GET", URL, &headers, b"")).map(|a| a.status), Some(200));
 
-    let echo =
-        |query: &str| greet(webhook("token-each"), &request("POST", &format!("https://h.example/x?{query}"), &headers, b""));
+    let echo = |query: &str| {
+        answer_unsigned(webhook("token-each"), &request("POST", &format!("https://h.example/x?{query}"), &headers, b""))
+    };
     assert_eq!(echo("validationToken=%61").map(|a| a.body), Some(b"a".to_vec()));
     for silent in ["validationToken=", "validationToken=%FF", "token=x", &format!("validationToken={}", "x".repeat(5000))] {
         assert_eq!(echo(silent), None, "{}", silent.len());
@@ -140,7 +141,7 @@ fn a_subscription_of_a_configured_topic_waits_for_its_confirmation() {
 
     let scheme = webhook.scheme.clone().with_topics(vec![topic.into()]);
     let verified = verify(&scheme, request("POST", URL, &headers, body), &[pem], NOW_MS).expect("verified");
-    let Some(Reply::Confirm(confirmation)) = handshake(webhook, &verified) else { panic!("a confirmation") };
+    let Some(HandshakeAction::Confirm(confirmation)) = answer_signed(webhook, &verified) else { panic!("a confirmation") };
     assert_eq!((confirmation.topic.as_str(), confirmation.token.as_str()), (topic, "tok"));
     assert!(confirmation.url.starts_with("https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription"));
     let (Scheme::Sns(anyone), Scheme::Sns(ours)) = (&webhook.scheme, &scheme) else { panic!("SNS") };

@@ -2,7 +2,7 @@
 //! with each of the bad ones.
 
 use serde_json::Value;
-use webhook::vectors::{self, Got};
+use webhook::vectors::{self, Verdict};
 
 use crate::support::{NOW_MS, declared};
 
@@ -13,10 +13,10 @@ fn every_known_answer_agrees_for_the_stated_reason() {
         let stated: Value = serde_json::from_str(line).expect("JSON");
         let outcome = vectors::run(line, &|provider, _, _| declared(provider), NOW_MS).expect("a vector");
         let reason = match &outcome.got {
-            Got::Rejected(rejection) => Some(rejection.code()),
-            Got::Accepted => None,
-            Got::OtherAnswer(what) => Some(*what),
-            Got::Unsupported => Some("unsupported"),
+            Verdict::Rejected(rejection) => Some(rejection.code()),
+            Verdict::Accepted => None,
+            Verdict::OtherReply(what) => Some(*what),
+            Verdict::Unsupported => Some("unsupported"),
         };
         if outcome.id == "unknown-provider" {
             assert!(!outcome.agrees());

@@ -105,19 +105,19 @@ fn a_public_key_may_be_pem() {
 
 #[test]
 fn vectors_are_compared_with_the_declared_answer() {
-    let agrees = |line: &str, accepted: webhook::Answer| {
+    let agrees = |line: &str, accepted: webhook::HttpReply| {
         let find =
             |provider: &str, _: &str, _: &Headers| declared(provider).map(|one| Declared { accepted: accepted.clone(), ..one });
         vectors::run(line, &find, NOW_MS).expect("a vector").agrees()
     };
     let line = r#"{"id":1,"provider":"token-header","kind":"k","valid":true,"secret":"s","headers":{"x-token":"s"},"body":"{}","expect_status":200,"expect_body":""}"#.replace("\"id\":1", "\"id\":\"x\"");
-    let empty = webhook::Answer { status: 202, content_type: None, body: Vec::new() };
+    let empty = webhook::HttpReply { status: 202, content_type: None, body: Vec::new() };
     assert!(agrees(&line, empty.clone()));
-    assert!(!agrees(&line, webhook::Answer { body: b"ok".to_vec(), ..empty.clone() }));
-    assert!(!agrees(&line, webhook::Answer { status: 500, ..empty.clone() }));
+    assert!(!agrees(&line, webhook::HttpReply { body: b"ok".to_vec(), ..empty.clone() }));
+    assert!(!agrees(&line, webhook::HttpReply { status: 500, ..empty.clone() }));
     let xml = line.replace("\"expect_body\":\"\"", "\"expect_content_type\":\"text/xml\"");
-    assert!(agrees(&xml, webhook::Answer { content_type: Some("text/xml; charset=utf-8"), ..empty.clone() }));
+    assert!(agrees(&xml, webhook::HttpReply { content_type: Some("text/xml; charset=utf-8"), ..empty.clone() }));
     assert!(!agrees(&xml, empty));
     let form = r#"{"id":"f","provider":"token-header","kind":"k","valid":true,"secret":"s","headers":{"x-token":["s"]},"body":"","params":{"n":1,"many":["a","b"]}}"#;
-    assert!(agrees(form, webhook::Answer { status: 200, content_type: None, body: Vec::new() }));
+    assert!(agrees(form, webhook::HttpReply { status: 200, content_type: None, body: Vec::new() }));
 }

@@ -1,8 +1,10 @@
+//! What the tests share: schemes as a manifest declares them, and requests.
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use webhook::vectors::Declared;
-use webhook::{Answer, Headers, RawRequest, Webhook};
+use webhook::{Headers, HttpReply, RawRequest, Webhook};
 
 /// 2026-09-21T14:13:20Z, the clock of all test data.
 pub const NOW_MS: i64 = 1_790_000_000_000;
@@ -16,7 +18,7 @@ pub fn webhook(name: &str) -> &'static Webhook {
 
 /// What a vector is judged by: ordinary events are answered 200, with nothing.
 pub fn declared(name: &str) -> Option<Declared> {
-    let accepted = Answer { status: 200, content_type: None, body: Vec::new() };
+    let accepted = HttpReply { status: 200, content_type: None, body: Vec::new() };
     WEBHOOKS.get(name).map(|webhook| Declared { webhook: webhook.clone(), accepted })
 }
 

@@ -5,7 +5,7 @@ use providers::{EventBody, InboundEvent};
 use serde_json::{Value, json};
 use sync::ports::Table as Stored;
 use sync::receive::Request;
-use webhook::{Handshake, Place, SharedPlace};
+use webhook::{Handshake, Location, SharedLocation};
 
 use crate::bodies::{Kind, empty_at, kind, list_at, padded, with_a_name_twice, with_bytes, with_member};
 use crate::hub::{Hub, Ran};
@@ -268,7 +268,7 @@ fn list_places(sender: &Sender) -> Vec<String> {
 /// True where an empty list is no proof, false where it is a handshake.
 fn empty_list_proves(sender: &Sender) -> Option<bool> {
     let handshakes = &sender.provider.manifest().webhook.handshakes;
-    if matches!(sender.shared().map(|shared| &shared.at), Some(SharedPlace::JsonEach { .. })) {
+    if matches!(sender.shared().map(|shared| &shared.at), Some(SharedLocation::JsonEach { .. })) {
         return Some(false);
     }
     handshakes.iter().any(|h| matches!(h, Handshake::EmptyList { .. })).then_some(true)
@@ -388,7 +388,7 @@ fn the_largest_body_is_read_like_a_small_one() {
 fn a_proof_that_covers_no_event_counts_for_one() {
     let mut table = Table::default();
     let root = |sender: &Sender| match &sender.signed()?.signature.at {
-        Place::Json(pointer) if !sender.signs("{body}") => pointer.split('/').nth(1).map(str::to_owned),
+        Location::Json(pointer) if !sender.signs("{body}") => pointer.split('/').nth(1).map(str::to_owned),
         _ => None,
     };
     for (sender, root) in ALL.iter().filter_map(|sender| Some((sender, root(sender)?))) {

@@ -14,7 +14,7 @@ use sync::record::journal::{RetainedEvent, day, retained_events};
 use sync::seal::Vault;
 use testkit::memory::QueueSettings;
 use testkit::twin::Twin;
-use webhook::Answer;
+use webhook::HttpReply;
 
 use crate::sender::Sender;
 
@@ -96,7 +96,7 @@ impl<'s> Hub<'s> {
     }
 
     /// The front door's answer.
-    pub fn ask(&self, request: &Request) -> Answer {
+    pub fn ask(&self, request: &Request) -> HttpReply {
         finish(sync::receive::handle(&self.twin, self.config(), &self.certificates, request))
     }
 

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use sync::config::Config;
 use sync::receive::Request;
 use testkit::twin::Twin;
-use webhook::{Draft, Headers, Place, Proven, Scheme, Shared, SharedPlace, SignError, Signed, Version, key_pair, sign};
+use webhook::{
+    Draft, Headers, Location, Scheme, Shared, SharedLocation, SignError, Signed, SignedRequest, Version, key_pair, sign,
+};
 
 use crate::hub::{Hub, NOW_MS};
 
@@ -197,7 +199,7 @@ impl Sender {
     }
 
     /// The fixture's proof by this key at this time.
-    pub fn prove(&self, fixture: &Fixture, key: &str, at_ms: i64) -> Result<Proven, SignError> {
+    pub fn prove(&self, fixture: &Fixture, key: &str, at_ms: i64) -> Result<SignedRequest, SignError> {
         let url = self.url(fixture);
         sign(&self.scheme, &Draft { method: "POST", url: &url, body: &fixture.body, at_ms, id: "msg_1" }, key)
     }
@@ -208,7 +210,7 @@ impl Sender {
     }
 
     /// A request that carries a proof.
-    pub fn carrying(&self, fixture: &Fixture, proven: Proven) -> Request {
+    pub fn carrying(&self, fixture: &Fixture, proven: SignedRequest) -> Request {
         let mut headers = Headers::new();
         let own = fixture.headers.iter().filter(|(name, _)| !proven.headers.iter().any(|(proof, _)| proof == name));
         for (name, value) in own.chain(&proven.headers) {
@@ -282,13 +284,13 @@ impl Sender {
             return Some(("Signature".to_owned(), text(&json()["Signature"])));
         }
         match (self.signed().map(|signed| &signed.signature.at), self.shared().map(|shared| &shared.at)) {
-            (Some(Place::Json(pointer)), _) => Some((last(pointer), text(json().pointer(pointer).unwrap()))),
-            (Some(Place::Form(name)), _) => {
+            (Some(Location::Json(pointer)), _) => Some((last(pointer), text(json().pointer(pointer).unwrap()))),
+            (Some(Location::Form(name)), _) => {
                 let fields = webhook::form::fields(&request.body).unwrap();
                 let field = fields.iter().find(|field| *field.name == *name.as_bytes()).unwrap();
                 Some((name.clone(), String::from_utf8_lossy(&field.value).into_owned()))
             }
-            (_, Some(SharedPlace::Json(path) | SharedPlace::JsonEach { field: path, .. } | SharedPlace::Xml(path))) => {
+            (_, Some(SharedLocation::Json(path) | SharedLocation::JsonEach { field: path, .. } | SharedLocation::Xml(path))) => {
                 Some((last(path), self.keys.0.clone()))
             }
             _ => None,
