@@ -1,5 +1,5 @@
-//! Finds the providers: every folder with a `manifest.toml`. Writes what the crate embeds (manifests and mapping files) and the
-//! modules of destination protocols and hooks, so that no provider is listed anywhere else.
+//! Finds the providers: every folder with a `manifest.toml`. Writes the texts that the crate embeds (manifests and mapping files) and the
+//! modules of the folders' code (`api.rs` and `hook.rs`), so that no provider is listed anywhere else.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,8 +12,7 @@ fn main() {
     let mut folders: Vec<PathBuf> = entries(&root).into_iter().filter(|f| f.join("manifest.toml").is_file()).collect();
     folders.sort();
     write(&out.join("folders.rs"), &embedded(&folders));
-    write(&out.join("protocols.rs"), &protocols(&folders));
-    write(&out.join("hooks.rs"), &hooks(&folders));
+    write(&out.join("folder_code.rs"), &(modules(&folders, &API) + &modules(&folders, &HOOK)));
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
@@ -54,43 +53,50 @@ fn embedded(folders: &[PathBuf]) -> String {
     text
 }
 
-/// The modules of `api.rs` files, and the function that finds one by its provider's name.
-fn protocols(folders: &[PathBuf]) -> String {
+/// The modules of a file that some folders have, and the function that finds a folder's item in its module.
+fn modules(folders: &[PathBuf], lookup: &Lookup) -> String {
     let mut text = String::new();
     let mut arms = String::new();
-    for folder in folders.iter().filter(|f| f.join("api.rs").is_file()) {
+    for folder in folders.iter().filter(|f| f.join(lookup.file).is_file()) {
         let provider = name(folder);
-        let module = provider.replace('-', "_");
-        let _ = writeln!(
-            text,
-            "/// The protocol of the folder `{provider}`.\n#[path = {:?}]\npub mod {module};",
-            folder.join("api.rs")
-        );
-        let _ = writeln!(arms, "        {provider:?} => Some(&{module}::API),");
+        let module = format!("{}_{}", provider.replace('-', "_"), lookup.file.trim_end_matches(".rs"));
+        let _ = writeln!(text, "#[path = {:?}]\nmod {module};", folder.join(lookup.file));
+        let _ = writeln!(arms, "        {provider:?} => Some({}{module}::{}),", lookup.prefix, lookup.item);
     }
+    let Lookup { function, result, documentation, .. } = lookup;
     let _ = write!(
         text,
-        "\n/// The protocol of a provider that can be a destination; `None` when it cannot be one.\n\
-         pub fn api(provider: &str) -> Option<&'static dyn Api> {{\n    match provider {{\n{arms}        _ => None,\n    }}\n}}\n"
+        "\n/// {documentation}\n\
+         pub fn {function}(provider: &str) -> Option<{result}> {{\n    match provider {{\n{arms}        _ => None,\n    }}\n}}\n"
     );
     text
 }
 
-/// The modules of `hook.rs` files, and the function that finds one by its folder's name.
-fn hooks(folders: &[PathBuf]) -> String {
-    let mut text = String::new();
-    let mut arms = String::new();
-    for folder in folders.iter().filter(|f| f.join("hook.rs").is_file()) {
-        let provider = name(folder);
-        let module = provider.replace('-', "_");
-        let _ =
-            writeln!(text, "/// The hook of the folder `{provider}`.\n#[path = {:?}]\npub mod {module};", folder.join("hook.rs"));
-        let _ = writeln!(arms, "        {provider:?} => Some({module}::rewrite),");
-    }
-    let _ = write!(
-        text,
-        "\n/// The hook of that folder; `None` when it has none.\n\
-         pub fn hook(folder: &str) -> Option<Hook> {{\n    match folder {{\n{arms}        _ => None,\n    }}\n}}\n"
-    );
-    text
+/// A function that finds an item by the name of a provider's folder.
+struct Lookup {
+    function: &'static str,
+    result: &'static str,
+    documentation: &'static str,
+    /// The file of the folder, the item in it, and what precedes the item's path.
+    file: &'static str,
+    item: &'static str,
+    prefix: &'static str,
 }
+
+const API: Lookup = Lookup {
+    function: "api_of",
+    result: "&'static dyn Api",
+    documentation: "The API of a provider that can be a destination; `None` when it cannot be one.",
+    file: "api.rs",
+    item: "API",
+    prefix: "&",
+};
+
+const HOOK: Lookup = Lookup {
+    function: "hook_of",
+    result: "Hook",
+    documentation: "The hook of a provider's folder; `None` when it has none.",
+    file: "hook.rs",
+    item: "rewrite",
+    prefix: "",
+};

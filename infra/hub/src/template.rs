@@ -5,7 +5,8 @@
 
 use std::process::ExitCode;
 
-use providers::api::{Op, api};
+use providers::api::Op;
+use providers::api_of;
 use sync::config::Connection;
 
 use crate::check::load;
@@ -193,7 +194,7 @@ fn secrets(name: &str, connection: &Connection, rotates: bool) -> String {
 
 /// A batch of messages is one call to the provider, where its API has batches.
 fn destination(name: &str, connection: &Connection, sla_s: Option<u64>) -> String {
-    let batch = api(&connection.provider).map_or(10, |api| api.batch_limit(Op::Upsert)).clamp(1, 1_000);
+    let batch = api_of(&connection.provider).map_or(10, |api| api.batch_limit(Op::Upsert)).clamp(1, 1_000);
     let oldest = sla_s.map_or_else(|| "!Ref OldestMessageSeconds".to_owned(), |s| s.to_string());
     DESTINATION
         .replace("<Id>", &pascal(name))

@@ -1,25 +1,26 @@
-//! HubSpot's CRM objects API. Upsert by the hub's own unique property, 100 inputs per call, each with its own result.
+//! HubSpot's CRM objects API. The hub upserts by its own unique property, 100 inputs per call, each with its own result.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use canonical::Stamp;
 use serde_json::{Map, Value, json};
 
 use crate::api::{
-    Api, CallFailure, FailureKind, Listing, Op, RemoteRecord, Row, RowFailure, RowResult, Target, Usage, instant_ms,
-    json as body_json, text, word,
+    Api, CallFailure, FailureKind, Page, Op, RemoteRecord, Row, RowFailure, RowResult, Target, Usage, instant_ms,
+    json as body_json, text,
 };
 use crate::http::{HttpRequest, HttpResponse};
+use crate::names::plain_code;
 
-/// HubSpot's protocol.
+/// HubSpot's API.
 pub static API: HubSpot = HubSpot;
 
-/// HubSpot's protocol; holds nothing.
+/// HubSpot's API. It has no state.
 #[derive(Debug, Clone, Copy)]
 pub struct HubSpot;
 
 const BATCH: usize = 100;
-/// Reading with property histories takes fewer inputs than reading without.
+/// A read with property histories takes fewer inputs than one without.
 const BATCH_WITH_HISTORY: usize = 50;
 const PAGE: usize = 200;
 
@@ -32,54 +33,54 @@ impl Api for HubSpot {
         }
     }
 
-    fn upsert(&self, t: &Target, rows: &[Row]) -> HttpRequest {
+    fn upsert(&self, target: &Target, rows: &[Row]) -> HttpRequest {
         let inputs: Vec<Value> = rows
             .iter()
             .enumerate()
             .map(|(i, row)| {
-                json!({"id": row.hub_id, "idProperty": t.id_property, "objectWriteTraceId": i.to_string(), "properties": with_hub_id(t, row)})
+                json!({"id": row.hub_id, "idProperty": target.id_property, "objectWriteTraceId": i.to_string(), "properties": with_hub_id(target, row)})
             })
             .collect();
-        post(t, "batch/upsert", &json!({ "inputs": inputs }))
+        post(target, "batch/upsert", &json!({ "inputs": inputs }))
     }
 
-    fn update(&self, t: &Target, rows: &[Row]) -> HttpRequest {
+    fn update(&self, target: &Target, rows: &[Row]) -> HttpRequest {
         let inputs: Vec<Value> = rows
             .iter()
             .enumerate()
             .filter_map(|(i, row)| {
                 let id = row.remote_id.as_ref()?;
-                Some(json!({"id": id, "objectWriteTraceId": i.to_string(), "properties": with_hub_id(t, row)}))
+                Some(json!({"id": id, "objectWriteTraceId": i.to_string(), "properties": with_hub_id(target, row)}))
             })
             .collect();
-        post(t, "batch/update", &json!({ "inputs": inputs }))
+        post(target, "batch/update", &json!({ "inputs": inputs }))
     }
 
-    fn written(&self, t: &Target, rows: &[Row], r: &HttpResponse) -> Result<Vec<RowResult>, CallFailure> {
-        if !matches!(r.status, 200 | 201 | 207) {
-            return Err(call_failure(r));
+    fn parse_written(&self, target: &Target, rows: &[Row], response: &HttpResponse) -> Result<Vec<RowResult>, CallFailure> {
+        if !matches!(response.status, 200 | 201 | 207) {
+            return Err(call_failure(response));
         }
-        let body = body_json(r)?;
+        let body = body_json(response)?;
         let mut outcome: Vec<Option<RowResult>> = vec![None; rows.len()];
         for result in list(&body, "results") {
-            if let Some(i) = row_of_result(t, rows, &outcome, result) {
+            if let Some(i) = row_of_result(target, rows, &outcome, result) {
                 outcome[i] = done(result);
             }
         }
-        place_errors(rows, list(&body, "errors"), &mut outcome);
-        Ok(outcome.into_iter().zip(rows).map(|(known, row)| known.unwrap_or_else(|| unanswered(row))).collect())
+        assign_errors(rows, list(&body, "errors"), &mut outcome);
+        Ok(outcome.into_iter().zip(rows).map(|(known, row)| known.unwrap_or_else(|| not_mentioned(row))).collect())
     }
 
-    fn find(&self, t: &Target, property: &str, values: &[String], properties: &[String]) -> HttpRequest {
+    fn find(&self, target: &Target, property: &str, values: &[String], properties: &[String]) -> HttpRequest {
         let unique =
-            property == t.id_property || (property == "email" && matches!(t.object.as_str(), "contacts" | "contact" | "0-1"));
+            property == target.id_property || (property == "email" && matches!(target.object.as_str(), "contacts" | "contact" | "0-1"));
         if unique {
-            return post(t, "batch/read", &read_body(t, values, properties, Some(property), false));
+            return post(target, "batch/read", &read_body(target, values, properties, Some(property), false));
         }
         if property == "hs_object_id" {
-            return post(t, "batch/read", &read_body(t, values, properties, None, false));
+            return post(target, "batch/read", &read_body(target, values, properties, None, false));
         }
-        // The search index takes text values of a list in lower case only.
+        // The search index accepts the text values of a list only in lower case.
         let filter = match values {
             [one] => json!({"propertyName": property, "operator": "EQ", "value": one}),
             many => {
@@ -87,50 +88,50 @@ impl Api for HubSpot {
                 json!({"propertyName": property, "operator": "IN", "values": lower})
             }
         };
-        post(t, "search", &search_body(t, &[filter], &[], properties))
+        post(target, "search", &search_body(target, &[filter], &[], properties))
     }
 
-    fn read(&self, t: &Target, ids: &[String], properties: &[String]) -> HttpRequest {
-        post(t, "batch/read", &read_body(t, ids, properties, None, true))
+    fn read(&self, target: &Target, ids: &[String], properties: &[String]) -> HttpRequest {
+        post(target, "batch/read", &read_body(target, ids, properties, None, true))
     }
 
     fn can_merge(&self) -> bool {
         true
     }
 
-    fn merge(&self, t: &Target, primary: &str, other: &str) -> Option<HttpRequest> {
-        Some(post(t, "merge", &json!({"primaryObjectId": primary, "objectIdToMerge": other})))
+    fn merge(&self, target: &Target, primary: &str, other: &str) -> Option<HttpRequest> {
+        Some(post(target, "merge", &json!({"primaryObjectId": primary, "objectIdToMerge": other})))
     }
 
-    fn merged(&self, _: &Target, r: &HttpResponse) -> Result<String, CallFailure> {
-        let body = match r.status {
-            200 => body_json(r)?,
-            // HubSpot says so in a sentence only; either way there is nothing left to merge.
+    fn parse_merged(&self, _: &Target, response: &HttpResponse) -> Result<String, CallFailure> {
+        let body = match response.status {
+            200 => body_json(response)?,
+            // HubSpot explains these two only in a sentence. Either way there is nothing left to merge.
             400 | 404 => return Err(RowFailure::new(FailureKind::NotFound, "NOT_MERGED", "")),
-            _ => return Err(call_failure(r)),
+            _ => return Err(call_failure(response)),
         };
         text(&body, "id")
             .map(str::to_owned)
-            .ok_or_else(|| RowFailure::new(FailureKind::Transient, "BAD_ANSWER", "a merge without an id"))
+            .ok_or_else(|| RowFailure::new(FailureKind::Transient, "BAD_RESPONSE", "a merge without an id"))
     }
 
-    fn found(&self, t: &Target, r: &HttpResponse) -> Result<Vec<RemoteRecord>, CallFailure> {
-        if !matches!(r.status, 200 | 207) {
-            return Err(call_failure(r));
+    fn parse_found(&self, target: &Target, response: &HttpResponse) -> Result<Vec<RemoteRecord>, CallFailure> {
+        if !matches!(response.status, 200 | 207) {
+            return Err(call_failure(response));
         }
-        let body = body_json(r)?;
+        let body = body_json(response)?;
         if let Some(failure) = list(&body, "errors").iter().map(row_failure).find(|f| f.kind != FailureKind::NotFound) {
             return Err(failure);
         }
-        records(t, &body)
+        records(target, &body)
     }
 
-    fn list(&self, t: &Target, since_ms: i64, cursor: Option<&str>, properties: &[String]) -> HttpRequest {
-        let modified = modified_property(&t.object);
-        let place = Place::parse(since_ms, cursor);
-        let (filters, sort) = match &place {
-            Place::From(ms) => (vec![json!({"propertyName": modified, "operator": "GTE", "value": ms.to_string()})], modified),
-            Place::Tie { ms, after_id } => (
+    fn list(&self, target: &Target, since_ms: i64, cursor: Option<&str>, properties: &[String]) -> HttpRequest {
+        let modified = modified_property(&target.object);
+        let position = ListCursor::parse(since_ms, cursor);
+        let (filters, sort) = match &position {
+            ListCursor::From(ms) => (vec![json!({"propertyName": modified, "operator": "GTE", "value": ms.to_string()})], modified),
+            ListCursor::Tie { ms, after_id } => (
                 vec![
                     json!({"propertyName": modified, "operator": "EQ", "value": ms.to_string()}),
                     json!({"propertyName": "hs_object_id", "operator": "GT", "value": after_id.to_string()}),
@@ -138,22 +139,22 @@ impl Api for HubSpot {
                 "hs_object_id",
             ),
         };
-        post(t, "search", &search_body(t, &filters, &[json!({"propertyName": sort, "direction": "ASCENDING"})], properties))
+        post(target, "search", &search_body(target, &filters, &[json!({"propertyName": sort, "direction": "ASCENDING"})], properties))
     }
 
-    fn listed(&self, t: &Target, since_ms: i64, cursor: Option<&str>, r: &HttpResponse) -> Result<Listing, CallFailure> {
-        if r.status != 200 {
-            return Err(call_failure(r));
+    fn parse_page(&self, target: &Target, since_ms: i64, cursor: Option<&str>, response: &HttpResponse) -> Result<Page, CallFailure> {
+        if response.status != 200 {
+            return Err(call_failure(response));
         }
-        let body = body_json(r)?;
-        let records = records(t, &body)?;
+        let body = body_json(response)?;
+        let records = records(target, &body)?;
         let more = body.pointer("/paging/next/after").is_some();
-        let next = Place::parse(since_ms, cursor).next(&records, more);
-        Ok(Listing { records, next: next.map(|place| place.to_string()) })
+        let next = ListCursor::parse(since_ms, cursor).next(&records, more);
+        Ok(Page { records, next: next.map(|cursor| cursor.to_string()) })
     }
 
-    fn usage(&self, r: &HttpResponse) -> Option<Usage> {
-        let number = |name: &str| r.header(name).and_then(|v| v.trim().parse::<u64>().ok());
+    fn parse_usage(&self, response: &HttpResponse) -> Option<Usage> {
+        let number = |name: &str| response.header(name).and_then(|v| v.trim().parse::<u64>().ok());
         Some(Usage {
             remaining: number("x-hubspot-ratelimit-remaining")?,
             max: number("x-hubspot-ratelimit-max")?,
@@ -162,45 +163,45 @@ impl Api for HubSpot {
     }
 }
 
-/// Where a list stands. Every page starts at the last stamp seen instead of at an offset: an offset ends at 10,000 results, and
-/// skips a record when one before it is changed meanwhile.
+/// The position in a list. Every page starts at the last stamp seen instead of at an offset: HubSpot allows offsets only up to 10,000
+/// results, and an offset skips a record when a record before it changes between two pages.
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
-    /// Changed at or after, ascending by change.
+enum ListCursor {
+    /// Objects that changed at or after this time, in the order of their changes.
     From(i64),
-    /// More objects than a page holds have this one stamp: those of a greater id, ascending by id.
+    /// More objects than a page holds have this one stamp: those with a greater id, in the order of their ids.
     Tie { ms: i64, after_id: u64 },
 }
 
-impl Place {
-    fn parse(since_ms: i64, cursor: Option<&str>) -> Place {
+impl ListCursor {
+    fn parse(since_ms: i64, cursor: Option<&str>) -> ListCursor {
         let parsed = cursor.and_then(|c| match c.split_once('/') {
-            None => c.parse().ok().map(Place::From),
-            Some((ms, id)) => Some(Place::Tie { ms: ms.parse().ok()?, after_id: id.parse().ok()? }),
+            None => c.parse().ok().map(ListCursor::From),
+            Some((ms, id)) => Some(ListCursor::Tie { ms: ms.parse().ok()?, after_id: id.parse().ok()? }),
         });
-        parsed.unwrap_or(Place::From(since_ms))
+        parsed.unwrap_or(ListCursor::From(since_ms))
     }
 
-    fn next(&self, records: &[RemoteRecord], more: bool) -> Option<Place> {
+    fn next(&self, records: &[RemoteRecord], more: bool) -> Option<ListCursor> {
         let last = records.last()?;
         match (self, more) {
-            (Place::From(_), false) => None,
-            (Place::From(base), true) => {
+            (ListCursor::From(_), false) => None,
+            (ListCursor::From(base), true) => {
                 let ms = last.stamp?.at_ms;
                 let first = records.first()?.stamp?.at_ms;
-                Some(if ms > *base && ms > first { Place::From(ms) } else { Place::Tie { ms, after_id: 0 } })
+                Some(if ms > *base && ms > first { ListCursor::From(ms) } else { ListCursor::Tie { ms, after_id: 0 } })
             }
-            (Place::Tie { ms, .. }, true) => Some(Place::Tie { ms: *ms, after_id: last.id.parse().ok()? }),
-            (Place::Tie { ms, .. }, false) => Some(Place::From(ms.saturating_add(1))),
+            (ListCursor::Tie { ms, .. }, true) => Some(ListCursor::Tie { ms: *ms, after_id: last.id.parse().ok()? }),
+            (ListCursor::Tie { ms, .. }, false) => Some(ListCursor::From(ms.saturating_add(1))),
         }
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for ListCursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Place::From(ms) => write!(f, "{ms}"),
-            Place::Tie { ms, after_id } => write!(f, "{ms}/{after_id}"),
+            ListCursor::From(ms) => write!(f, "{ms}"),
+            ListCursor::Tie { ms, after_id } => write!(f, "{ms}/{after_id}"),
         }
     }
 }
@@ -209,55 +210,55 @@ fn modified_property(object: &str) -> &'static str {
     if matches!(object, "contacts" | "contact" | "0-1") { "lastmodifieddate" } else { "hs_lastmodifieddate" }
 }
 
-fn post(t: &Target, call: &str, body: &Value) -> HttpRequest {
+fn post(target: &Target, call: &str, body: &Value) -> HttpRequest {
     HttpRequest {
         method: "POST",
-        url: format!("{}/crm/{}/objects/{}/{call}", t.base_url, t.version, t.object),
+        url: format!("{}/crm/{}/objects/{}/{call}", target.base_url, target.version, target.object),
         headers: vec![
-            ("authorization".to_owned(), format!("Bearer {}", t.token)),
+            ("authorization".to_owned(), format!("Bearer {}", target.token)),
             ("content-type".to_owned(), "application/json".to_owned()),
             ("accept".to_owned(), "application/json".to_owned()),
         ],
         body: body.to_string().into_bytes(),
-        timeout_ms: t.timeout_ms,
+        timeout_ms: target.timeout_ms,
     }
 }
 
-fn with_hub_id(t: &Target, row: &Row) -> Map<String, Value> {
+fn with_hub_id(target: &Target, row: &Row) -> Map<String, Value> {
     let mut properties = row.properties.clone();
-    properties.insert(t.id_property.clone(), Value::String(row.hub_id.clone()));
+    properties.insert(target.id_property.clone(), Value::String(row.hub_id.clone()));
     properties
 }
 
-fn wanted(t: &Target, properties: &[String]) -> BTreeSet<String> {
-    let own = [t.id_property.as_str(), modified_property(&t.object)];
-    properties.iter().map(String::as_str).chain(own).map(str::to_owned).collect()
+fn wanted(target: &Target, properties: &[String]) -> BTreeSet<String> {
+    let always = [target.id_property.as_str(), modified_property(&target.object)];
+    properties.iter().map(String::as_str).chain(always).map(str::to_owned).collect()
 }
 
-fn read_body(t: &Target, ids: &[String], properties: &[String], id_property: Option<&str>, history: bool) -> Value {
+fn read_body(target: &Target, ids: &[String], properties: &[String], id_property: Option<&str>, history: bool) -> Value {
     let inputs: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
     let with_history: &[String] = if history { properties } else { &[] };
-    let mut body = json!({"inputs": inputs, "properties": wanted(t, properties), "propertiesWithHistory": with_history});
+    let mut body = json!({"inputs": inputs, "properties": wanted(target, properties), "propertiesWithHistory": with_history});
     if let Some(name) = id_property {
         body["idProperty"] = Value::String(name.to_owned());
     }
     body
 }
 
-fn search_body(t: &Target, filters: &[Value], sorts: &[Value], properties: &[String]) -> Value {
-    json!({"filterGroups": [{ "filters": filters }], "sorts": sorts, "properties": wanted(t, properties), "limit": PAGE, "after": "0"})
+fn search_body(target: &Target, filters: &[Value], sorts: &[Value], properties: &[String]) -> Value {
+    json!({"filterGroups": [{ "filters": filters }], "sorts": sorts, "properties": wanted(target, properties), "limit": PAGE, "after": "0"})
 }
 
 fn list<'a>(body: &'a Value, name: &str) -> &'a [Value] {
     body.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The row that a result belongs to: by trace id, else by the hub's id in its properties, else by the object's id.
-fn row_of_result(t: &Target, rows: &[Row], taken: &[Option<RowResult>], result: &Value) -> Option<usize> {
+/// The row that a result belongs to: by trace id, or else by the hub's id in its properties, or else by the object's id.
+fn row_of_result(target: &Target, rows: &[Row], taken: &[Option<RowResult>], result: &Value) -> Option<usize> {
     let free = |i: &usize| taken.get(*i).is_some_and(Option::is_none);
     let by_trace = text(result, "objectWriteTraceId").and_then(|trace| trace.parse().ok());
     let by_hub_id = || {
-        let hub_id = result.get("properties").and_then(|p| text(p, &t.id_property))?;
+        let hub_id = result.get("properties").and_then(|p| text(p, &target.id_property))?;
         rows.iter().position(|row| row.hub_id == hub_id)
     };
     let by_id = || {
@@ -276,9 +277,9 @@ fn done(result: &Value) -> Option<RowResult> {
     })
 }
 
-/// Gives each error to the rows that it names. Errors that name none go to the rows without an answer, one each in order, but
-/// only where there are exactly as many: a row must not be refused for a neighbour's fault.
-fn place_errors(rows: &[Row], errors: &[Value], outcome: &mut [Option<RowResult>]) {
+/// Assigns each error to the rows that it names. Errors that name no row go to the rows without a result, one each and in order, but
+/// only where there are equally many of both: a row must not fail because of a neighbour's error.
+fn assign_errors(rows: &[Row], errors: &[Value], outcome: &mut [Option<RowResult>]) {
     let mut unnamed = Vec::new();
     for error in errors {
         let named = rows_of_error(rows, error);
@@ -293,8 +294,8 @@ fn place_errors(rows: &[Row], errors: &[Value], outcome: &mut [Option<RowResult>
             }
         }
     }
-    let open = rows.iter().zip(outcome.iter()).filter(|(_, o)| o.is_none()).count();
-    if unnamed.len() == open {
+    let without_result = outcome.iter().filter(|o| o.is_none()).count();
+    if unnamed.len() == without_result {
         for (slot, failure) in outcome.iter_mut().filter(|o| o.is_none()).zip(unnamed) {
             *slot = Some(RowResult::Failed(failure));
         }
@@ -311,14 +312,14 @@ fn rows_of_error(rows: &[Row], error: &Value) -> BTreeSet<usize> {
     traced.chain(by_id).filter(|i| *i < rows.len()).collect()
 }
 
-fn unanswered(row: &Row) -> RowResult {
-    let detail = format!("the answer does not mention hub id {}", row.hub_id);
-    RowResult::Failed(RowFailure::new(FailureKind::Transient, "NO_ANSWER", detail))
+fn not_mentioned(row: &Row) -> RowResult {
+    let detail = format!("the response does not mention hub id {}", row.hub_id);
+    RowResult::Failed(RowFailure::new(FailureKind::Transient, "NOT_MENTIONED", detail))
 }
 
 /// An error of one row. HubSpot's messages quote values, so only codes, property names and object ids are kept.
 fn row_failure(error: &Value) -> RowFailure {
-    let category = text(error, "category").and_then(word).unwrap_or_else(|| "UNKNOWN".to_owned());
+    let category = text(error, "category").and_then(plain_code).unwrap_or_else(|| "UNKNOWN".to_owned());
     let message = text(error, "message").unwrap_or_default();
     let (code, field) = property_fault(error, message);
     let code = code.unwrap_or_else(|| category.clone());
@@ -335,14 +336,14 @@ fn row_failure(error: &Value) -> RowFailure {
     RowFailure { kind, code, detail: existing_id(message), field }
 }
 
-/// The code and the property of a validation error: from `errors[]`, else from the list that the message quotes.
+/// The code and the property of a validation error: from `errors[]`, or else from the list that the message quotes.
 fn property_fault(error: &Value, message: &str) -> (Option<String>, Option<String>) {
     let quoted =
         message.find('[').and_then(|at| serde_json::Deserializer::from_str(&message[at..]).into_iter::<Value>().next()?.ok());
     let first = list(error, "errors").first().or_else(|| quoted.as_ref()?.as_array()?.first());
     let Some(first) = first else { return (None, None) };
-    let code = text(first, "code").or_else(|| text(first, "error")).and_then(word);
-    let field = first.pointer("/context/propertyName/0").and_then(Value::as_str).or_else(|| text(first, "name")).and_then(word);
+    let code = text(first, "code").or_else(|| text(first, "error")).and_then(plain_code);
+    let field = first.pointer("/context/propertyName/0").and_then(Value::as_str).or_else(|| text(first, "name")).and_then(plain_code);
     (code, field)
 }
 
@@ -352,25 +353,25 @@ fn existing_id(message: &str) -> String {
     if id.is_empty() { id } else { format!("existing object {id}") }
 }
 
-fn call_failure(r: &HttpResponse) -> CallFailure {
-    let body = serde_json::from_slice::<Value>(&r.body).unwrap_or_default();
+fn call_failure(response: &HttpResponse) -> CallFailure {
+    let body = serde_json::from_slice::<Value>(&response.body).unwrap_or_default();
     let mut failure = row_failure(&body);
     if text(&body, "category").is_none() && failure.code == "UNKNOWN" {
-        failure.code = format!("HTTP_{}", r.status);
+        failure.code = format!("HTTP_{}", response.status);
     }
-    let wait = r.retry_after_ms();
-    failure.kind = match r.status {
+    let wait = response.retry_after_ms();
+    failure.kind = match response.status {
         403 => FailureKind::Auth,
-        429 => FailureKind::Throttled { after_ms: wait.unwrap_or_else(|| policy_wait(&body, r)) },
+        429 => FailureKind::Throttled { after_ms: wait.unwrap_or_else(|| policy_wait(&body, response)) },
         // The account is being moved to another data centre.
         477 => FailureKind::Throttled { after_ms: wait.unwrap_or(60_000) },
-        _ => FailureKind::of_status(r),
+        _ => FailureKind::of_status(response),
     };
     failure
 }
 
-fn policy_wait(body: &Value, r: &HttpResponse) -> u64 {
-    let interval = r.header("x-hubspot-ratelimit-interval-milliseconds").and_then(|v| v.trim().parse().ok());
+fn policy_wait(body: &Value, response: &HttpResponse) -> u64 {
+    let interval = response.header("x-hubspot-ratelimit-interval-milliseconds").and_then(|v| v.trim().parse().ok());
     match text(body, "policyName") {
         Some("DAILY") => 15 * 60_000,
         Some("SECONDLY") => 1_000,
@@ -378,33 +379,22 @@ fn policy_wait(body: &Value, r: &HttpResponse) -> u64 {
     }
 }
 
-fn records(t: &Target, body: &Value) -> Result<Vec<RemoteRecord>, CallFailure> {
-    let bad = || RowFailure::new(FailureKind::Transient, "BAD_ANSWER", "a result without an id");
-    list(body, "results").iter().map(|result| record(t, result).ok_or_else(bad)).collect()
+fn records(target: &Target, body: &Value) -> Result<Vec<RemoteRecord>, CallFailure> {
+    let bad = || RowFailure::new(FailureKind::Transient, "BAD_RESPONSE", "a result without an id");
+    list(body, "results").iter().map(|result| record(target, result).ok_or_else(bad)).collect()
 }
 
-fn record(t: &Target, result: &Value) -> Option<RemoteRecord> {
+fn record(target: &Target, result: &Value) -> Option<RemoteRecord> {
     let properties = result.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
-    let modified = properties.get(modified_property(&t.object)).and_then(Value::as_str).and_then(instant_ms);
+    let modified = properties.get(modified_property(&target.object)).and_then(Value::as_str).and_then(instant_ms);
     Some(RemoteRecord {
         id: text(result, "id")?.to_owned(),
-        hub_id: properties.get(&t.id_property).and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned),
+        hub_id: properties.get(&target.id_property).and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned),
         stamp: modified.or_else(|| text(result, "updatedAt").and_then(instant_ms)).map(Stamp::at),
-        field_stamps: field_stamps(result),
         archived: result.get("archived").and_then(Value::as_bool).unwrap_or(false),
         properties,
         raw: result.clone(),
     })
-}
-
-/// The newest entry of each property's history.
-fn field_stamps(result: &Value) -> BTreeMap<String, Stamp> {
-    let histories = result.get("propertiesWithHistory").and_then(Value::as_object);
-    let newest = |history: &Value| {
-        let stamps = history.as_array()?.iter().filter_map(|entry| instant_ms(text(entry, "timestamp")?));
-        stamps.max().map(Stamp::at)
-    };
-    histories.into_iter().flatten().filter_map(|(name, history)| Some((name.clone(), newest(history)?))).collect()
 }
 
 #[cfg(test)]

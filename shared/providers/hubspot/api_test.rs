@@ -1,3 +1,5 @@
+//! HubSpot's API: requests and parsed responses.
+
 use super::*;
 
 fn target(object: &str) -> Target {
@@ -61,8 +63,8 @@ fn a_multi_status_answer_gives_each_row_its_own_result() {
              "message": "Property values were not valid: [{\"isValid\":false,\"message\":\"x@ is not valid\",\"error\":\"INVALID_EMAIL\",\"name\":\"email\"}]"},
             {"status": "error", "category": "CONFLICT", "context": {"objectWriteTraceId": ["4"]},
              "message": "Contact already exists. Existing ID: 771"}]});
-    let written = API.written(&target("contacts"), &rows(5), &answer(207, &results)).expect("a read answer");
-    let expected = ["done 901 false", "Rejected INVALID_EMAIL", "Transient NO_ANSWER", "done 900 true", "DuplicateKey CONFLICT"];
+    let written = API.parse_written(&target("contacts"), &rows(5), &answer(207, &results)).expect("a read answer");
+    let expected = ["done 901 false", "Rejected INVALID_EMAIL", "Transient NOT_MENTIONED", "done 900 true", "DuplicateKey CONFLICT"];
     assert_eq!(kinds(&written), expected);
     let RowResult::Failed(invalid) = &written[1] else { panic!("row 1 failed") };
     assert_eq!(invalid.field.as_deref(), Some("email"));
@@ -76,8 +78,8 @@ fn an_error_without_a_row_is_not_blamed_on_a_neighbour() {
     let error = json!({"status": "error", "category": "VALIDATION_ERROR", "message": "no", "context": {}});
     let one = answer(207, &json!({"status": "COMPLETE", "results": [], "errors": [error]}));
     let t = target("contacts");
-    assert_eq!(kinds(&API.written(&t, &rows(1), &one).expect("answer")), ["Rejected VALIDATION_ERROR"]);
-    assert_eq!(kinds(&API.written(&t, &rows(2), &one).expect("answer")), ["Transient NO_ANSWER", "Transient NO_ANSWER"]);
+    assert_eq!(kinds(&API.parse_written(&t, &rows(1), &one).expect("answer")), ["Rejected VALIDATION_ERROR"]);
+    assert_eq!(kinds(&API.parse_written(&t, &rows(2), &one).expect("answer")), ["Transient NOT_MENTIONED", "Transient NOT_MENTIONED"]);
 }
 
 #[test]
@@ -86,19 +88,19 @@ fn a_missing_object_is_named_by_its_id() {
     let ok = json!({"id": "500", "properties": {}, "updatedAt": "2026-01-01T00:00:00Z"});
     let mixed = answer(207, &json!({"status": "COMPLETE", "results": [ok], "errors": [error]}));
     let t = target("deals");
-    assert_eq!(kinds(&API.written(&t, &rows(2), &mixed).expect("answer")), ["done 500 false", "NotFound OBJECT_NOT_FOUND"]);
-    assert_eq!(API.found(&t, &mixed).expect("a missing object is no failure").len(), 1);
+    assert_eq!(kinds(&API.parse_written(&t, &rows(2), &mixed).expect("answer")), ["done 500 false", "NotFound OBJECT_NOT_FOUND"]);
+    assert_eq!(API.parse_found(&t, &mixed).expect("a missing object is no failure").len(), 1);
 }
 
 #[test]
-fn statuses_decide_about_the_whole_call() {
+fn statuses_classify_the_whole_call() {
     let t = target("contacts");
     let error = |status, extra: Value| {
         let mut b = json!({"status": "error", "message": "m", "category": "SOME", "correlationId": "c"});
         b.as_object_mut().expect("object").extend(extra.as_object().cloned().unwrap_or_default());
         answer(status, &b)
     };
-    let kind = |r: &HttpResponse| API.written(&t, &rows(1), r).expect_err("a failure").kind;
+    let kind = |r: &HttpResponse| API.parse_written(&t, &rows(1), r).expect_err("a failure").kind;
     assert_eq!(kind(&error(401, json!({}))), FailureKind::Auth);
     assert_eq!(kind(&error(403, json!({}))), FailureKind::Auth);
     assert_eq!(kind(&error(423, json!({}))), FailureKind::Locked);
@@ -117,11 +119,11 @@ fn statuses_decide_about_the_whole_call() {
     let mut moving = error(477, json!({}));
     moving.headers = vec![("retry-after".into(), "30".into())];
     assert_eq!(kind(&moving), FailureKind::Throttled { after_ms: 30_000 });
-    assert_eq!(API.written(&t, &rows(1), &answer(502, &Value::Null)).expect_err("failure").code, "HTTP_502");
+    assert_eq!(API.parse_written(&t, &rows(1), &answer(502, &Value::Null)).expect_err("failure").code, "HTTP_502");
 }
 
 #[test]
-fn unique_properties_are_read_and_others_searched() {
+fn unique_properties_are_read_and_others_are_searched() {
     let t = target("contacts");
     let by_email = API.find(&t, "email", &["a@x.test".into()], &["phone".into()]);
     assert!(by_email.url.ends_with("/contacts/batch/read"));
@@ -137,14 +139,14 @@ fn unique_properties_are_read_and_others_searched() {
 }
 
 #[test]
-fn histories_give_field_stamps() {
+fn a_read_record_has_its_stamp_and_its_histories() {
     let result = json!({"id": "7", "archived": false, "updatedAt": "2026-01-02T00:00:00Z",
         "properties": {"hub_id": "g7", "lastmodifieddate": "2026-01-03T00:00:00Z", "phone": null},
         "propertiesWithHistory": {"phone": [
             {"value": "", "timestamp": "2026-01-03T00:00:00.500Z", "sourceType": "CRM_UI"},
             {"value": "+1", "timestamp": "2026-01-01T00:00:00Z", "sourceType": "INTEGRATION"}]}});
-    let found = API.found(&target("contacts"), &answer(200, &json!({"results": [result]}))).expect("answer");
-    assert_eq!(found[0].field_stamps["phone"], Stamp::at(1_767_398_400_500));
+    let found = API.parse_found(&target("contacts"), &answer(200, &json!({"results": [&result]}))).expect("answer");
+    assert_eq!(found[0].raw["propertiesWithHistory"], result["propertiesWithHistory"]);
     assert_eq!(found[0].stamp, Some(Stamp::at(1_767_398_400_000)));
     assert_eq!(found[0].hub_id.as_deref(), Some("g7"));
 }
@@ -162,9 +164,9 @@ fn page_of(stamps: &[(u64, i64)], more: bool) -> HttpResponse {
 }
 
 #[test]
-fn a_list_goes_on_from_the_last_stamp_and_survives_a_page_of_equal_stamps() {
+fn a_list_continues_from_the_last_stamp_and_survives_a_page_of_equal_stamps() {
     let t = target("deals");
-    let next = |cursor: Option<&str>, r: &HttpResponse| API.listed(&t, 1_000, cursor, r).expect("a page").next;
+    let next = |cursor: Option<&str>, r: &HttpResponse| API.parse_page(&t, 1_000, cursor, r).expect("a page").next;
     assert_eq!(next(None, &page_of(&[(1, 1_000), (2, 3_000)], true)).as_deref(), Some("3000"));
     assert_eq!(next(None, &page_of(&[(1, 1_000), (2, 3_000)], false)), None);
     assert_eq!(next(Some("3000"), &page_of(&[(9, 3_000), (2, 3_000)], true)).as_deref(), Some("3000/0"));

@@ -1,30 +1,29 @@
-//! Salesforce's REST API. Upsert by the hub's external id field through sObject collections, 200 records per call, each with its
-//! own result in request order; reads are SOQL.
-
-use std::collections::BTreeMap;
+//! Salesforce's REST API. The hub upserts by its external id field through sObject collections, 200 records per call, each with its
+//! own result in the order of the request. Reads are SOQL queries.
 
 use canonical::Stamp;
 use serde_json::{Map, Value, json};
 
 use crate::api::{
-    Api, CallFailure, FailureKind, Listing, Op, RemoteRecord, Row, RowFailure, RowResult, Target, Usage, instant_ms,
-    json as body_json, text, word,
+    Api, CallFailure, FailureKind, Page, Op, RemoteRecord, Row, RowFailure, RowResult, Target, Usage, instant_ms,
+    json as body_json, text,
 };
 use crate::http::{HttpRequest, HttpResponse, percent_encode};
+use crate::names::plain_code;
 
-/// Salesforce's protocol.
+/// Salesforce's API.
 pub static API: Salesforce = Salesforce;
 
-/// Names the hub in `Sforce-Call-Options`, so that change events of our own writes say `client=crm-hub`.
-pub const CLIENT: &str = "crm-hub";
+/// The hub's name in `Sforce-Call-Options`. Change events of our own writes then carry `client=crm-hub`.
+const CLIENT: &str = "crm-hub";
 
-/// Salesforce's protocol; holds nothing.
+/// Salesforce's API. It has no state.
 #[derive(Debug, Clone, Copy)]
 pub struct Salesforce;
 
 const BATCH: usize = 200;
 const FIND: usize = 200;
-/// Queries travel in the address, which ends at 16 KiB: this much of it is for values, the rest for the names of fields.
+/// How many bytes of a query's URL the values may take. A URL has at most 16 KiB; the rest is for the names of fields.
 const FIND_BYTES: usize = 10_000;
 const READ: usize = 200;
 const PAGE: usize = 2_000;
@@ -42,7 +41,7 @@ impl Api for Salesforce {
     fn find_parts<'v>(&self, values: &'v [String]) -> Vec<&'v [String]> {
         let (mut parts, mut start, mut bytes) = (Vec::new(), 0, 0);
         for (index, value) in values.iter().enumerate() {
-            let more = in_address(value);
+            let more = bytes_in_url(value);
             if index - start == FIND || bytes + more > FIND_BYTES && index > start {
                 parts.push(&values[start..index]);
                 (start, bytes) = (index, 0);
@@ -53,69 +52,69 @@ impl Api for Salesforce {
         parts
     }
 
-    fn upsert(&self, t: &Target, rows: &[Row]) -> HttpRequest {
-        let records = rows.iter().map(|row| record_of(t, row, None)).collect();
-        patch(t, &format!("composite/sobjects/{}/{}", t.object, t.id_property), records)
+    fn upsert(&self, target: &Target, rows: &[Row]) -> HttpRequest {
+        let records = rows.iter().map(|row| record_of(target, row, None)).collect();
+        patch(target, &format!("composite/sobjects/{}/{}", target.object, target.id_property), records)
     }
 
-    fn update(&self, t: &Target, rows: &[Row]) -> HttpRequest {
-        let records = rows.iter().filter_map(|row| Some(record_of(t, row, Some(row.remote_id.as_deref()?)))).collect();
-        patch(t, "composite/sobjects", records)
+    fn update(&self, target: &Target, rows: &[Row]) -> HttpRequest {
+        let records = rows.iter().filter_map(|row| Some(record_of(target, row, Some(row.remote_id.as_deref()?)))).collect();
+        patch(target, "composite/sobjects", records)
     }
 
-    fn written(&self, _t: &Target, rows: &[Row], r: &HttpResponse) -> Result<Vec<RowResult>, CallFailure> {
-        if r.status != 200 {
-            return Err(call_failure(r));
+    fn parse_written(&self, _: &Target, rows: &[Row], response: &HttpResponse) -> Result<Vec<RowResult>, CallFailure> {
+        if response.status != 200 {
+            return Err(call_failure(response));
         }
-        let body = body_json(r)?;
+        let body = body_json(response)?;
         let results = body.as_array().map_or(&[][..], Vec::as_slice);
-        // Results carry no key of the row: with a result missing or too many, none can be told from another.
+        // A result does not name its row. If there are too few or too many, no result can be assigned.
         if results.len() != rows.len() {
             let detail = format!("{} results for {} rows", results.len(), rows.len());
-            return Err(RowFailure::new(FailureKind::Transient, "BAD_ANSWER", detail));
+            return Err(RowFailure::new(FailureKind::Transient, "BAD_RESPONSE", detail));
         }
         Ok(rows.iter().zip(results).map(|(row, result)| row_result(row, result)).collect())
     }
 
-    fn find(&self, t: &Target, property: &str, values: &[String], properties: &[String]) -> HttpRequest {
-        query(t, "query", &format!("{} WHERE {property} IN ({}) ORDER BY Id", select(t, properties), literals(values)))
+    fn find(&self, target: &Target, property: &str, values: &[String], properties: &[String]) -> HttpRequest {
+        query(target, "query", &format!("{} WHERE {property} IN ({}) ORDER BY Id", select(target, properties), literals(values)))
     }
 
-    fn read(&self, t: &Target, ids: &[String], properties: &[String]) -> HttpRequest {
-        query(t, "query", &format!("{} WHERE Id IN ({}) ORDER BY Id", select(t, properties), literals(ids)))
+    fn read(&self, target: &Target, ids: &[String], properties: &[String]) -> HttpRequest {
+        query(target, "query", &format!("{} WHERE Id IN ({}) ORDER BY Id", select(target, properties), literals(ids)))
     }
 
-    fn found(&self, t: &Target, r: &HttpResponse) -> Result<Vec<RemoteRecord>, CallFailure> {
-        let listing = page(t, r)?;
+    fn parse_found(&self, target: &Target, response: &HttpResponse) -> Result<Vec<RemoteRecord>, CallFailure> {
+        let listing = page(target, response)?;
         if listing.next.is_some() {
             return Err(RowFailure::new(FailureKind::Ambiguous, "TOO_MANY_RESULTS", "more objects than one page match"));
         }
         Ok(listing.records)
     }
 
-    /// `queryAll`, so that deleted objects show up as archived.
-    fn list(&self, t: &Target, since_ms: i64, cursor: Option<&str>, properties: &[String]) -> HttpRequest {
-        // Only ever a path of the API, so that the token goes to no other host.
+    /// Uses `queryAll`, which also returns deleted objects.
+    fn list(&self, target: &Target, since_ms: i64, cursor: Option<&str>, properties: &[String]) -> HttpRequest {
+        // A cursor is a path of the API. Nothing else is accepted, so that the token never goes to another host.
         if let Some(path) = cursor.filter(|c| c.starts_with("/services/data/")) {
-            return request(t, "GET", format!("{}{path}", t.base_url), Vec::new());
+            return request(target, "GET", format!("{}{path}", target.base_url), Vec::new());
         }
         let since =
             jiff::Timestamp::from_millisecond(since_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH).strftime("%Y-%m-%dT%H:%M:%S.%3fZ");
-        query(t, "queryAll", &format!("{} WHERE SystemModstamp >= {since} ORDER BY SystemModstamp, Id", select(t, properties)))
+        query(target, "queryAll", &format!("{} WHERE SystemModstamp >= {since} ORDER BY SystemModstamp, Id", select(target, properties)))
     }
 
-    fn listed(&self, t: &Target, _since_ms: i64, _cursor: Option<&str>, r: &HttpResponse) -> Result<Listing, CallFailure> {
-        page(t, r)
+    fn parse_page(&self, target: &Target, _since_ms: i64, _cursor: Option<&str>, response: &HttpResponse) -> Result<Page, CallFailure> {
+        page(target, response)
     }
 
-    fn usage(&self, r: &HttpResponse) -> Option<Usage> {
-        let (used, max) = limit_info(r.header("sforce-limit-info")?)?;
+    fn parse_usage(&self, response: &HttpResponse) -> Option<Usage> {
+        let (used, max) = limit_info(response.header("sforce-limit-info")?)?;
         Some(Usage { remaining: max.saturating_sub(used), max, window_ms: 86_400_000 })
     }
 }
 
-/// At most how many bytes a literal takes in an address, with its quotes, its comma and whatever is escaped twice.
-fn in_address(value: &str) -> usize {
+/// How many bytes a literal takes in a URL at most, with its quotes, its comma and double escapes.
+fn bytes_in_url(value: &str) -> usize {
     value.bytes().map(|b| if b.is_ascii_alphanumeric() { 1 } else { 6 }).sum::<usize>() + 12
 }
 
@@ -126,48 +125,48 @@ fn limit_info(header: &str) -> Option<(u64, u64)> {
     Some((used.trim().parse().ok()?, max.trim().parse().ok()?))
 }
 
-fn request(t: &Target, method: &'static str, url: String, body: Vec<u8>) -> HttpRequest {
+fn request(target: &Target, method: &'static str, url: String, body: Vec<u8>) -> HttpRequest {
     HttpRequest {
         method,
         url,
         headers: vec![
-            ("authorization".to_owned(), format!("Bearer {}", t.token)),
+            ("authorization".to_owned(), format!("Bearer {}", target.token)),
             ("content-type".to_owned(), "application/json".to_owned()),
             ("accept".to_owned(), "application/json".to_owned()),
             ("sforce-call-options".to_owned(), format!("client={CLIENT}")),
         ],
         body,
-        timeout_ms: t.timeout_ms,
+        timeout_ms: target.timeout_ms,
     }
 }
 
-fn patch(t: &Target, call: &str, records: Vec<Value>) -> HttpRequest {
+fn patch(target: &Target, call: &str, records: Vec<Value>) -> HttpRequest {
     let body = json!({"allOrNone": false, "records": records}).to_string().into_bytes();
-    request(t, "PATCH", format!("{}/services/data/{}/{call}", t.base_url, t.version), body)
+    request(target, "PATCH", format!("{}/services/data/{}/{call}", target.base_url, target.version), body)
 }
 
-fn record_of(t: &Target, row: &Row, id: Option<&str>) -> Value {
+fn record_of(target: &Target, row: &Row, id: Option<&str>) -> Value {
     let mut record = row.properties.clone();
-    record.insert(t.id_property.clone(), Value::String(row.hub_id.clone()));
-    record.insert("attributes".to_owned(), json!({ "type": t.object }));
+    record.insert(target.id_property.clone(), Value::String(row.hub_id.clone()));
+    record.insert("attributes".to_owned(), json!({ "type": target.object }));
     if let Some(id) = id {
         record.insert("Id".to_owned(), Value::String(id.to_owned()));
     }
     Value::Object(record)
 }
 
-fn query(t: &Target, call: &str, soql: &str) -> HttpRequest {
-    request(t, "GET", format!("{}/services/data/{}/{call}?q={}", t.base_url, t.version, percent_encode(soql)), Vec::new())
+fn query(target: &Target, call: &str, soql: &str) -> HttpRequest {
+    request(target, "GET", format!("{}/services/data/{}/{call}?q={}", target.base_url, target.version, percent_encode(soql)), Vec::new())
 }
 
-fn select(t: &Target, properties: &[String]) -> String {
-    let mut fields = vec!["Id", "IsDeleted", "SystemModstamp", t.id_property.as_str()];
+fn select(target: &Target, properties: &[String]) -> String {
+    let mut fields = vec!["Id", "IsDeleted", "SystemModstamp", target.id_property.as_str()];
     for name in properties {
         if !fields.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             fields.push(name);
         }
     }
-    format!("SELECT {} FROM {}", fields.join(", "), t.object)
+    format!("SELECT {} FROM {}", fields.join(", "), target.object)
 }
 
 fn literals(values: &[String]) -> String {
@@ -205,12 +204,12 @@ fn row_result(row: &Row, result: &Value) -> RowResult {
     RowResult::Failed(failure(error, text(error, "statusCode")))
 }
 
-/// An error of a row (`statusCode`) or of a call (`errorCode`). Messages quote values, so only codes and field names are kept.
+/// An error of a row (`statusCode`) or of a call (`errorCode`). Messages quote values, so the failure holds only codes and field names.
 fn failure(error: &Value, code: Option<&str>) -> RowFailure {
-    let code = code.and_then(word).unwrap_or_else(|| "UNKNOWN".to_owned());
+    let code = code.and_then(plain_code).unwrap_or_else(|| "UNKNOWN".to_owned());
     let message = text(error, "message").unwrap_or_default();
-    let column = || message.split_once("No such column '").and_then(|(_, rest)| rest.split_once('\'')).and_then(|(name, _)| word(name));
-    let field = error.pointer("/fields/0").and_then(Value::as_str).and_then(word).or_else(column);
+    let column = || message.split_once("No such column '").and_then(|(_, rest)| rest.split_once('\'')).and_then(|(name, _)| plain_code(name));
+    let field = error.pointer("/fields/0").and_then(Value::as_str).and_then(plain_code).or_else(column);
     let (kind, detail) = classify(&code, message, field.is_some());
     RowFailure { kind, code, detail: detail.to_owned(), field }
 }
@@ -227,68 +226,67 @@ fn classify(code: &str, message: &str, names_field: bool) -> (FailureKind, &'sta
         "DUPLICATE_VALUE" | "DUPLICATES_DETECTED" => FailureKind::DuplicateKey,
         "INVALID_QUERY_LOCATOR" => FailureKind::CursorExpired,
         "ENTITY_IS_DELETED" | "NOT_FOUND" => FailureKind::NotFound,
-        // With a field it is a lookup that points nowhere, without one the record itself.
+        // With a field, a reference points to nothing; without one, the record itself does not exist.
         "INVALID_CROSS_REFERENCE_KEY" if !names_field => FailureKind::NotFound,
         _ => FailureKind::Rejected,
     };
     if kind != FailureKind::Rejected {
         return (kind, "");
     }
-    // A trigger's failure comes wrapped, with its cause in the text only.
+    // The failure of a trigger is wrapped, and only the message names its cause.
     if message.contains("UNABLE_TO_LOCK_ROW") {
         return (FailureKind::Locked, "wraps UNABLE_TO_LOCK_ROW");
     }
     if message.contains("Foreign key external ID") {
-        return (FailureKind::Transient, "a record that it refers to is not there (yet)");
+        return (FailureKind::Transient, "a record that it refers to does not exist yet");
     }
     if message.contains("Too many SOQL queries") {
-        return (FailureKind::Transient, "a trigger met its query limit");
+        return (FailureKind::Transient, "a trigger reached its query limit");
     }
     (kind, "")
 }
 
-fn call_failure(r: &HttpResponse) -> CallFailure {
-    let body = serde_json::from_slice::<Value>(&r.body).unwrap_or_default();
+fn call_failure(response: &HttpResponse) -> CallFailure {
+    let body = serde_json::from_slice::<Value>(&response.body).unwrap_or_default();
     let error = body.get(0).unwrap_or(&Value::Null);
     let mut failure = failure(error, text(error, "errorCode"));
     let names_code = failure.code != "UNKNOWN";
     if !names_code {
-        failure.code = format!("HTTP_{}", r.status);
+        failure.code = format!("HTTP_{}", response.status);
     }
-    let throttled = |ms: u64| FailureKind::Throttled { after_ms: r.retry_after_ms().unwrap_or(ms) };
-    let by_status = FailureKind::of_status(r);
-    failure.kind = match (r.status, failure.kind) {
+    let throttled = |ms: u64| FailureKind::Throttled { after_ms: response.retry_after_ms().unwrap_or(ms) };
+    let by_status = FailureKind::of_status(response);
+    failure.kind = match (response.status, failure.kind) {
         (300, _) => FailureKind::Ambiguous,
         (_, FailureKind::Throttled { after_ms }) => throttled(after_ms),
         (_, kind @ (FailureKind::Locked | FailureKind::CursorExpired)) => kind,
         (403, _) => FailureKind::Auth,
         (409, _) => FailureKind::Transient,
         (_, kind @ (FailureKind::Auth | FailureKind::Transient)) if names_code && by_status == FailureKind::Rejected => kind,
-        // A call names a type or an address, not an object: a code about one object counts for nothing here.
+        // A call names a type, not an object, so a code about one object is ignored here.
         _ => by_status,
     };
     failure
 }
 
-fn page(t: &Target, r: &HttpResponse) -> Result<Listing, CallFailure> {
-    if r.status != 200 {
-        return Err(call_failure(r));
+fn page(target: &Target, response: &HttpResponse) -> Result<Page, CallFailure> {
+    if response.status != 200 {
+        return Err(call_failure(response));
     }
-    let body = body_json(r)?;
-    let bad = || RowFailure::new(FailureKind::Transient, "BAD_ANSWER", "a record without an id");
+    let body = body_json(response)?;
+    let bad = || RowFailure::new(FailureKind::Transient, "BAD_RESPONSE", "a record without an id");
     let found = body.get("records").and_then(Value::as_array).ok_or_else(bad)?;
-    let records = found.iter().map(|raw| record(t, raw).ok_or_else(bad)).collect::<Result<_, _>>()?;
-    Ok(Listing { records, next: text(&body, "nextRecordsUrl").map(str::to_owned) })
+    let records = found.iter().map(|raw| record(target, raw).ok_or_else(bad)).collect::<Result<_, _>>()?;
+    Ok(Page { records, next: text(&body, "nextRecordsUrl").map(str::to_owned) })
 }
 
-fn record(t: &Target, raw: &Value) -> Option<RemoteRecord> {
+fn record(target: &Target, raw: &Value) -> Option<RemoteRecord> {
     let properties: Map<String, Value> =
         raw.as_object()?.iter().filter(|(name, _)| *name != "attributes").map(|(n, v)| (n.clone(), v.clone())).collect();
     Some(RemoteRecord {
         id: text(raw, "Id")?.to_owned(),
-        hub_id: text(raw, &t.id_property).filter(|id| !id.is_empty()).map(str::to_owned),
+        hub_id: text(raw, &target.id_property).filter(|id| !id.is_empty()).map(str::to_owned),
         stamp: text(raw, "SystemModstamp").and_then(instant_ms).map(Stamp::at),
-        field_stamps: BTreeMap::new(),
         archived: raw.get("IsDeleted").and_then(Value::as_bool).unwrap_or(false),
         properties,
         raw: raw.clone(),

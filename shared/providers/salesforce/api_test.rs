@@ -1,3 +1,5 @@
+//! Salesforce's API: requests and parsed responses.
+
 use super::*;
 
 fn target(object: &str) -> Target {
@@ -21,7 +23,7 @@ fn answer(status: u16, body: &Value) -> HttpResponse {
 }
 
 #[test]
-fn upsert_goes_by_the_external_id_and_passes_references_through() {
+fn upsert_uses_the_external_id_and_passes_references_through() {
     let contact = row("g1", None, json!({"LastName": "Roe", "Account": {"Hub_Id__c": "g9"}}));
     let r = API.upsert(&target("Contact"), &[contact]);
     assert_eq!(
@@ -35,7 +37,7 @@ fn upsert_goes_by_the_external_id_and_passes_references_through() {
 }
 
 #[test]
-fn update_goes_by_id_and_writes_the_hubs_id() {
+fn update_uses_the_id_and_writes_the_hubs_id() {
     let r = API.update(&target("Contact"), &[row("g1", Some("003A"), json!({})), row("g2", None, json!({}))]);
     assert!(r.url.ends_with("/composite/sobjects"));
     let body: Value = serde_json::from_slice(&r.body).expect("JSON");
@@ -60,7 +62,7 @@ fn results_follow_the_order_of_the_rows() {
         error("INVALID_FIELD", "Foreign key external ID: g9 not found for field Hub_Id__c in entity Account", json!([])),
     ]);
     let rows: Vec<Row> = (0..12).map(|i| row(&format!("g{i}"), None, json!({}))).collect();
-    let written = API.written(&target("Contact"), &rows, &answer(200, &body)).expect("answer");
+    let written = API.parse_written(&target("Contact"), &rows, &answer(200, &body)).expect("answer");
     assert_eq!(written[0], RowResult::Done { remote_id: "003A".into(), created: true, properties: None, stamp: None });
     assert_eq!(written[1], RowResult::Done { remote_id: "003B".into(), created: false, properties: None, stamp: None });
     let failures: Vec<&RowFailure> =
@@ -71,15 +73,15 @@ fn results_follow_the_order_of_the_rows() {
     assert_eq!(failures[2].field.as_deref(), Some("LastName"));
     assert!(!format!("{:?}", failures[2]).contains("Secretname"), "messages quote values");
     assert_eq!(failures[3].code, "DUPLICATES_DETECTED");
-    let short = API.written(&target("Contact"), &rows[..2], &answer(200, &body)).expect_err("a count that does not fit");
+    let short = API.parse_written(&target("Contact"), &rows[..2], &answer(200, &body)).expect_err("a count that does not fit");
     assert_eq!(short.kind, FailureKind::Transient);
 }
 
 #[test]
-fn codes_and_statuses_decide_about_the_whole_call() {
+fn codes_and_statuses_classify_the_whole_call() {
     let kind = |status: u16, code: &str| {
         let r = answer(status, &json!([{"errorCode": code, "message": "m"}]));
-        let f = API.found(&target("Contact"), &r).expect_err("a failure");
+        let f = API.parse_found(&target("Contact"), &r).expect_err("a failure");
         (f.kind, f.code)
     };
     assert_eq!(kind(401, "INVALID_SESSION_ID").0, FailureKind::Auth);
@@ -91,9 +93,9 @@ fn codes_and_statuses_decide_about_the_whole_call() {
     assert_eq!(kind(400, "INVALID_QUERY_LOCATOR"), (FailureKind::CursorExpired, "INVALID_QUERY_LOCATOR".to_owned()));
     let several =
         answer(300, &json!(["/services/data/v62.0/sobjects/Contact/003A", "/services/data/v62.0/sobjects/Contact/003B"]));
-    assert_eq!(API.written(&target("Contact"), &[], &several).expect_err("failure").kind, FailureKind::Ambiguous);
-    assert_eq!(API.found(&target("Contact"), &answer(502, &Value::Null)).expect_err("failure").kind, FailureKind::Transient);
-    assert_eq!(API.found(&target("Contact"), &answer(418, &Value::Null)).expect_err("failure").kind, FailureKind::Rejected);
+    assert_eq!(API.parse_written(&target("Contact"), &[], &several).expect_err("failure").kind, FailureKind::Ambiguous);
+    assert_eq!(API.parse_found(&target("Contact"), &answer(502, &Value::Null)).expect_err("failure").kind, FailureKind::Transient);
+    assert_eq!(API.parse_found(&target("Contact"), &answer(418, &Value::Null)).expect_err("failure").kind, FailureKind::Rejected);
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn values_cannot_leave_their_literal() {
 }
 
 #[test]
-fn what_is_looked_for_fits_into_an_address() {
+fn the_values_of_a_query_fit_into_a_url() {
     let properties: Vec<String> = (0..60).map(|n| format!("CustomField{n:02}__c")).collect();
     for value in ["a", "ada@example.com", &"o'hara+\\".repeat(20), &"äöü".repeat(20)] {
         let values: Vec<String> = (0..450).map(|n| format!("{value}{n}")).collect();
@@ -131,7 +133,7 @@ fn a_list_follows_the_locator_on_its_own_host_only() {
     );
     let body = json!({"totalSize": 3, "done": false, "nextRecordsUrl": "/services/data/v62.0/query/01g-2000", "records": [
         {"attributes": {"type": "Contact"}, "Id": "003A", "IsDeleted": true, "SystemModstamp": "2026-01-01T00:00:00.123+0000", "Hub_Id__c": "g1"}]});
-    let listing = API.listed(&t, 0, None, &answer(200, &body)).expect("a page");
+    let listing = API.parse_page(&t, 0, None, &answer(200, &body)).expect("a page");
     assert_eq!(listing.records[0].stamp, Some(Stamp::at(1_767_225_600_123)));
     assert!(listing.records[0].archived);
     assert_eq!(listing.records[0].hub_id.as_deref(), Some("g1"));
@@ -141,9 +143,9 @@ fn a_list_follows_the_locator_on_its_own_host_only() {
 }
 
 #[test]
-fn the_limit_header_tells_what_is_left() {
+fn the_limit_header_shows_the_remaining_calls() {
     let mut r = answer(200, &Value::Null);
-    assert_eq!(API.usage(&r), None);
+    assert_eq!(API.parse_usage(&r), None);
     r.headers = vec![("sforce-limit-info".into(), "api-usage=25/5000; per-app-api-usage=17/250(appName=some-app)".into())];
-    assert_eq!(API.usage(&r), Some(Usage { remaining: 4_975, max: 5_000, window_ms: 86_400_000 }));
+    assert_eq!(API.parse_usage(&r), Some(Usage { remaining: 4_975, max: 5_000, window_ms: 86_400_000 }));
 }

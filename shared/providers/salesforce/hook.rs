@@ -1,9 +1,10 @@
-//! Change events: which of the fields in an event have changed, told by names or, through the Pub/Sub API, by bitmaps over the event's
-//! schema. A declaration cannot say it, since the names and the bits are data.
+//! Salesforce's change events: which fields of an event changed. An event lists them by name or, through the Pub/Sub API, as bitmaps
+//! over its schema. No declaration can express this, because the names and the bits are data.
 //!
-//! After the hook an update holds exactly what changed: cleared fields are `null`, and what is there for another reason (fields that
-//! the org's admin adds to every event, and every other field in Avro) stands under `unchanged`. Lists of bits that cannot be decoded stay
-//! as they are and are marked `undecoded`, an event about all records of an object is marked `wildcard`: the manifest says what follows.
+//! After the hook, an update holds exactly what changed: cleared fields are `null`, and fields that are there for another reason (those
+//! that the org's admin adds to every event, and all other fields in Avro) are under `unchanged`. Bitmaps that cannot be decoded stay as
+//! they are, and the event is marked `undecoded`. An event about all records of an object is marked `wildcard`. The manifest decides what
+//! follows from the marks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ type Members = BTreeMap<String, Box<RawValue>>;
 const HEADER: &str = "ChangeEventHeader";
 const LISTS: [&str; 3] = ["changedFields", "nulledFields", "diffFields"];
 
-/// The event with its header's lists as names, and with its fields sorted by them.
+/// The event with field names in its header's lists, and with its fields separated into changed and unchanged ones.
 pub fn rewrite(event: &str, around: &str) -> Result<Option<String>, Malformed> {
     let Ok(mut fields) = serde_json::from_str::<Members>(event) else { return Ok(None) };
     let Some(mut header) = fields.remove(HEADER).and_then(|raw| serde_json::from_str::<Members>(raw.get()).ok()) else {
@@ -40,7 +41,7 @@ pub fn rewrite(event: &str, around: &str) -> Result<Option<String>, Malformed> {
         (Some("UPDATE"), [Some(changed), Some(nulled), Some(diff)]) => {
             let all: BTreeSet<&str> = changed.iter().chain(&nulled).chain(&diff).map(String::as_str).collect();
             if !changed.is_empty() {
-                fields = sorted(fields, &all);
+                fields = separate(fields, &all);
             }
             nulled.iter().for_each(|name| clear(&mut fields, name));
         }
@@ -50,21 +51,21 @@ pub fn rewrite(event: &str, around: &str) -> Result<Option<String>, Malformed> {
     Ok(serde_json::to_string(&fields).ok())
 }
 
-/// The names of the fields that bitmaps stand for, in the order of the schema (Avro, as JSON). An entry is a hexadecimal number whose
-/// lowest bit is the first field, or `<position>-<number>` about the record at that position of the schema. `None` when an entry is
-/// neither, or has a bit without a field.
-pub fn fields(schema: &Value, bitmaps: &[String]) -> Option<Vec<String>> {
+/// The names of the fields in bitmaps, in the order of the schema (Avro, as JSON). An entry is a hexadecimal number whose lowest bit is
+/// the first field, or `<position>-<number>` for the record at that position of the schema. `None` when an entry is neither, or has a
+/// bit without a field.
+fn fields_of_bitmaps(schema: &Value, bitmaps: &[String]) -> Option<Vec<String>> {
     let mut all = Vec::new();
-    let places = record(schema)?;
+    let fields = record(schema)?;
     for entry in bitmaps {
         match entry.split_once('-') {
             None => {
                 for bit in bits(entry)? {
-                    all.push(name(places.get(bit)?)?.to_owned());
+                    all.push(name(fields.get(bit)?)?.to_owned());
                 }
             }
             Some((position, bitmap)) => {
-                let parent = places.get(position.parse::<usize>().ok()?)?;
+                let parent = fields.get(position.parse::<usize>().ok()?)?;
                 let children = record(parent.get("type")?)?;
                 for bit in bits(bitmap)? {
                     all.push(format!("{}.{}", name(parent)?, name(children.get(bit)?)?));
@@ -87,28 +88,28 @@ fn record(schema: &Value) -> Option<&Vec<Value>> {
     }
 }
 
-/// The positions of the bits that are set, from the lowest.
+/// The positions of the bits that are set, the lowest first.
 fn bits(hexadecimal: &str) -> Option<Vec<usize>> {
     let digits = hexadecimal.strip_prefix("0x").or_else(|| hexadecimal.strip_prefix("0X"))?;
     let mut set = Vec::new();
-    for (place, digit) in digits.chars().rev().enumerate() {
+    for (position, digit) in digits.chars().rev().enumerate() {
         let nibble = digit.to_digit(16)?;
-        set.extend((0..4).filter(|bit| nibble >> bit & 1 == 1).map(|bit| place * 4 + bit));
+        set.extend((0..4).filter(|bit| nibble >> bit & 1 == 1).map(|bit| position * 4 + bit));
     }
     (!digits.is_empty()).then_some(set)
 }
 
-/// A list of the header as names; empty when it is not there, `None` when it has bits that cannot be decoded.
+/// A list of the header as field names; empty when the header lacks it, `None` when it has bitmaps that cannot be decoded.
 fn names(header: &Members, list: &str, around: &str) -> Option<Vec<String>> {
     let entries = texts(header, list);
     let is_bits = |entry: &String| entry.starts_with("0x") || entry.contains("-0x");
     if !entries.iter().any(is_bits) {
         return Some(entries);
     }
-    fields(&schema(around)?, &entries)
+    fields_of_bitmaps(&schema(around)?, &entries)
 }
 
-/// The schema that stands beside the event: as JSON, or as the text that `GetSchema` answers.
+/// The schema beside the event: as JSON, or as the text that `GetSchema` returns.
 fn schema(around: &str) -> Option<Value> {
     let around: Value = serde_json::from_str(around).ok()?;
     let found = ["schema", "schemaJson", "schema_json"].iter().filter_map(|name| around.get(*name));
@@ -119,26 +120,26 @@ fn schema(around: &str) -> Option<Value> {
     .find(Value::is_object)
 }
 
-/// What has changed where it stands, the rest under `unchanged`.
-fn sorted(fields: Members, changed: &BTreeSet<&str>) -> Members {
-    let (mut kept, mut rest) = (Members::new(), Members::new());
+/// The changed fields, and all others under `unchanged`.
+fn separate(fields: Members, changed: &BTreeSet<&str>) -> Members {
+    let (mut result, mut unchanged) = (Members::new(), Members::new());
     for (name, value) in fields {
         let parts = || changed.iter().filter_map(|path| path.strip_prefix(name.as_str())?.strip_prefix('.'));
         if changed.contains(name.as_str()) {
-            kept.insert(name, value);
+            result.insert(name, value);
         } else if let (Some(_), Ok(members)) = (parts().next(), serde_json::from_str::<Members>(value.get())) {
             let parts: BTreeSet<&str> = parts().collect();
-            let (own, others): (Members, Members) = members.into_iter().partition(|(member, _)| parts.contains(member.as_str()));
-            kept.insert(name.clone(), joined(&own));
-            rest.extend(without_nulls(joined(&others)).map(|others| (name, others)));
+            let (changed, others): (Members, Members) = members.into_iter().partition(|(member, _)| parts.contains(member.as_str()));
+            result.insert(name.clone(), joined(&changed));
+            unchanged.extend(without_nulls(joined(&others)).map(|others| (name, others)));
         } else if let Some(value) = without_nulls(value) {
-            rest.insert(name, value);
+            unchanged.insert(name, value);
         }
     }
-    if !rest.is_empty() {
-        kept.insert("unchanged".to_owned(), joined(&rest));
+    if !unchanged.is_empty() {
+        result.insert("unchanged".to_owned(), joined(&unchanged));
     }
-    kept
+    result
 }
 
 /// Sets a field, or a part of a compound one, to null.
@@ -153,7 +154,7 @@ fn clear(fields: &mut Members, path: &str) {
     fields.insert(name.to_owned(), joined(&members));
 }
 
-/// `None` for null and for a compound field of nulls.
+/// The value without nulls; `None` for null and for a compound field that holds nothing else.
 fn without_nulls(value: Box<RawValue>) -> Option<Box<RawValue>> {
     if value.get() == "null" {
         return None;

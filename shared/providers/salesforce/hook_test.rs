@@ -1,8 +1,10 @@
+//! Salesforce's change events: bitmaps of changed fields.
+
 use serde_json::json;
 
 use super::*;
 
-/// Nine fields; the last is compound.
+/// A schema of nine fields, the last of which is compound.
 fn small() -> Value {
     let plain = |name: &str| json!({"name": name, "type": ["null", "string"]});
     let parts = ["Street", "City", "Country"].map(plain);
@@ -13,7 +15,7 @@ fn small() -> Value {
 }
 
 fn named(bitmaps: &[&str]) -> Option<Vec<String>> {
-    fields(&small(), &bitmaps.iter().map(|&b| b.to_owned()).collect::<Vec<_>>())
+    fields_of_bitmaps(&small(), &bitmaps.iter().map(|&b| b.to_owned()).collect::<Vec<_>>())
 }
 
 fn rewritten(event: Value, around: Value) -> Value {
@@ -33,10 +35,10 @@ fn bits_are_fields_from_the_lowest() {
 }
 
 #[test]
-fn bits_go_on_beyond_sixty_four_fields() {
+fn a_bitmap_may_have_more_than_sixty_four_fields() {
     let many: Vec<Value> = (0..200).map(|i| json!({"name": format!("F{i}"), "type": "string"})).collect();
     let bitmap = format!("0x8{}1", "0".repeat(40));
-    assert_eq!(fields(&json!({"fields": many}), &[bitmap]).unwrap(), ["F0", "F167"]);
+    assert_eq!(fields_of_bitmaps(&json!({"fields": many}), &[bitmap]).unwrap(), ["F0", "F167"]);
 }
 
 #[test]

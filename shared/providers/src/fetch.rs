@@ -25,7 +25,7 @@ pub struct Fetch<'a> {
 }
 
 impl Provider {
-    /// The request that reads a record; `None` when the manifest has no path for its object type. [`fetched`] reads the response.
+    /// The request that reads a record; `None` when the manifest has no path for its object type. [`parse_fetched`] parses the response.
     pub fn fetch(&self, fetch: &Fetch<'_>) -> Option<HttpRequest> {
         let api = &self.manifest().api;
         let path = fill_in(api.fetch.get(fetch.object)?, fetch);
@@ -66,10 +66,10 @@ fn allowed_in_path(part: &str) -> String {
 ///
 /// # Errors
 /// The call failed.
-pub fn fetched(r: &HttpResponse) -> Result<Option<Vec<u8>>, CallFailure> {
-    match r.status {
-        200..=299 => Ok(Some(r.body.clone())),
+pub fn parse_fetched(response: &HttpResponse) -> Result<Option<Vec<u8>>, CallFailure> {
+    match response.status {
+        200..=299 => Ok(Some(response.body.clone())),
         404 | 410 => Ok(None),
-        status => Err(RowFailure::new(FailureKind::of_status(r), format!("HTTP_{status}"), "")),
+        status => Err(RowFailure::new(FailureKind::of_status(response), format!("HTTP_{status}"), "")),
     }
 }

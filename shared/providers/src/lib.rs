@@ -2,8 +2,8 @@
 //! webhooks and records as canonical changes and renders canonical values for a destination.
 //!
 //! The folders stand beside `src/`. The build script finds each folder that has a `manifest.toml`, embeds its files, and includes its
-//! code: `api.rs` of a destination (reached by `api::api`) and `hook.rs` of an odd protocol (reached by `hook::hook`). So no `mod` line
-//! in `src/` leads to that code, no provider is listed anywhere, and deleting a folder removes the provider.
+//! code: `api.rs` of a destination and `hook.rs` of an odd protocol enter through `folder_code.rs`. So no `mod` line in `src/` leads to that
+//! code, no provider is listed anywhere, and deleting a folder removes the provider.
 //!
 //! The way of a webhook: `read.rs` takes the raw body through `body/` to single events, reads the values that `[events]` names
 //! (`paths.rs`, `view.rs`), finds the rule of each event (`rules.rs`), and runs the mapping file that the rule names (`provider.rs`).
@@ -15,9 +15,10 @@ pub mod api;
 mod body;
 mod elements;
 pub mod fetch;
+mod folder_code;
 #[cfg(feature = "compile")]
 mod folders;
-pub mod hook;
+mod hook;
 pub mod http;
 mod manifest;
 mod model;
@@ -31,6 +32,7 @@ mod rules;
 mod unmapped;
 mod view;
 
+pub use folder_code::api_of;
 pub use manifest::{
     About, AcceptedAnswer, ApiInfo, Destination, EmbeddedFormat, EventAction, EventRule, EventStamp, Events, Keywords, Manifest,
     Media, OneOrMore, Rate, Records, SequencePaths, UntypedBody, XmlBodies,

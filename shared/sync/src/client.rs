@@ -79,7 +79,7 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
 
     /// The provider's protocol for batches, lists and writes, if it has one.
     pub fn api(&self) -> Option<&'static dyn Api> {
-        providers::api::api(&self.connection.provider)
+        providers::api_of(&self.connection.provider)
     }
 
     /// The provider's protocol, where nothing can be done without one.
@@ -135,7 +135,7 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
         let properties = self.provider.read_properties(object);
         let mut records = Vec::new();
         for chunk in ids.chunks(api.batch_limit(Op::Read)) {
-            let page = self.call(object, |t| Some(api.read(t, chunk, &properties)), |t, r| api.found(t, r)).await?;
+            let page = self.call(object, |t| Some(api.read(t, chunk, &properties)), |t, r| api.parse_found(t, r)).await?;
             records.extend(page);
         }
         Ok(records)
@@ -179,7 +179,7 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
             HttpError::NotSent(_) => CallError::NotSent(failed(&error)),
             HttpError::Unknown(_) => CallError::Unknown(failed(&error)),
         })?;
-        let usage = self.api().and_then(|api| api.usage(&response));
+        let usage = self.api().and_then(|api| api.parse_usage(&response));
         note_usage(self.name, usage);
         self.usage.set(usage.or(self.usage.get()));
         Ok(response)

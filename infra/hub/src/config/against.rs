@@ -37,7 +37,7 @@ pub fn check(compiled: &Compiled, providers: &BTreeMap<String, Provider>, findin
         else {
             continue;
         };
-        if providers::api::api(&connection.provider).is_none() {
+        if providers::api_of(&connection.provider).is_none() {
             let message = format!("{} cannot be a destination yet", provider.manifest().provider.title);
             findings.add(Finding::error(span.clone(), message));
             continue;

@@ -1,7 +1,7 @@
 //! What the hub reads and writes through the providers' APIs.
 
-use providers::api::{Op, api};
-use providers::{ApiInfo, Destination, Rate};
+use providers::api::Op;
+use providers::{ApiInfo, Destination, Rate, api_of};
 
 use sync::config::Bucket;
 
@@ -63,7 +63,7 @@ const COLUMNS: [&str; 8] = [
 fn reading(folder: &Folder) -> [String; 8] {
     let ApiInfo { version, timeout_ms, auth, rates, fetch, .. } = &folder.provider.manifest().api;
     let comments = folder.comments("manifest.toml");
-    let protocol = api(folder.name).is_some();
+    let protocol = api_of(folder.name).is_some();
     let only_with_protocol = || if protocol { "yes" } else { "" }.to_owned();
     let named: Vec<&String> = fetch.keys().collect();
     let by_id = if named.is_empty() { only_with_protocol() } else { codes(&named, "and") };
@@ -99,7 +99,7 @@ fn grouped(number: u64) -> String {
 }
 
 fn writing(folder: &Folder, destination: &Destination) -> [String; 8] {
-    let protocol = api(folder.name);
+    let protocol = api_of(folder.name);
     let rows = |op: Op| protocol.map(|api| api.batch_limit(op).to_string()).unwrap_or_default();
     [
         folder.title().to_owned(),

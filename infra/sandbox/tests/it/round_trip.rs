@@ -1,7 +1,7 @@
 //! The hub's own protocol code against the stand-ins.
 
 use canonical::Stamp;
-use providers::api::{self, Api, FailureKind, Row, RowResult, Target};
+use providers::api::{Api, FailureKind, Row, RowResult, Target};
 use providers::http::{HttpRequest, HttpResponse};
 use sandbox::{Fault, FaultKind, HubSpot, Request, Salesforce, Sandbox, hubspot, salesforce};
 use serde_json::{Map, Value, json};
@@ -48,13 +48,13 @@ fn target(object: &str) -> (Target, &'static dyn Api) {
         version: version.into(),
         timeout_ms: 1_000,
     };
-    (target, api::api(if hubspot { "hubspot" } else { "salesforce" }).expect("a destination"))
+    (target, providers::api_of(if hubspot { "hubspot" } else { "salesforce" }).expect("a destination"))
 }
 
 fn upsert(sandbox: &mut dyn Sandbox, object: &str, rows: &[Row], now_ms: i64) -> Vec<RowResult> {
     let (t, api) = target(object);
     let answer = send(sandbox, &api.upsert(&t, rows), now_ms);
-    api.written(&t, rows, &answer).expect("an answer for each row")
+    api.parse_written(&t, rows, &answer).expect("an answer for each row")
 }
 
 fn names(list: &[&str]) -> Vec<String> {
@@ -106,15 +106,15 @@ fn hubspot_refuses_single_rows_of_a_batch() {
     let (t, api) = target("contacts");
     let adopt = [row("g1", Some(&taken), json!({"firstname": "Tom"})), row("g9", Some("4"), json!({"firstname": "Ted"}))];
     let answer = send(&mut hubspot, &api.update(&t, &adopt), T0);
-    assert_eq!(kinds(&api.written(&t, &adopt, &answer).expect("answer")), ["updated", "NotFound OBJECT_NOT_FOUND"]);
+    assert_eq!(kinds(&api.parse_written(&t, &adopt, &answer).expect("answer")), ["updated", "NotFound OBJECT_NOT_FOUND"]);
     let found = send(&mut hubspot, &api.find(&t, "hub_id", &names(&["g1", "g7"]), &names(&["firstname"])), T0);
-    let found = api.found(&t, &found).expect("found");
+    let found = api.parse_found(&t, &found).expect("found");
     assert_eq!((found.len(), found[0].id.as_str(), found[0].hub_id.as_deref()), (1, taken.as_str(), Some("g1")));
     let by_email = send(&mut hubspot, &api.find(&t, "email", &names(&["TAKEN@x.test"]), &[]), T0);
-    assert_eq!(api.found(&t, &by_email).expect("found at once, without the search index")[0].id, taken);
+    assert_eq!(api.parse_found(&t, &by_email).expect("found at once, without the search index")[0].id, taken);
     let stale = [row("g0", Some(&taken), json!({}))];
     let answer = send(&mut hubspot, &api.update(&t, &stale), T0);
-    assert_eq!(kinds(&api.written(&t, &stale, &answer).expect("answer")), ["DuplicateKey CONFLICTING_UNIQUE_VALUE"]);
+    assert_eq!(kinds(&api.parse_written(&t, &stale, &answer).expect("answer")), ["DuplicateKey CONFLICTING_UNIQUE_VALUE"]);
 }
 
 #[test]
@@ -124,9 +124,13 @@ fn hubspot_reads_with_the_stamp_of_each_property() {
     hubspot.edit("contacts", &id, &map(json!({"phone": "2"})), T0 + 5_000).expect("edited");
     let (t, api) = target("contacts");
     let answer = send(&mut hubspot, &api.read(&t, &names(&[&id, "77"]), &names(&["firstname", "phone"])), T0 + 6_000);
-    let read = api.found(&t, &answer).expect("read");
+    let read = api.parse_found(&t, &answer).expect("read");
     assert_eq!(read.len(), 1);
-    assert_eq!((read[0].field_stamps["firstname"], read[0].field_stamps["phone"]), (Stamp::at(T0), Stamp::at(T0 + 5_000)));
+    let changed_at = |property: &str| {
+        let timestamp = read[0].raw["propertiesWithHistory"][property][0]["timestamp"].as_str().expect("a history");
+        timestamp.parse::<jiff::Timestamp>().expect("an instant").as_millisecond()
+    };
+    assert_eq!((changed_at("firstname"), changed_at("phone")), (T0, T0 + 5_000));
     assert_eq!((read[0].stamp, &read[0].properties["phone"]), (Some(Stamp::at(T0 + 5_000)), &json!("2")));
 }
 
@@ -143,7 +147,7 @@ fn hubspot_lists_everything_past_the_cap_and_through_ties() {
     let (mut cursor, mut seen, mut calls) = (None, std::collections::BTreeSet::new(), 0);
     loop {
         let answer = send(&mut hubspot, &api.list(&t, T0 + 10, cursor.as_deref(), &[]), T0 + 100_000);
-        let listing = api.listed(&t, T0 + 10, cursor.as_deref(), &answer).expect("a page");
+        let listing = api.parse_page(&t, T0 + 10, cursor.as_deref(), &answer).expect("a page");
         seen.extend(listing.records.iter().map(|r| r.id.clone()));
         calls += 1;
         assert!(calls < 20, "the list ends");
@@ -162,7 +166,7 @@ fn hubspot_searches_lag_behind_writes() {
     let (t, api) = target("companies");
     let find = |hubspot: &mut HubSpot, values: &[&str], at: i64| {
         let answer = send(hubspot, &api.find(&t, "domain", &names(values), &names(&["name"])), at);
-        api.found(&t, &answer).expect("an answer").len()
+        api.parse_found(&t, &answer).expect("an answer").len()
     };
     assert_eq!(find(&mut hubspot, &["acme.test"], T0 + 1_000), 0);
     assert_eq!(find(&mut hubspot, &["acme.test"], T0 + 2_000), 1);
@@ -176,7 +180,7 @@ fn hubspot_limits_lock_and_tokens_stop_the_call() {
     let rows = [row("g0", None, json!({"firstname": "A"}))];
     let kind = |hubspot: &mut HubSpot, t: &Target, at: i64| {
         let answer = send(hubspot, &api.upsert(t, &rows), at);
-        api.written(t, &rows, &answer).map_err(|f| f.kind).map(|r| id(&r[0]))
+        api.parse_written(t, &rows, &answer).map_err(|f| f.kind).map(|r| id(&r[0]))
     };
     let id = kind(&mut hubspot, &t, T0).expect("written");
     hubspot.lock("contacts", &id, T0 + 2_000);
@@ -184,7 +188,7 @@ fn hubspot_limits_lock_and_tokens_stop_the_call() {
     assert!(kind(&mut hubspot, &t, T0 + 2_000).is_ok());
     assert_eq!(kind(&mut hubspot, &t, T0 + 3_000), Err(FailureKind::Throttled { after_ms: 10_000 }));
     let answer = send(&mut hubspot, &api.upsert(&t, &rows), T0 + 10_000);
-    assert_eq!(api.usage(&answer).map(|u| (u.remaining, u.max)), Some((0, 3)), "the window rolls");
+    assert_eq!(api.parse_usage(&answer).map(|u| (u.remaining, u.max)), Some((0, 3)), "the window rolls");
     t.token = "other".into();
     assert_eq!(kind(&mut hubspot, &t, T0 + 60_000), Err(FailureKind::Auth));
     hubspot.allow_token("other", Some(T0 + 70_000));
@@ -222,15 +226,18 @@ fn salesforce_upserts_rows_with_references() {
 
     let (t, api) = target("Contact");
     let answer = send(&mut salesforce, &api.find(&t, "Email", &names(&["JO@x.test", "o'no\\@x.test"]), &names(&["Name"])), T0);
-    assert_eq!(api.usage(&answer).map(|u| u.max), Some(100_000));
-    let found = api.found(&t, &answer).expect("found");
+    assert_eq!(api.parse_usage(&answer).map(|u| u.max), Some(100_000));
+    let found = api.parse_found(&t, &answer).expect("found");
     assert_eq!((found.len(), &found[0].properties["Name"], found[0].stamp), (1, &json!("Roe"), Some(Stamp::at(T0))));
     let change =
         [row("g0", Some(&found[0].id), json!({"Email": null})), row("g8", Some("003ak0000000009AAA"), json!({"FirstName": "N"}))];
     let answer = send(&mut salesforce, &api.update(&t, &change), T0 + 1);
-    assert_eq!(kinds(&api.written(&t, &change, &answer).expect("answer")), ["updated", "NotFound INVALID_CROSS_REFERENCE_KEY"]);
+    assert_eq!(
+        kinds(&api.parse_written(&t, &change, &answer).expect("answer")),
+        ["updated", "NotFound INVALID_CROSS_REFERENCE_KEY"]
+    );
     let answer = send(&mut salesforce, &api.read(&t, &[found[0].id.clone()], &names(&["Email", "AccountId"])), T0 + 2);
-    let read = api.found(&t, &answer).expect("read");
+    let read = api.parse_found(&t, &answer).expect("read");
     assert_eq!((&read[0].properties["Email"], read[0].hub_id.as_deref()), (&Value::Null, Some("g0")));
 }
 
@@ -246,7 +253,7 @@ fn salesforce_lists_pages_and_deleted_records() {
     let (mut cursor, mut stamps, mut archived) = (None, Vec::new(), Vec::new());
     loop {
         let answer = send(&mut salesforce, &api.list(&t, T0 + 5, cursor.as_deref(), &names(&["Name"])), T0 + 60);
-        let listing = api.listed(&t, T0 + 5, cursor.as_deref(), &answer).expect("a page");
+        let listing = api.parse_page(&t, T0 + 5, cursor.as_deref(), &answer).expect("a page");
         stamps.extend(listing.records.iter().filter_map(|r| r.stamp));
         archived.extend(listing.records.iter().filter(|r| r.archived).map(|r| r.id.clone()));
         cursor = listing.next;
@@ -257,7 +264,7 @@ fn salesforce_lists_pages_and_deleted_records() {
     assert_eq!((stamps.len(), archived), (30, vec![ids[7].clone()]));
     assert!(stamps.is_sorted());
     let gone = send(&mut salesforce, &api.list(&t, T0, Some("/services/data/v62.0/query/01gnone-10"), &[]), T0);
-    assert_eq!(api.listed(&t, T0, None, &gone).expect_err("no such cursor").kind, FailureKind::CursorExpired);
+    assert_eq!(api.parse_page(&t, T0, None, &gone).expect_err("no such cursor").kind, FailureKind::CursorExpired);
 }
 
 #[test]
@@ -277,7 +284,7 @@ fn salesforce_limits_locks_and_tokens() {
     assert_eq!(kinds(&upsert(&mut salesforce, "Contact", &rows, T0 + 1)), expected);
     let fail = |salesforce: &mut Salesforce, t: &Target, at: i64| {
         let answer = send(salesforce, &api.upsert(t, &rows), at);
-        api.written(t, &rows, &answer).map(|_| ()).map_err(|f| f.kind)
+        api.parse_written(t, &rows, &answer).map(|_| ()).map_err(|f| f.kind)
     };
     assert_eq!(fail(&mut salesforce, &t, T0 + 2), Ok(()));
     assert_eq!(fail(&mut salesforce, &t, T0 + 3), Err(FailureKind::Throttled { after_ms: 60_000 }));
@@ -305,7 +312,7 @@ fn a_lost_answer_is_an_effect_all_the_same() {
 
         sandbox.fault(Fault::always(FaultKind::Status { status: 503, retry_after_s: None }).between(T0, T0 + 10));
         let answer = send(sandbox.as_mut(), &api.upsert(&t, &rows), T0 + 9);
-        assert_eq!(api.written(&t, &rows, &answer).expect_err("out of order").kind, FailureKind::Transient);
+        assert_eq!(api.parse_written(&t, &rows, &answer).expect_err("out of order").kind, FailureKind::Transient);
         assert_eq!(kinds(&upsert(sandbox.as_mut(), object, &rows, T0 + 10)), ["updated"]);
 
         sandbox.clear_faults();
@@ -342,7 +349,7 @@ fn any_text_finds_itself_again() {
             let (t, api) = target(object);
             for (property, value) in [(property, (*name).to_owned()), (t.id_property.as_str(), format!("x'{i}"))] {
                 let answer = send(sandbox, &api.find(&t, property, &[value], &names(&[property])), T0);
-                let found = api.found(&t, &answer).expect("found");
+                let found = api.parse_found(&t, &answer).expect("found");
                 assert_eq!(
                     found.iter().map(|r| r.hub_id.clone()).collect::<Vec<_>>(),
                     [Some(format!("x'{i}"))],

@@ -8,7 +8,7 @@ mod xml;
 
 use std::borrow::Cow;
 
-use crate::hook;
+use crate::folder_code::hook_of;
 use crate::manifest::Events;
 use crate::model::Malformed;
 
@@ -38,7 +38,7 @@ pub(crate) fn json_text<'b>(body: &'b [u8], events: Option<&Events>) -> Result<C
 pub(crate) fn raw_events<'t>(text: &'t str, events: Option<&Events>) -> Result<Vec<RawEvent<'t>>, Malformed> {
     let mut found = split::split(text, events)?;
     let Some(events) = events else { return Ok(found) };
-    let hook = events.hook.as_deref().and_then(hook::hook);
+    let hook = events.hook.as_deref().and_then(hook_of);
     let alone = found.len() == 1;
     for event in &mut found {
         match embedded::whole_event(&event.json, events) {

@@ -24,7 +24,7 @@ fn what_events_ask_for_can_be_read() {
             let events: Vec<serde_json::Value> = serde_json::from_str(&golden).unwrap_or_default();
             for wanted in events.iter().filter_map(|event| event["body"]["fetch"].as_array()).flatten() {
                 let object = wanted["object"].as_str().unwrap();
-                let declared = provider.manifest().api.fetch.contains_key(object) || providers::api::api(name).is_some();
+                let declared = provider.manifest().api.fetch.contains_key(object) || providers::api_of(name).is_some();
                 assert!(declared || provider.object_of(object).is_none(), "{name} cannot read `{object}`: {}", file.display());
             }
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use canonical::{FetchRequest, RemoteId};
 use providers::api::{CallFailure, FailureKind, RemoteRecord, Target};
-use providers::fetch::{Fetch, fetched};
+use providers::fetch::{Fetch, parse_fetched};
 use providers::http::HttpResponse;
 
 use super::{Ports, ReadResult, Reconcile, Requested};
@@ -124,7 +124,6 @@ async fn read_one<P: Ports>(
         hub_id: None,
         properties: Default::default(),
         stamp: None,
-        field_stamps: BTreeMap::new(),
         archived: false,
         raw,
     }))
@@ -132,8 +131,8 @@ async fn read_one<P: Ports>(
 
 /// Reads the answer to a read of one object; `None` when the object does not exist.
 fn read_json(response: &HttpResponse) -> Result<Option<serde_json::Value>, CallFailure> {
-    let Some(body) = fetched(response)? else { return Ok(None) };
-    let not_json = |_| CallFailure::new(FailureKind::Transient, "BAD_ANSWER", "the answer is not JSON");
+    let Some(body) = parse_fetched(response)? else { return Ok(None) };
+    let not_json = |_| CallFailure::new(FailureKind::Transient, "BAD_RESPONSE", "the response is not JSON");
     serde_json::from_slice(&body).map(Some).map_err(not_json)
 }
 

@@ -1,7 +1,7 @@
 //! Sweeping: everything that changed at a connection since the watermark is read, and sent to `ingest`.
 
 use canonical::{Lane, Outcome, RemoteId, SweepRequest};
-use providers::api::{FailureKind, Listing, Target};
+use providers::api::{FailureKind, Page, Target};
 use providers::http::HttpResponse;
 
 use super::{JobReport, Ports, ReadResult, Reconcile, Requested};
@@ -94,12 +94,12 @@ impl<P: Ports> Reconcile<'_, P> {
 }
 
 /// Reads one page of changes; `None` when the cursor has expired.
-async fn list<P: Ports>(client: &Client<'_, P>, object: &str, progress: &Progress) -> Result<Option<Listing>, Failure> {
+async fn list<P: Ports>(client: &Client<'_, P>, object: &str, progress: &Progress) -> Result<Option<Page>, Failure> {
     let api = client.require_api()?;
     let properties = client.provider().read_properties(object);
     let (since_ms, cursor) = (progress.since_ms, progress.cursor.as_deref());
     let request = |target: &Target| Some(api.list(target, since_ms, cursor, &properties));
-    let listed = |target: &Target, response: &HttpResponse| match api.listed(target, since_ms, cursor, response) {
+    let listed = |target: &Target, response: &HttpResponse| match api.parse_page(target, since_ms, cursor, response) {
         Err(failure) if failure.kind == FailureKind::CursorExpired && cursor.is_some() => Ok(None),
         other => other.map(Some),
     };

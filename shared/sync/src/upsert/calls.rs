@@ -155,14 +155,14 @@ impl<'a, P: Ports> Destination<'a, P> {
         let request =
             |target: &Target| if op == Op::Update { self.api.update(target, rows) } else { self.api.upsert(target, rows) };
         self.client
-            .call(&native, |target| Some(request(target)), |target, response| self.api.written(target, rows, response))
+            .call(&native, |target| Some(request(target)), |target, response| self.api.parse_written(target, rows, response))
             .await
     }
 
     /// Merges one object of the destination into another and gives the id of what remains. The provider must be able to.
     pub async fn merge(&self, object: ObjectType, primary: &str, other: &str) -> Result<String, CallError> {
         let native = self.native(object).map_err(CallError::NotSent)?;
-        let merged = |target: &Target, response: &HttpResponse| match self.api.merged(target, response) {
+        let merged = |target: &Target, response: &HttpResponse| match self.api.parse_merged(target, response) {
             Err(failure) if failure.kind == FailureKind::NotFound => Ok(primary.to_owned()),
             other => other,
         };
@@ -212,7 +212,7 @@ impl<'a, P: Ports> Destination<'a, P> {
         let mut records = Vec::new();
         for chunk in self.api.find_parts(values) {
             let request = |target: &Target| Some(self.api.find(target, property, chunk, &properties));
-            let found = self.client.call(&native, request, |target, response| self.api.found(target, response)).await;
+            let found = self.client.call(&native, request, |target, response| self.api.parse_found(target, response)).await;
             records.extend(found.map_err(CallError::into_failure)?);
         }
         Ok(records)
