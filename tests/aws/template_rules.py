@@ -13,9 +13,6 @@ from samtranslator.translator.transform import transform
 
 import stack
 
-# Set by Lambda's own surroundings, never by the template.
-ELSEWHERE = {"AWS_ENDPOINT_URL"}
-
 
 def expanded():
     template = yaml_parse((stack.ROOT / "template.yaml").read_text())
@@ -141,22 +138,22 @@ def table_rules(resources, say):
 
 
 def settings_rules(resources, say):
-    """The variables of the template and those that shared/runtime/src/settings.rs declares are the same."""
-    source = stack.ROOT / "shared/runtime/src/settings.rs"
+    """The variables of the template and those that shared/adapters/src/environment.rs declares are the same."""
+    source = stack.ROOT / "shared/adapters/src/environment.rs"
     if not source.exists():
-        say("shared/runtime/src/settings.rs, which declares the variables, is not there")
+        say("shared/adapters/src/environment.rs, which declares the variables, is not there")
         return
     settings = source.read_text().split("#[cfg(test)]")[0]
-    declared = set(re.findall(r'"((?:HUB|AWS)_[A-Z_]+)"', settings)) - ELSEWHERE
-    prefixes = {d for d in declared if d.endswith("_")} - {"HUB_"}
+    declared = set(re.findall(r'"(HUB_[A-Z_]+)"', settings))
+    prefixes = {d for d in declared if d.endswith("_")}
     functions = of_type(resources, "AWS::Lambda::Function").values()
     given = {name for function in functions for name in function["Environment"]["Variables"]}
     for name in sorted(given):
         if name not in declared and not any(name.startswith(p) for p in prefixes):
-            say(f"{name}: set by the template, unknown to shared/runtime/src/settings.rs")
+            say(f"{name}: set by the template, unknown to shared/adapters/src/environment.rs")
     for name in sorted(declared):
         if name not in given and not (name in prefixes and any(g.startswith(name) for g in given)):
-            say(f"{name}: read by shared/runtime/src/settings.rs, set by no function of the template")
+            say(f"{name}: read by shared/adapters/src/environment.rs, set by no function of the template")
 
 
 # What every function gets by the template's globals.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use hub::cli::ConfigArgs;
-use hub::crm::{Route, post};
-use hub::stack::{Running, SECRET_PREFIX, Setup, build, configuration, start};
+use hub::configuration::ConfigArgs;
+use hub::http::post;
+use hub::sandboxes::Route;
+use hub::stack::{LOCAL_SECRETS, Running, Setup, build, start};
 use local::Schedules;
 use sync::ports::{SecretSet, Secrets};
 use webhook::{Draft, sign};
@@ -23,7 +24,7 @@ async fn status(route: &Route, secret: &str, n: u32) -> u16 {
 }
 
 async fn secrets(running: &Running) -> SecretSet {
-    running.ports().unwrap().secret("form/signing", true).await.unwrap()
+    running.ports().secret("form/signing", true).await.unwrap()
 }
 
 /// Sends valid webhooks, signed with a secret that a sender may have at that time, and forged ones, until `over` is set.
@@ -47,7 +48,7 @@ async fn send(running: Arc<Running>, sender: u32, over: Arc<AtomicBool>, sent: A
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_secrets_rotate_no_valid_webhook_is_refused_and_no_forged_one_accepted() {
     let folder = tempfile::tempdir().unwrap();
-    let loaded = configuration(&ConfigArgs::default()).unwrap();
+    let loaded = ConfigArgs::default().load_sound().unwrap();
     let binaries = build(false).unwrap();
     let mut setup = Setup::new(&loaded);
     (setup.folder, setup.fresh, setup.schedules) = (folder.path().to_owned(), true, Schedules::Off);
@@ -57,7 +58,7 @@ async fn while_secrets_rotate_no_valid_webhook_is_refused_and_no_forged_one_acce
     let mut seen = vec![secrets(&running).await.current];
     for _ in 0..ROTATIONS {
         let before = sent.load(Ordering::Relaxed);
-        running.stack.rotate(&format!("{SECRET_PREFIX}form/signing")).unwrap();
+        running.stack.rotate(&format!("{LOCAL_SECRETS}form/signing")).unwrap();
         let mut waited = 0;
         while secrets(&running).await.current == seen[seen.len() - 1] || sent.load(Ordering::Relaxed) < before + 10 {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -73,5 +74,5 @@ async fn while_secrets_rotate_no_valid_webhook_is_refused_and_no_forged_one_acce
     }
     seen.dedup();
     assert_eq!(seen.len(), ROTATIONS + 1, "each rotation creates a new secret");
-    running.end().await;
+    running.stop_shared().await;
 }

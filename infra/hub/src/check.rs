@@ -1,56 +1,67 @@
-//! `hub check`: is the configuration sound? With `--pack`, writes what the functions read.
+//! `hub check`: checks the configuration, and with `--pack` writes what the functions read.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use providers::Registry;
+use clap::Args;
 use sync::config::Config;
 
-use crate::cli::{CheckArgs, ConfigArgs};
-use crate::config::{Changes, DEFAULT_PATH, Loaded, Severity};
-use crate::out::{CommandError, root, shown, styled, write};
+use crate::config::{Changes, Loaded, Severity};
+use crate::configuration::ConfigArgs;
+use crate::files::{root, shown, write};
+use crate::out::{CommandError, counted, print_line};
 
-/// Where `--pack` writes, from the repository's root.
-pub const PACK_PATH: &str = "infra/config/layer/hub.pack";
+/// The file that `--pack` writes, from the repository's root.
+const PACK_PATH: &str = "infra/config/layer/hub.pack";
 
-/// The configuration that the arguments name.
-pub fn load(args: &ConfigArgs) -> Result<Loaded, CommandError> {
-    let path = args.config.clone().unwrap_or_else(|| root().join(DEFAULT_PATH));
-    let text = std::fs::read_to_string(&path).map_err(|e| CommandError::Read(shown(&path), e))?;
-    Ok(Loaded::with(&registry(&args.without)?, &shown(&path), text, path.parent()))
-}
-
-/// All providers but those that the command line leaves out.
-pub fn registry(without: &[String]) -> Result<Registry, CommandError> {
-    Registry::default().without(without).map_err(|e| CommandError::Usage(format!("--without: {e}")))
+/// Arguments of `hub check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Write the packed configuration, if there are no errors [default: infra/config/layer/hub.pack]
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub pack: Option<Option<PathBuf>>,
+    /// The file that --pack writes
+    #[arg(long, value_name = "FILE", requires = "pack")]
+    pub out: Option<PathBuf>,
+    /// List the values that a destination cannot express, and what is written there instead
+    #[arg(long)]
+    pub narrowed: bool,
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// Runs the command.
 pub fn run(args: &CheckArgs) -> Result<ExitCode, CommandError> {
-    let loaded = load(&args.config)?;
+    let loaded = args.config.load()?;
     if !loaded.findings.is_empty() {
-        eprintln!("{}\n", loaded.report(styled()));
+        anstream::eprintln!("{}\n", loaded.report(true));
     }
     let errors = loaded.errors();
     let warnings = loaded.findings.iter().filter(|f| f.severity == Severity::Warning).count();
     if errors > 0 || (args.strict && warnings > 0) {
-        eprintln!("{}: {}", loaded.source.path, counted(errors, warnings));
+        eprintln!("{}: {}", loaded.source.path, summary(errors, warnings));
         return Ok(ExitCode::FAILURE);
     }
-    let compiled = loaded.sound()?;
-    let connections = compiled.hub.connections.len();
-    let destinations: usize = compiled.hub.objects.values().map(|o| o.destinations.len()).sum();
-    println!(
-        "{}: {connections} connections, {destinations} destination objects, {} effects, generation {}: {}",
+    let hub = &loaded.sound()?.hub;
+    let destinations: usize = hub.objects.values().map(|o| o.destinations.len()).sum();
+    print_line(format_args!(
+        "{}: {}, {}, {}, generation {}: {}",
         loaded.source.path,
-        compiled.hub.effects.len(),
-        compiled.hub.generation,
-        counted(errors, warnings)
-    );
+        counted(hub.connections.len(), "connection"),
+        counted(destinations, "destination object"),
+        counted(hub.effects.len(), "effect"),
+        hub.generation,
+        summary(errors, warnings)
+    ))?;
     if args.narrowed {
-        loaded.narrowed.iter().for_each(|what| println!("  {what}"));
+        loaded.narrowed.iter().try_for_each(|value| print_line(format_args!("  {value}")))?;
     } else if !loaded.narrowed.is_empty() {
-        println!("{} are narrowed by a destination; --narrowed lists them", plural(loaded.narrowed.len(), "value"));
+        let values = counted(loaded.narrowed.len(), "value");
+        print_line(format_args!("a destination cannot express {values}; --narrowed lists them"))?;
     }
     if let Some(file) = &args.pack {
         let path = args.out.clone().or_else(|| file.clone()).unwrap_or_else(|| root().join(PACK_PATH));
@@ -59,32 +70,27 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, CommandError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn counted(errors: usize, warnings: usize) -> String {
+fn summary(errors: usize, warnings: usize) -> String {
     match (errors, warnings) {
         (0, 0) => "no findings".to_owned(),
-        _ => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
+        _ => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
     }
-}
-
-fn plural(n: usize, word: &str) -> String {
-    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
 fn pack(loaded: &Loaded, path: &Path) -> Result<(), CommandError> {
     let bytes = loaded.pack(&Changes::default())?;
-    if let Some(generation) = stale_generation(path, &bytes) {
-        eprintln!("warning: this configuration differs from the one packed before, and both are generation {generation}");
+    if let Some(generation) = reused_generation(path, &bytes) {
+        eprintln!("warning: this configuration differs from the one packed before, but both have generation {generation}");
         eprintln!(
-            "  help: raise `generation`, so that records resolved by the old one are resolved again and a function that still runs it does not overwrite them"
+            "  help: raise `generation`: then records that the old configuration resolved are resolved again, and functions that still run the old one cannot overwrite them"
         );
     }
     write(path, &bytes)?;
-    println!("{}: {} bytes", shown(path), bytes.len());
-    Ok(())
+    print_line(format_args!("{}: {} bytes", shown(path), bytes.len()))
 }
 
-/// The generation that two different packs share.
-fn stale_generation(path: &Path, new: &[u8]) -> Option<u64> {
+/// The generation of the new pack, if the file holds a different pack whose generation is not lower.
+fn reused_generation(path: &Path, new: &[u8]) -> Option<u64> {
     let old = std::fs::read(path).ok().filter(|old| old != new)?;
     let (old, new) = (Config::open(old).ok()?, Config::open(new.to_vec()).ok()?);
     (old.hub().generation >= new.hub().generation).then_some(new.hub().generation)

@@ -1,38 +1,50 @@
 //! The command line `hub`, and the compiler that turns `infra/config/hub.toml` into the packed configuration of the functions.
 //!
-//! It never decides anything about records: it reads files and stores, shows what the other crates say, and moves messages
-//! back to where they came from.
+//! It never decides anything about records: it reads files and stores, shows what the other crates find, and moves messages back
+//! to the queues that they came from.
 #![forbid(unsafe_code)]
 
 pub mod config;
 
 #[cfg(feature = "cli")]
-pub mod check;
+mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "cli")]
-pub mod crm;
+pub mod configuration;
 #[cfg(feature = "cli")]
-pub mod demo;
+mod demo;
 #[cfg(feature = "cli")]
 pub mod docs;
 #[cfg(feature = "cli")]
-pub mod keys;
+mod env;
 #[cfg(feature = "cli")]
-pub mod map;
+mod files;
+#[cfg(feature = "cli")]
+pub mod http;
+#[cfg(feature = "cli")]
+mod keys;
+#[cfg(feature = "cli")]
+mod map;
 #[cfg(feature = "cli")]
 pub mod operate;
 #[cfg(feature = "cli")]
-pub mod out;
+mod out;
 #[cfg(feature = "cli")]
-pub mod sandbox;
+pub mod queues;
 #[cfg(feature = "cli")]
-pub mod sim;
+mod sandbox;
+#[cfg(feature = "cli")]
+pub mod sandboxes;
+#[cfg(feature = "cli")]
+mod sim;
 #[cfg(feature = "cli")]
 pub mod stack;
 #[cfg(feature = "cli")]
 pub mod template;
 #[cfg(feature = "cli")]
-pub mod up;
+mod text;
+#[cfg(feature = "cli")]
+mod up;
 #[cfg(feature = "cli")]
 pub mod verify;

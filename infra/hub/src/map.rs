@@ -1,73 +1,93 @@
-//! `hub map`: what the hub would understand of a payload.
+//! `hub map`: shows what the hub reads from a provider's payload.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use canonical::Change;
-use providers::{EventBody, Inbound, InboundEvent, Overrides, Provider};
+use clap::Args;
+use providers::{EventBody, Inbound, InboundEvent, Malformed};
 use serde_json::{Map, Value, json};
 
-use crate::cli::MapArgs;
-use crate::config::finding::suggestion;
-use crate::operate::text::instant;
-use crate::out::{CommandError, read, shown};
+use crate::configuration::provider;
+use crate::files::{read, shown};
+use crate::out::{CommandError, counted, print_line};
+use crate::text::{header, instant};
+
+/// Arguments of `hub map`.
+#[derive(Debug, Args)]
+pub struct MapArgs {
+    /// The provider
+    #[arg(long, value_name = "NAME")]
+    pub provider: String,
+    /// The payload: the body of a webhook, or a record from the API; `-` is standard input
+    pub file: PathBuf,
+    /// Read the payload as a record of this object from the API
+    #[arg(long, value_name = "OBJECT")]
+    pub object: Option<String>,
+    /// A header of the webhook, `name=value`; may be repeated
+    #[arg(long = "header", value_name = "K=V", value_parser = header)]
+    pub headers: Vec<(String, String)>,
+    /// The connection that the records name [default: the provider's name]
+    #[arg(long, value_name = "NAME")]
+    pub connection: Option<String>,
+    /// List the paths of the payload that no rule reads
+    #[arg(long)]
+    pub unmapped: bool,
+}
 
 /// Runs the command.
 pub fn run(args: &MapArgs) -> Result<ExitCode, CommandError> {
-    let provider = open(&args.provider)?;
+    let provider = provider(&args.provider)?;
     let body = read(&args.file)?;
-    let shown_file = shown(&args.file);
     let malformed =
-        |m: providers::Malformed| CommandError::Usage(format!("`{shown_file}` is no payload of {}: {m}", args.provider));
+        |m: Malformed| CommandError::Usage(format!("`{}` is not a payload of {}: {m}", shown(&args.file), args.provider));
     let connection = args.connection.as_deref().unwrap_or(&args.provider);
-    let named = args.object.clone().or_else(|| provider.object_in(&body).filter(|name| provider.object_of(name).is_some()));
-    if let Some(object) = named {
-        let changes = provider.record(connection, &object, &body).map_err(malformed)?;
-        if changes.is_empty() {
-            eprintln!("nothing is mapped for records of `{object}`");
+    let object = args.object.clone().or_else(|| provider.object_in(&body).filter(|name| provider.object_of(name).is_some()));
+    let readable = match object {
+        Some(object) => {
+            show_record(&provider.record(connection, &object, &body).map_err(malformed)?, &object)?;
+            true
         }
-        print(&changes.iter().map(|change| shape(change, None)).collect());
-        changes.iter().for_each(|change| tell_problems(change, &object));
-        return unmapped(&provider, &body, args.unmapped, malformed);
+        None => {
+            let headers: BTreeMap<String, String> = args.headers.iter().cloned().collect();
+            show_events(
+                &provider.events(&Inbound { connection, headers: &headers, target: "", body: &body }).map_err(malformed)?,
+            )?
+        }
+    };
+    if args.unmapped {
+        show_unmapped(&provider.unmapped(&body).map_err(malformed)?);
     }
-    let headers: BTreeMap<String, String> = args.headers.iter().cloned().collect();
-    let inbound = Inbound { connection, headers: &headers, target: "", body: &body };
-    let events = provider.events(&inbound).map_err(malformed)?;
-    print(&events.iter().flat_map(shapes).collect());
-    events.iter().for_each(tell);
-    let code = unmapped(&provider, &body, args.unmapped, malformed)?;
-    let broken = events.iter().any(|e| matches!(e.body, EventBody::Malformed { .. }));
-    Ok(if broken { ExitCode::FAILURE } else { code })
+    Ok(if readable { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn unmapped(
-    provider: &Provider,
-    body: &[u8],
-    wanted: bool,
-    malformed: impl Fn(providers::Malformed) -> CommandError,
-) -> Result<ExitCode, CommandError> {
-    if wanted {
-        let paths = provider.unmapped(body).map_err(malformed)?;
-        eprintln!("{} that hold something and that nothing reads", counted(paths.len(), "path"));
-        paths.iter().for_each(|path| eprintln!("  {path}"));
+/// Shows the changes that a record of the API makes.
+fn show_record(changes: &[Change], object: &str) -> Result<(), CommandError> {
+    if changes.is_empty() {
+        eprintln!("no mapping reads records of `{object}`");
     }
-    Ok(ExitCode::SUCCESS)
+    print_records(changes.iter().map(|change| record(change, None)).collect())?;
+    changes.iter().for_each(|change| report_problems(change, object));
+    Ok(())
 }
 
-/// A provider of the embedded folders.
-pub fn open(name: &str) -> Result<Provider, CommandError> {
-    let known = Provider::builtin_names();
-    if !known.contains(&name) {
-        let help = suggestion(name, known.iter().copied());
-        return Err(CommandError::Usage(format!("there is no provider `{name}`; {help}")));
-    }
-    Provider::builtin(name, &Overrides::default()).map_err(|e| CommandError::Usage(format!("provider `{name}`: {e}")))
+/// Shows what the events of a webhook lead to. True when all of them can be read.
+fn show_events(events: &[InboundEvent]) -> Result<bool, CommandError> {
+    print_records(events.iter().flat_map(records).collect())?;
+    events.iter().for_each(report_event);
+    Ok(!events.iter().any(|e| matches!(e.body, EventBody::Malformed { .. })))
 }
 
-/// What an event says, as it is printed.
-fn shapes(event: &InboundEvent) -> Vec<Value> {
+fn show_unmapped(paths: &[String]) {
+    eprintln!("{} with a value that no rule reads", counted(paths.len(), "path"));
+    paths.iter().for_each(|path| eprintln!("  {path}"));
+}
+
+/// The printed records of an event.
+fn records(event: &InboundEvent) -> Vec<Value> {
     match &event.body {
-        EventBody::Changes(changes) => changes.iter().map(|change| shape(change, Some(event))).collect(),
+        EventBody::Changes(changes) => changes.iter().map(|change| record(change, Some(event))).collect(),
         EventBody::Fetch(wanted) => wanted.iter().map(|source| json!({ "event": event.event_type, "fetch": source })).collect(),
         EventBody::Sweep { objects, reason } => {
             vec![json!({ "event": event.event_type, "sweep": objects, "reason": reason })]
@@ -76,8 +96,8 @@ fn shapes(event: &InboundEvent) -> Vec<Value> {
     }
 }
 
-/// A canonical record with plain values; what is not there is left out.
-fn shape(change: &Change, event: Option<&InboundEvent>) -> Value {
+/// A canonical record with plain values. Members without content are left out.
+fn record(change: &Change, event: Option<&InboundEvent>) -> Value {
     let mut record = Map::new();
     if let Some(event) = event {
         record.insert("event".to_owned(), json!(event.event_type));
@@ -102,32 +122,26 @@ fn shape(change: &Change, event: Option<&InboundEvent>) -> Value {
     Value::Object(record)
 }
 
-fn tell_problems(change: &Change, of: &str) {
+fn report_problems(change: &Change, of: &str) {
     for problem in &change.problems {
-        eprintln!("{of}: `{}` is set aside: {} at `{}`", problem.field, problem.reason, problem.path);
+        eprintln!("{of}: `{}` is quarantined: {} at `{}`", problem.field, problem.reason, problem.path);
     }
 }
 
-fn tell(event: &InboundEvent) {
+fn report_event(event: &InboundEvent) {
     let name = if event.event_type.is_empty() { "without a type" } else { &event.event_type };
     match &event.body {
         EventBody::Ignored { reason } => eprintln!("event {} ({name}) is not supported: {reason}", event.index),
         EventBody::Retained { reason, .. } => eprintln!("event {} ({name}) is retained as it came: {reason}", event.index),
         EventBody::Malformed { reason } => eprintln!("event {} ({name}) is malformed: {reason}", event.index),
-        EventBody::Sweep { reason, .. } => eprintln!("event {} ({name}) asks for a sweep: {reason}", event.index),
+        EventBody::Sweep { reason, .. } => eprintln!("event {} ({name}) requests a sweep: {reason}", event.index),
         EventBody::Fetch(wanted) => {
             eprintln!("event {} ({name}) is thin: the hub reads {} from the API", event.index, counted(wanted.len(), "record"));
         }
-        EventBody::Changes(changes) => {
-            changes.iter().for_each(|change| tell_problems(change, name));
-        }
+        EventBody::Changes(changes) => changes.iter().for_each(|change| report_problems(change, name)),
     }
 }
 
-fn counted(n: usize, word: &str) -> String {
-    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
-}
-
-fn print(records: &Vec<Value>) {
-    println!("{:#}", json!(records));
+fn print_records(records: Vec<Value>) -> Result<(), CommandError> {
+    print_line(format_args!("{:#}", Value::Array(records)))
 }

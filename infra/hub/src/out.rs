@@ -1,17 +1,20 @@
-//! What commands share: files, the repository's root, errors, colours.
+//! How commands fail and what they print.
 
 use std::error::Error;
-use std::io::{IsTerminal, Read};
-use std::path::{Path, PathBuf};
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
 
+use clap::builder::styling::AnsiColor;
+use sync::failure::Failure;
 use thiserror::Error as ThisError;
 
 use crate::config::ConfigError;
 
-/// Why a command did not do what was asked.
+/// Why a command failed.
 #[derive(Debug, ThisError)]
 pub enum CommandError {
-    /// The configuration.
+    /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A file cannot be read.
@@ -20,72 +23,114 @@ pub enum CommandError {
     /// A file cannot be written.
     #[error("`{0}` cannot be written")]
     Write(String, #[source] std::io::Error),
-    /// What was asked for makes no sense.
+    /// Standard output cannot be written.
+    #[error("standard output cannot be written")]
+    Print(#[source] std::io::Error),
+    /// The arguments, or the files that they name, are wrong.
     #[error("{0}")]
     Usage(String),
-    /// A store, queue or secret did not do its part.
+    /// The hub, its stand-ins or this machine failed.
     #[error("{0}")]
     Backend(String),
 }
 
-/// Shows an error and everything behind it.
-pub fn complain(error: &CommandError) {
-    let mark = if std::io::stderr().is_terminal() { "\u{1b}[1;31merror\u{1b}[0m" } else { "error" };
-    eprintln!("{mark}: {error}");
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        eprintln!("  because: {source}");
-        cause = source.source();
+impl From<Failure> for CommandError {
+    fn from(failure: Failure) -> CommandError {
+        CommandError::Backend(format!("{failure} (docs/errors/{}.md)", failure.code))
     }
 }
 
-/// True when standard error takes colours.
-pub fn styled() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
-}
-
-/// The repository: the nearest folder upwards with a configuration, else where this program was built.
-pub fn root() -> PathBuf {
-    let here = std::env::current_dir().unwrap_or_default();
-    let found = here.ancestors().find(|folder| folder.join(crate::config::DEFAULT_PATH).is_file());
-    found.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), Path::to_path_buf)
-}
-
-/// A path as a person would write it from here.
-pub fn shown(path: &Path) -> String {
-    let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(&here).unwrap_or(path).display().to_string()
-}
-
-/// The bytes of a file; `-` is standard input.
-pub fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
-    let failed = |error| CommandError::Read(shown(path), error);
-    if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).map_err(failed)?;
-        return Ok(bytes);
+impl CommandError {
+    /// A backend error: what failed, and why.
+    pub fn backend(what: &str, cause: impl Display) -> CommandError {
+        CommandError::Backend(format!("{what}: {cause}"))
     }
-    std::fs::read(path).map_err(failed)
-}
 
-/// Writes a file as a whole or not at all.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
-    let failed = |error| CommandError::Write(shown(path), error);
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(failed)?;
+    /// The exit code of the command, after the error is shown with its causes.
+    pub fn report(&self) -> ExitCode {
+        if let CommandError::Print(error) = self
+            && error.kind() == std::io::ErrorKind::BrokenPipe
+        {
+            // The reader closed the pipe, as `hub … | head` does. It has read all that it wants.
+            return ExitCode::SUCCESS;
+        }
+        let red = AnsiColor::Red.on_default().bold();
+        anstream::eprintln!("{red}error{red:#}: {self}");
+        let mut cause = self.source();
+        while let Some(source) = cause {
+            eprintln!("  because: {source}");
+            cause = source.source();
+        }
+        ExitCode::FAILURE
     }
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".new");
-    let draft = PathBuf::from(draft);
-    std::fs::write(&draft, bytes).map_err(failed)?;
-    std::fs::rename(&draft, path).map_err(failed)
 }
 
-/// Runs a command that waits for others, on this thread.
-pub fn block_on(
-    command: impl Future<Output = Result<std::process::ExitCode, CommandError>>,
-) -> Result<std::process::ExitCode, CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| CommandError::Backend(format!("no runtime: {e}")))?;
+/// Prints a text on standard output.
+///
+/// # Errors
+/// The text cannot be written; [`CommandError::report`] tells a closed pipe from other errors.
+pub fn print(text: impl Display) -> Result<(), CommandError> {
+    let mut out = std::io::stdout().lock();
+    write!(out, "{text}").and_then(|()| out.flush()).map_err(CommandError::Print)
+}
+
+/// Prints a text and a line end on standard output.
+///
+/// # Errors
+/// As for [`print`].
+pub fn print_line(text: impl Display) -> Result<(), CommandError> {
+    print(format_args!("{text}\n"))
+}
+
+/// A number with its noun: `1 error`, `2 errors`.
+pub fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// A line on standard error that shows progress and is replaced in place. It appears on terminals only.
+pub struct ProgressLine {
+    terminal: bool,
+}
+
+impl ProgressLine {
+    /// A line that shows nothing yet.
+    pub fn new() -> ProgressLine {
+        ProgressLine { terminal: std::io::stderr().is_terminal() }
+    }
+
+    /// Whether standard error is a terminal.
+    pub const fn is_visible(&self) -> bool {
+        self.terminal
+    }
+
+    /// Replaces the line.
+    pub fn show(&self, text: impl Display) {
+        if self.terminal {
+            eprint!("\r\u{1b}[K{text}");
+            let _ = std::io::stderr().flush();
+        }
+    }
+
+    /// Removes the line.
+    pub fn clear(&self) {
+        self.show("");
+    }
+}
+
+impl Default for ProgressLine {
+    fn default() -> ProgressLine {
+        ProgressLine::new()
+    }
+}
+
+/// Runs a command's future to its end.
+pub fn block_on<T>(command: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|e| CommandError::backend("the async runtime does not start", e))?;
     runtime.block_on(command)
+}
+
+/// Waits for Ctrl-C.
+pub async fn interrupted() -> Result<(), CommandError> {
+    tokio::signal::ctrl_c().await.map_err(|e| CommandError::backend("Ctrl-C cannot be observed", e))
 }

@@ -1,42 +1,54 @@
-//! `hub sandbox`: the stand-ins of the CRMs on ports of the caller's choice, without a hub. Tests of deployments use it.
+//! `hub sandbox`: serves the stand-ins of the CRMs on ports of the caller's choice, without a hub. Tests of deployments use it.
 
 use std::process::ExitCode;
 
+use clap::Args;
 use sandbox::server::{Shared, bind, serve};
 use sandbox::{HubSpot, Salesforce};
 
-use crate::cli::SandboxArgs;
-use crate::out::CommandError;
-use crate::stack::{Setup, configuration};
+use crate::configuration::ConfigArgs;
+use crate::out::{CommandError, block_on, interrupted, print_line};
+use crate::stack::Setup;
 
-/// Runs the command: serves until a signal ends the process.
+/// Arguments of `hub sandbox`.
+#[derive(Debug, Args)]
+pub struct SandboxArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The port of HubSpot's stand-in; 0 takes a free one
+    #[arg(long, value_name = "PORT")]
+    pub hubspot: Option<u16>,
+    /// The port of Salesforce's stand-in; 0 takes a free one
+    #[arg(long, value_name = "PORT")]
+    pub salesforce: Option<u16>,
+}
+
+/// Runs the command: serves until Ctrl-C.
 ///
 /// # Errors
-/// No port was named, one cannot be had, or the configuration is not sound.
+/// No port is named, a port is taken, or the configuration has errors.
 pub fn run(args: &SandboxArgs) -> Result<ExitCode, CommandError> {
-    // The names of the properties that hold the hub's ids come from the configuration.
-    let Setup { mut hubspot, salesforce, .. } = Setup::new(&configuration(&args.config)?);
+    // The configuration names the properties that hold the hub's ids.
+    let Setup { mut hubspot, salesforce, .. } = Setup::new(&args.config.load_sound()?);
     hubspot.webhooks = None;
-    let stands = [
+    let servers = [
         ("hubspot", args.hubspot, Shared::new(HubSpot::new(hubspot))),
         ("salesforce", args.salesforce, Shared::new(Salesforce::new(salesforce))),
     ];
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.map_err(|e| CommandError::Backend(format!("no runtime: {e}")))?;
-    runtime.block_on(async {
-        let mut serving = Vec::new();
-        for (name, port, stand) in stands {
+    if servers.iter().all(|(_, port, _)| port.is_none()) {
+        return Err(CommandError::Usage("name at least one port: --hubspot PORT, --salesforce PORT".to_owned()));
+    }
+    block_on(async {
+        for (name, port, server) in servers {
             let Some(port) = port else { continue };
-            let failed = |e| CommandError::Backend(format!("the stand-in of {name} cannot listen on port {port}: {e}"));
+            let failed = |e| CommandError::backend(&format!("the stand-in of {name} cannot listen on port {port}"), e);
             let listener = bind(port).await.map_err(failed)?;
             let address = listener.local_addr().map_err(failed)?;
-            println!("{name} stand-in: http://{address}/_sandbox/dump");
-            serving.push(tokio::spawn(serve(listener, stand)));
+            print_line(format_args!("{name} stand-in: http://{address}/_sandbox/dump"))?;
+            tokio::spawn(serve(listener, server));
         }
-        if serving.is_empty() {
-            return Err(CommandError::Usage("name at least one port: --hubspot PORT, --salesforce PORT".to_owned()));
-        }
-        tokio::signal::ctrl_c().await.map_err(|e| CommandError::Backend(format!("no signals: {e}")))?;
+        interrupted().await?;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -1,79 +1,111 @@
 //! `hub sim`: searches for violated invariants with the simulator.
 
-use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use clap::Args;
 use sync::mutant::Mutant;
 use testkit::sim::{self, NAMED, Options, Stats, Violation, run_named};
 
-use crate::cli::SimArgs;
-use crate::out::CommandError;
+use crate::out::{CommandError, ProgressLine, print, print_line};
+
+/// Arguments of `hub sim`.
+#[derive(Debug, Args)]
+pub struct SimArgs {
+    /// The number of seeds to run
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pub seeds: u64,
+    /// Run only this seed, and print every step
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    /// Plant this bug, to see that it is found
+    #[arg(long, value_name = "NAME")]
+    pub mutant: Option<String>,
+    /// Run only this named scenario
+    #[arg(long, value_name = "NAME")]
+    pub named: Option<String>,
+    /// List the named scenarios and the bugs that can be planted
+    #[arg(long)]
+    pub list: bool,
+}
 
 /// Runs the command.
 pub fn run(args: &SimArgs) -> Result<ExitCode, CommandError> {
     if args.list {
-        println!("named scenarios:");
-        NAMED.iter().for_each(|(name, _)| println!("  {name}"));
-        println!("planted bugs (--mutant):");
-        Mutant::ALL.iter().for_each(|(name, _)| println!("  {name}"));
+        print(list())?;
         return Ok(ExitCode::SUCCESS);
     }
     let options =
         Options { mutant: args.mutant.as_deref().map(find_mutant).transpose()?, calm: false, tell: args.seed.is_some() };
-    let scenario = args.named.as_deref().map(find_named).transpose()?;
+    let scenario = args.named.as_deref().map(find_scenario).transpose()?;
     let seeds = match args.seed {
         Some(seed) => seed..seed + 1,
         None => 0..args.seeds,
     };
     let total = seeds.end - seeds.start;
     let started = Instant::now();
+    let line = ProgressLine::new();
     let mut sum = Sum::default();
     for seed in seeds {
-        progress(seed, total, sum.found);
-        let mut results = Vec::new();
-        match scenario {
-            Some(name) => results.extend(run_named(name, seed, options).map(|r| (Some(name), r))),
-            None => {
-                results.push((None, sim::run(seed, options)));
-                // Every seed also runs one of the named scenarios, in turn.
-                let (name, _) = NAMED[usize::try_from(seed).unwrap_or(0) % NAMED.len()];
-                results.extend(run_named(name, seed, options).map(|r| (Some(name), r)));
+        if seed.is_multiple_of(10) {
+            line.show(format_args!("seed {seed} of {total}, {} violations ", sum.violations));
+        }
+        for (name, result) in run_seed(seed, scenario, options) {
+            if let Some(violation) = sum.add(result) {
+                line.clear();
+                let replay = name.map_or_else(String::new, |name| format!(" --named {name}"));
+                print_line(format_args!("seed {seed}: {violation}\n  replay: cargo hub sim --seed {seed}{replay}"))?;
             }
         }
-        for (name, result) in results {
-            sum.add(seed, name, result);
-        }
-        if args.mutant.is_some() && sum.found > 0 {
-            clear();
-            println!("the planted bug is caught at seed {seed}");
+        if args.mutant.is_some() && sum.violations > 0 {
+            line.clear();
+            print_line(format_args!("the planted bug is found at seed {seed}"))?;
             return Ok(ExitCode::SUCCESS);
         }
     }
-    clear();
-    let seconds = started.elapsed().as_secs_f64();
-    let per_second = sum.stats.steps as f64 / seconds.max(0.001);
-    println!(
-        "{} runs of {total} seeds: {} handlers, {} of them killed, {} webhooks, {} CRM rows, {} await points in {seconds:.1} s ({per_second:.0} per second)",
-        sum.runs, sum.stats.handlers, sum.stats.kills, sum.stats.webhooks, sum.stats.crm_rows, sum.stats.steps
-    );
+    line.clear();
+    print_line(sum.summary(total, started.elapsed().as_secs_f64()))?;
     if args.mutant.is_some() {
-        println!("the planted bug was not caught");
+        print_line("the planted bug was not found")?;
         return Ok(ExitCode::FAILURE);
     }
-    println!("{} violations", sum.found);
-    Ok(if sum.found == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    print_line(format_args!("{} violations", sum.violations))?;
+    Ok(if sum.violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The results of a seed: of one scenario, or of a random run and one of the named scenarios, which take turns.
+fn run_seed(
+    seed: u64,
+    scenario: Option<&'static str>,
+    options: Options,
+) -> Vec<(Option<&'static str>, Result<Stats, Violation>)> {
+    let mut results = Vec::new();
+    let name = scenario.unwrap_or_else(|| {
+        results.push((None, sim::run(seed, options)));
+        NAMED[usize::try_from(seed).unwrap_or(0) % NAMED.len()].0
+    });
+    results.extend(run_named(name, seed, options).map(|result| (Some(name), result)));
+    results
+}
+
+fn list() -> String {
+    let mut text = "named scenarios:\n".to_owned();
+    NAMED.iter().for_each(|(name, _)| text += &format!("  {name}\n"));
+    text += "planted bugs (--mutant):\n";
+    Mutant::ALL.iter().for_each(|(name, _)| text += &format!("  {name}\n"));
+    text
 }
 
 #[derive(Default)]
 struct Sum {
     runs: u64,
-    found: u64,
+    violations: u64,
     stats: Stats,
 }
 
 impl Sum {
-    fn add(&mut self, seed: u64, scenario: Option<&str>, result: Result<Stats, Violation>) {
+    /// Adds the result of a run, and gives back its violation.
+    fn add(&mut self, result: Result<Stats, Violation>) -> Option<Violation> {
         self.runs += 1;
         match result {
             Ok(stats) => {
@@ -82,36 +114,31 @@ impl Sum {
                 self.stats.kills += stats.kills;
                 self.stats.webhooks += stats.webhooks;
                 self.stats.crm_rows += stats.crm_rows;
+                None
             }
             Err(violation) => {
-                self.found += 1;
-                clear();
-                let replay = scenario.map_or_else(String::new, |name| format!(" --named {name}"));
-                println!("seed {seed}: {violation}\n  replay: cargo hub sim --seed {seed}{replay}");
+                self.violations += 1;
+                Some(violation)
             }
         }
+    }
+
+    fn summary(&self, seeds: u64, seconds: f64) -> String {
+        let Stats { steps, handlers, kills, webhooks, crm_rows, .. } = &self.stats;
+        let per_second = *steps as f64 / seconds.max(0.001);
+        format!(
+            "{} runs of {seeds} seeds: {handlers} handlers, {kills} of them killed, {webhooks} webhooks, {crm_rows} CRM rows, {steps} await points in {seconds:.1} s ({per_second:.0} per second)",
+            self.runs
+        )
     }
 }
 
 fn find_mutant(name: &str) -> Result<Mutant, CommandError> {
     let known = Mutant::ALL.iter().find(|(n, _)| *n == name).map(|(_, mutant)| *mutant);
-    known.ok_or_else(|| CommandError::Usage(format!("no planted bug `{name}`; `hub sim --list` names them")))
+    known.ok_or_else(|| CommandError::Usage(format!("there is no planted bug `{name}`; `hub sim --list` lists them")))
 }
 
-fn find_named(name: &str) -> Result<&'static str, CommandError> {
+fn find_scenario(name: &str) -> Result<&'static str, CommandError> {
     let known = NAMED.iter().find(|(n, _)| *n == name).map(|(name, _)| *name);
-    known.ok_or_else(|| CommandError::Usage(format!("no scenario `{name}`; `hub sim --list` names them")))
-}
-
-fn progress(seed: u64, total: u64, found: u64) {
-    if seed.is_multiple_of(10) && std::io::stderr().is_terminal() {
-        eprint!("\rseed {seed} of {total}, {found} violations ");
-        let _ = std::io::stderr().flush();
-    }
-}
-
-fn clear() {
-    if std::io::stderr().is_terminal() {
-        eprint!("\r\u{1b}[K");
-    }
+    known.ok_or_else(|| CommandError::Usage(format!("there is no scenario `{name}`; `hub sim --list` lists them")))
 }

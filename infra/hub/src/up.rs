@@ -1,103 +1,121 @@
-//! `hub up`: the local stack and the sandboxes, left running.
+//! `hub up`: starts the local stack and the stand-ins of the CRMs, and leaves them running.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::cli::UpArgs;
-use crate::crm::Stands;
-use crate::out::{CommandError, shown, write};
-use crate::stack::{Running, Setup, build, configuration, start};
+use crate::configuration::ConfigArgs;
+use crate::files::{shown, write};
+use crate::out::{CommandError, block_on, interrupted, print};
+use crate::sandboxes::Sandboxes;
+use crate::stack::{Running, Setup, build, start};
+use crate::text::instant;
 
-/// How often the stand-ins' state is kept.
-const KEEP_EVERY: Duration = Duration::from_secs(5);
+/// How often the records of the stand-ins are saved.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
 
 /// A lead as a form would send it.
 const LEAD: &str = r#"{"form_id":"contact-us","submission_id":"sub-<now>","submitted_at":"<time>","fields":{"email":"ada.<now>@example.org","first_name":"Ada","last_name":"Example","phone":"+4930123456","company":"Example GmbH","message":"Please call me"},"utm":{"utm_source":"newsletter","utm_campaign":"spring"}}"#;
 
+/// Arguments of `hub up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Delete the state of earlier runs
+    #[arg(long)]
+    pub fresh: bool,
+    /// Divide the hub's waiting times by this number
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub speed: u32,
+    /// Build the functions with optimisation
+    #[arg(long)]
+    pub release: bool,
+}
+
 /// Runs the command.
 pub fn run(args: &UpArgs) -> Result<ExitCode, CommandError> {
-    let loaded = configuration(&args.config)?;
+    let loaded = args.config.load_sound()?;
     eprintln!("building the functions …");
     let binaries = build(args.release)?;
     let setup = Setup { fresh: args.fresh, speed: args.speed, ..Setup::new(&loaded) };
     let folder = setup.folder.clone();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|e| CommandError::Backend(format!("no runtime: {e}")))?;
-    runtime.block_on(async {
-        eprintln!("starting stack and stand-ins …");
+    block_on(async {
+        eprintln!("starting the stack and the stand-ins …");
         let running = start(setup, &loaded, &binaries).await?;
         if !args.fresh {
-            restore(&running.stands, &folder);
+            restore(&running.sandboxes, &folder);
         }
-        print!("{}", welcome(&running, &folder));
-        let result = wait(&running, &folder).await;
+        let result = serve(&running, &folder).await;
         eprintln!("\nstopping …");
-        let kept = keep(&running.stands, &folder);
+        let saved = save(&running.sandboxes, &folder);
         running.stop().await;
-        result.and(kept).map(|()| ExitCode::SUCCESS)
+        result.and(saved).map(|()| ExitCode::SUCCESS)
     })
 }
 
 fn welcome(running: &Running, folder: &Path) -> String {
-    let mut text = format!("\nthe hub is up at {}\n", running.url);
+    let mut text = format!("\nthe hub runs at {}\n", running.url);
     for (name, connection) in running.hub.connections.iter().filter(|(_, c)| c.source) {
         text += &format!("  POST {}/hooks/{name}   ({})\n", running.url, connection.provider);
     }
-    for (name, url) in &running.stands.urls {
+    for (name, url) in &running.sandboxes.urls {
         text += &format!("{name} stand-in: {url}/_sandbox/dump\n");
     }
     text += &format!("AWS services: {}; logs: {}\n", running.stack.endpoint(), shown(&folder.join("logs")));
-    text += "ask it: cargo hub status | explain contact <e-mail> | dlq list\n";
-    text += &lead(running);
+    text += "look inside: cargo hub status | explain contact <e-mail> | dlq list\n";
+    text += &signed_lead(running);
     text += "\nEnter: another signed request; Ctrl-C: stop\n";
     text
 }
 
-/// A signed request to try; its signature holds for five minutes.
-fn lead(running: &Running) -> String {
+/// A signed request to try. Its signature is valid for five minutes.
+fn signed_lead(running: &Running) -> String {
     let now = sandbox::server::now_ms();
-    let body = LEAD.replace("<now>", &now.to_string()).replace("<time>", &crate::operate::text::instant(now));
+    let body = LEAD.replace("<now>", &now.to_string()).replace("<time>", &instant(now));
     running.curl("form", &body).map(|curl| format!("\ntry it within five minutes:\n{curl}\n")).unwrap_or_default()
 }
 
-/// Until Ctrl-C.
-async fn wait(running: &Running, folder: &Path) -> Result<(), CommandError> {
+/// Prints how to use the hub, and saves the records of the stand-ins until Ctrl-C.
+async fn serve(running: &Running, folder: &Path) -> Result<(), CommandError> {
+    print(welcome(running, folder))?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut open = true;
-    let mut timer = tokio::time::interval(KEEP_EVERY);
+    let mut timer = tokio::time::interval(SAVE_EVERY);
     loop {
         tokio::select! {
-            signal = tokio::signal::ctrl_c() => return signal.map_err(|e| CommandError::Backend(format!("no signals: {e}"))),
+            signal = interrupted() => return signal,
             line = lines.next_line(), if open => match line {
-                Ok(Some(_)) => print!("{}", lead(running)),
+                Ok(Some(_)) => print(signed_lead(running))?,
                 _ => open = false,
             },
-            _ = timer.tick() => keep(&running.stands, folder)?,
+            _ = timer.tick() => save(&running.sandboxes, folder)?,
         }
     }
 }
 
-fn state(folder: &Path, name: &str) -> PathBuf {
+fn state_file(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("state/{name}.json"))
 }
 
-fn keep(stands: &Stands, folder: &Path) -> Result<(), CommandError> {
-    for (name, stand) in &stands.shared {
-        let saved = stand.lock().save();
-        write(&state(folder, name), saved.to_string().as_bytes())?;
+fn save(sandboxes: &Sandboxes, folder: &Path) -> Result<(), CommandError> {
+    for (name, server) in &sandboxes.servers {
+        let saved = server.lock().save();
+        write(&state_file(folder, name), saved.to_string().as_bytes())?;
     }
     Ok(())
 }
 
-/// What a stand-in kept belongs to the stack's own state; without it, it starts empty.
-fn restore(stands: &Stands, folder: &Path) {
-    for (name, stand) in &stands.shared {
-        let text = std::fs::read_to_string(state(folder, name)).unwrap_or_default();
+/// Gives the stand-ins the records of an earlier run, which the state of the stack refers to.
+fn restore(sandboxes: &Sandboxes, folder: &Path) {
+    for (name, server) in &sandboxes.servers {
+        let text = std::fs::read_to_string(state_file(folder, name)).unwrap_or_default();
         if let Ok(saved) = serde_json::from_str(&text)
-            && let Err(refused) = stand.lock().restore(&saved)
+            && let Err(refused) = server.lock().restore(&saved)
         {
             eprintln!("warning: the stand-in of {name} starts empty: {refused}");
         }

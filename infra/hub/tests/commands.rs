@@ -61,8 +61,11 @@ fn check_fails_with_the_line_and_packs_nothing() {
     let pack = folder.path().join("hub.pack");
     let done = hub(&["check", "--config", &config, "--pack", &pack.display().to_string()]);
     assert_eq!(done.status.code(), Some(1));
-    let said = text(&done.stderr);
-    assert!(said.contains("hub.toml:34:12") && said.contains("did you mean `stripe`?") && said.contains("1 error"), "{said}");
+    let output = text(&done.stderr);
+    assert!(
+        output.contains("hub.toml:34:12") && output.contains("did you mean `stripe`?") && output.contains("1 error"),
+        "{output}"
+    );
     assert!(!pack.exists());
 }
 
@@ -80,7 +83,7 @@ fn map_prints_canonical_records() {
 }
 
 #[test]
-fn map_says_what_is_not_supported() {
+fn map_reports_what_is_not_supported() {
     let folder = folder();
     let payload = file(&folder, "event.json", &CUSTOMER.replace("customer.created", "entitlements.unheard_of"));
     let done = hub(&["map", "--provider", "stripe", &payload]);
@@ -124,13 +127,13 @@ fn verify_believes_a_good_signature_and_explains_a_bad_one() {
 
     let changed = run(&with_newline, &at);
     assert_eq!(changed.status.code(), Some(1));
-    let said = text(&changed.stdout);
-    assert!(said.contains("[mismatch]") && said.contains("another line end at the end of the body"), "{said}");
+    let output = text(&changed.stdout);
+    assert!(output.contains("[mismatch]") && output.contains("another line end at the end of the body"), "{output}");
 
     let late = run(&body, "2026-02-28T00:00:00Z");
-    let said = text(&late.stdout);
-    assert!(said.contains("[stale]") && said.contains("apart from its time it verifies"), "{said}");
-    assert!(!said.contains(SECRET) && !said.contains("ada@"), "neither secret nor body is shown: {said}");
+    let output = text(&late.stdout);
+    assert!(output.contains("[stale]") && output.contains("without the check of its time it verifies"), "{output}");
+    assert!(!output.contains(SECRET) && !output.contains("ada@"), "neither secret nor body is shown: {output}");
 }
 
 #[test]
@@ -152,12 +155,12 @@ fn verify_counts_known_answers() {
     let vectors = file(&folder, "vectors.jsonl", &lines.join("\n"));
     let all = hub(&["verify", "--vectors", &vectors]);
     assert_eq!(all.status.code(), Some(1));
-    let said = text(&all.stdout);
-    let lines: Vec<&str> = said.lines().collect();
-    assert_eq!(lines.len(), 4, "{said}");
-    assert!(lines[0].starts_with("lie (k): expected valid, but it does not verify"), "{said}");
-    assert!(lines[1].contains("provider `nobody` is not supported"), "{said}");
-    assert!(lines[2].starts_with("line 5: not a signature vector: "), "the reason too: {said}");
+    let output = text(&all.stdout);
+    let lines: Vec<&str> = output.lines().collect();
+    assert_eq!(lines.len(), 4, "{output}");
+    assert!(lines[0].starts_with("lie (k): expected valid, but it does not verify"), "{output}");
+    assert!(lines[1].contains("provider `nobody` is not supported"), "{output}");
+    assert!(lines[2].starts_with("line 5: not a signature vector: "), "the reason too: {output}");
     assert_eq!(lines[3], "2 passed, 3 failed");
     let one = file(&folder, "good.jsonl", &vector("good", "stripe", SECRET, true));
     assert!(hub(&["verify", "--vectors", &one, "--provider", "stripe"]).status.success());
@@ -175,6 +178,6 @@ fn what_makes_no_sense_is_refused() {
     assert_eq!(hub(&["chek"]).status.code(), Some(2));
     let missing = hub(&["check", "--config", "/nonexistent/hub.toml"]);
     assert_eq!(missing.status.code(), Some(1));
-    let said = text(&missing.stderr);
-    assert!(said.contains("`/nonexistent/hub.toml` cannot be read") && said.contains("because: "), "{said}");
+    let output = text(&missing.stderr);
+    assert!(output.contains("`/nonexistent/hub.toml` cannot be read") && output.contains("because: "), "{output}");
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use canonical::{Change, ChangeKind, Dispatch, EventRef, FieldName, FieldValue, ObjectType, Outcome, RemoteId, Stamp, Value};
 use hub::config::{DEFAULT, Source, compile};
-use hub::operate::{DeadLetters, control, dlq, explain, status};
+use hub::operate::{DeadLetters, dlq, explain, pause, status};
+use hub::queues::dead_letter_queues;
 use sync::config::Hub;
-use sync::failure::Code;
 use sync::pause::{hold_dispatch, paused};
 use sync::ports::{
     Clock, Condition, Delivery, Item, Key, Outgoing, Page, PortError, Queue, SecretSet, Secrets, Store, Table, Write, WriteError,
@@ -74,10 +74,10 @@ impl Secrets for Twin {
 }
 
 impl DeadLetters for Twin {
-    async fn receive(&self, queue: &str, _visibility_s: u32) -> Result<Vec<Delivery>, PortError> {
+    async fn receive(&self, queue: &canonical::QueueName, _visibility_s: u32) -> Result<Vec<Delivery>, PortError> {
         Ok(self.queues.borrow_mut().receive(queue, 3, NOW))
     }
-    async fn delete(&self, queue: &str, receipt: &str) -> Result<(), PortError> {
+    async fn delete(&self, queue: &canonical::QueueName, receipt: &str) -> Result<(), PortError> {
         self.queues.borrow_mut().delete(queue, receipt);
         Ok(())
     }
@@ -134,25 +134,25 @@ async fn explain_shows_every_candidate_the_winner_and_the_rule() {
 
     let mut ids = Vec::new();
     for key in ["Ada@Example.org ", "+49 30 000001", "hubspot/person/7"] {
-        let story = explain::find(&twin, &vault, &hub, ObjectType::Contact, key)
+        let explanation = explain::explain(&twin, &vault, &hub, ObjectType::Contact, key)
             .await
             .expect("no failure")
             .unwrap_or_else(|| panic!("{key}"));
-        ids.push(story.golden.id);
+        ids.push(explanation.golden.id);
     }
     ids.dedup();
     assert_eq!(ids.len(), 1, "every key leads to the one record");
 
-    let story =
-        explain::find(&twin, &vault, &hub, ObjectType::Contact, &ids[0]).await.expect("no failure").expect("by its own id");
-    let text = explain::render(&story, &hub, Some("phone"));
+    let explanation =
+        explain::explain(&twin, &vault, &hub, ObjectType::Contact, &ids[0]).await.expect("no failure").expect("by its own id");
+    let text = explain::render(&explanation, &hub, Some("phone"));
     assert!(text.contains("phone = +4930000002   [prefer form: people know their own number best]"), "{text}");
     assert!(text.contains("+4930000002  form/person/f1    1970-01-01T00:00:02Z  wins"), "{text}");
     assert!(text.contains("+4930000001  hubspot/person/7  1970-01-01T00:00:03Z\n"), "{text}");
     assert!(text.contains("hubspot: nothing was pushed yet"), "{text}");
     assert!(text.contains("phone: \"+4930000001\" → \"+4930000002\""), "{text}");
     assert!(!text.contains("ada@example.org"), "only the field that was asked for: {text}");
-    let nobody = explain::find(&twin, &vault, &hub, ObjectType::Contact, "bob@example.org").await.expect("no failure");
+    let nobody = explain::explain(&twin, &vault, &hub, ObjectType::Contact, "bob@example.org").await.expect("no failure");
     assert!(nobody.is_none());
 }
 
@@ -190,7 +190,7 @@ async fn parked_messages_are_listed_shown_without_personal_data_and_sent_back() 
         };
         park(&twin, "upsert-hubspot-dlq", &serde_json::to_string(&dispatch).expect("JSON"), &[]);
     }
-    let parked = dlq::look(&twin, &dlq::queues(&hub)).await.expect("looked");
+    let parked = dlq::receive_all(&twin, &dead_letter_queues(&hub)).await.expect("received");
     assert_eq!(parked.len(), 6, "all pages of every queue");
     let list = dlq::render(&parked);
     assert!(list.contains("1 × malformed-event: docs/errors/malformed-event.md"), "{list}");
@@ -207,7 +207,7 @@ async fn parked_messages_are_listed_shown_without_personal_data_and_sent_back() 
         (back[0].body.as_str(), back[0].attributes.get("event").map(String::as_str), back[0].attributes.len()),
         (body.as_str(), Some("2"), 1)
     );
-    assert_eq!(queues.peek("upsert-hubspot").len(), 1, "without an origin, the queue's own name says it");
+    assert_eq!(queues.peek("upsert-hubspot").len(), 1, "without an origin, the queue's own name gives it");
     assert_eq!(queues.peek("upsert-hubspot-dlq").len(), 4);
 }
 
@@ -215,15 +215,16 @@ async fn parked_messages_are_listed_shown_without_personal_data_and_sent_back() 
 fn queues_have_short_names() {
     let (_, hub) = twin();
     for name in ["hubspot", "upsert-hubspot", "upsert-hubspot-dlq"] {
-        assert_eq!(dlq::queue_named(&hub, name), Ok("upsert-hubspot-dlq".to_owned()));
+        assert_eq!(dlq::queue_named(&hub, name).expect("a queue"), "upsert-hubspot-dlq");
     }
-    assert_eq!(dlq::queue_named(&hub, "stripe").map_err(|f| f.code), Err(Code::UnknownConnection));
+    let unknown = dlq::queue_named(&hub, "stripe").expect_err("not a destination");
+    assert!(unknown.to_string().contains("there is no dead-letter queue `stripe`; known: ingest-urgent-dlq, "), "{unknown}");
 }
 
 #[tokio::test]
 async fn a_pause_holds_and_a_resume_sends_everything() {
     let (twin, hub) = twin();
-    control::pause(&twin, &hub, "hubspot", "maintenance").await.expect("paused");
+    pause::pause(&twin, &hub, "hubspot", "maintenance").await.expect("paused");
     for n in 0..250 {
         let dispatch = Dispatch {
             object: ObjectType::Deal,
@@ -237,11 +238,11 @@ async fn a_pause_holds_and_a_resume_sends_everything() {
     let accounts = status::accounts(&twin, &hub, 1).await.expect("accounts");
     let hubspot = accounts.iter().find(|a| a.connection == "hubspot").expect("hubspot");
     assert_eq!((hubspot.paused.as_deref(), hubspot.held), (Some("maintenance"), 250));
-    assert_eq!(control::resume(&twin, &hub, "hubspot").await, Ok(250));
+    assert_eq!(pause::resume(&twin, &hub, "hubspot").await.expect("resumed"), 250);
     assert_eq!(twin.queues.borrow().peek("upsert-hubspot").len(), 250);
     assert_eq!(paused(&twin, "hubspot").await, Ok(None));
-    let unknown = control::pause(&twin, &hub, "hubspt", "x").await.expect_err("unknown");
-    assert!(unknown.detail.contains("did you mean `hubspot`?"), "{unknown}");
+    let unknown = pause::pause(&twin, &hub, "hubspt", "x").await.expect_err("unknown");
+    assert!(unknown.to_string().contains("did you mean `hubspot`?"), "{unknown}");
 }
 
 #[tokio::test]

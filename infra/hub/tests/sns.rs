@@ -12,8 +12,8 @@ use sync::receive::{CertificateCache, Request, handle};
 use webhook::{Draft, Headers, Scheme, Sns, sign};
 
 const TOPIC: &str = "arn:aws:sns:eu-central-1:210987654321:mail";
-const KEY: &str = include_str!("../../../shared/webhook/tests/it/sns_key.txt");
-const CERTIFICATE: &str = include_str!("../../../shared/webhook/tests/it/sns_certificate.pem");
+const KEY: &str = include_str!("../demo/sns/key.txt");
+const CERTIFICATE: &str = include_str!("../demo/sns/certificate.pem");
 const NOW_MS: i64 = 1_790_000_000_000;
 
 /// A front door without secrets, and an outside that answers with one status.

@@ -52,6 +52,12 @@ fn broken_markers_are_refused() {
     let configuration = compiled(DEFAULT);
     let error = |text: &str| regenerate(text, &configuration).expect_err("an error");
     assert_eq!(error(&format!("{BEGIN}connection x ---\n")), "line 1: the region `connection x` does not end");
-    assert_eq!(error(&format!("{BEGIN}unheard of ---\n# --- end ---\n")), "line 1: no region is called `unheard of`");
-    assert_eq!(error(&format!("a\n{BEGIN}connection x ---\n{BEGIN}connection y ---\n")), "line 3: a region begins in another");
+    assert_eq!(
+        error(&format!("{BEGIN}nobody knows this ---\n# --- end ---\n")),
+        "line 1: there is no region `nobody knows this`"
+    );
+    assert_eq!(
+        error(&format!("a\n{BEGIN}connection x ---\n{BEGIN}connection y ---\n")),
+        "line 3: a region begins inside another one"
+    );
 }

@@ -7,17 +7,15 @@
 mod blob;
 mod clock;
 mod dynamodb;
+pub mod environment;
 mod error;
 mod http;
 mod operator;
 mod secrets;
 mod sqs;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_async::time::SystemTimeSource;
@@ -29,6 +27,9 @@ use aws_types::region::Region;
 use aws_types::sdk_config::{SdkConfig, SharedTimeSource};
 use sync::ports::{PortError, Table};
 
+pub use environment::{Access, MissingEnvironment, ResourceNames};
+
+use environment::Environment;
 use secrets::SecretCache;
 
 /// Retries of a single SDK call.
@@ -36,71 +37,6 @@ const SDK_ATTEMPTS: u32 = 3;
 const CONNECT: Duration = Duration::from_secs(2);
 const ATTEMPT: Duration = Duration::from_secs(4);
 const OPERATION: Duration = Duration::from_secs(5);
-
-/// The physical names of the resources that a process may use, as the environment variables of a function give them.
-#[derive(Debug, Clone, Default)]
-pub struct ResourceNames {
-    /// Physical table names.
-    pub tables: BTreeMap<Table, String>,
-    /// Queue URLs by logical name.
-    pub queues: BTreeMap<String, String>,
-    /// The claim-check bucket.
-    pub bucket: Option<String>,
-    /// What precedes a secret's logical name.
-    pub secret_prefix: String,
-    /// Hosts (with port, where not the scheme's own) that outbound calls may go to.
-    pub hosts: Vec<String>,
-}
-
-/// Who calls, and where.
-#[derive(Clone)]
-pub struct Access {
-    /// The region.
-    pub region: String,
-    /// Anything that speaks the protocols of AWS; AWS itself, if not given.
-    pub endpoint: Option<String>,
-    /// What proves who calls.
-    pub credentials: Credentials,
-}
-
-impl Access {
-    /// What the environment says: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION`,
-    /// `AWS_ENDPOINT_URL`.
-    ///
-    /// # Errors
-    /// One of them is missing; token and endpoint may be.
-    pub fn environment() -> Result<Access, MissingEnvironment> {
-        let var = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty());
-        let need = |name: &'static str| var(name).ok_or(MissingEnvironment(name));
-        let (key, secret) = (need("AWS_ACCESS_KEY_ID")?, need("AWS_SECRET_ACCESS_KEY")?);
-        Ok(Access {
-            region: var("AWS_REGION").or(var("AWS_DEFAULT_REGION")).ok_or(MissingEnvironment("AWS_REGION"))?,
-            endpoint: var("AWS_ENDPOINT_URL"),
-            credentials: Credentials::new(key, secret, var("AWS_SESSION_TOKEN"), None, "environment"),
-        })
-    }
-
-    /// The local stack at this endpoint, which asks nobody who he is.
-    pub fn local(endpoint: &str) -> Access {
-        Access {
-            region: "us-east-1".to_owned(),
-            endpoint: Some(endpoint.to_owned()),
-            credentials: Credentials::new("local", "local", None, None, "local stack"),
-        }
-    }
-}
-
-/// Why the ports cannot be opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MissingEnvironment(pub &'static str);
-
-impl fmt::Display for MissingEnvironment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the environment variable {} is not set", self.0)
-    }
-}
-
-impl std::error::Error for MissingEnvironment {}
 
 /// The ports on AWS, or on anything that speaks its protocols at `AWS_ENDPOINT_URL`.
 pub struct Aws {
@@ -114,12 +50,12 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Opens the ports with what the environment says, see [`Access::environment`]. Connects when first used.
+    /// Opens the ports with the access that the environment of this process gives. Connects when first used.
     ///
     /// # Errors
-    /// The environment does not say enough.
+    /// A variable is missing, see [`Access::from_environment`].
     pub fn open(names: ResourceNames) -> Result<Aws, MissingEnvironment> {
-        Ok(Aws::with(Access::environment()?, names))
+        Ok(Aws::with(Access::from_environment(&Environment::of_process())?, names))
     }
 
     /// Opens the ports with this access. Connects when first used.

@@ -1,4 +1,4 @@
-//! The APIs of providers that are only read: each answers the records of its `demo.toml`, and 404 for anything else.
+//! Stand-ins for the APIs of sources: each answers with the records of its `demo.toml`, and with 404 for anything else.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,10 +10,10 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
-/// Serves records by `/connection/path` on a free loopback port, until the process ends. Gives the base URL.
+/// Serves records by `/connection/path` on a free loopback port until the process ends. Gives the base URL.
 ///
 /// # Errors
-/// There is no port.
+/// No port is free.
 pub async fn serve(records: BTreeMap<String, String>) -> io::Result<String> {
     let listener = sandbox::server::bind(0).await?;
     let url = format!("http://{}", listener.local_addr()?);
@@ -26,7 +26,7 @@ pub async fn serve(records: BTreeMap<String, String>) -> io::Result<String> {
                 async move { Ok::<_, std::convert::Infallible>(answer) }
             });
             tokio::spawn(async move {
-                // A connection that breaks is its client's affair.
+                // The client notices a connection that breaks.
                 let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             });
         }

@@ -1,4 +1,4 @@
-//! The day that the demo plays: what `infra/hub/demo/day.toml` says, with every body filled in.
+//! The day that the demo plays: the steps of `infra/hub/demo/day.toml` with their bodies filled in.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,33 +7,35 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::send::Delivery;
-use crate::out::{CommandError, read, shown};
+use crate::files::{invalid, read_text};
+use crate::out::CommandError;
+use crate::text::instant;
 
-/// Values of a body's places.
+/// Values of the placeholders in a body, by name.
 type Vars = BTreeMap<String, Value>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DayFile {
     people: BTreeMap<String, Vars>,
-    before: Vec<Before>,
-    step: Vec<Step>,
+    before: Vec<ExistingRecord>,
+    step: Vec<StepRow>,
 }
 
-/// A record that a CRM held before.
+/// A record that a CRM holds before the day begins.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Before {
+pub struct ExistingRecord {
     /// Connection and object: `hubspot/contacts`.
     #[serde(rename = "in")]
-    pub place: String,
+    pub object: String,
     /// Its properties.
     pub set: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Step {
+struct StepRow {
     at: i64,
     #[serde(default = "once")]
     repeat: u32,
@@ -59,39 +61,39 @@ fn once() -> u32 {
     1
 }
 
-/// Something that happens.
+/// An action and its time.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Act {
+pub struct Step {
     /// The second of the day.
     pub at: i64,
-    /// What.
-    pub what: What,
+    /// The action.
+    pub action: Action,
 }
 
-/// What happens.
+/// Something that a provider or a person does.
 #[derive(Debug, Clone, PartialEq)]
-pub enum What {
+pub enum Action {
     /// A provider sends a webhook.
     Send(Delivery),
     /// A provider sends a signed body that cannot be read.
     Broken(Delivery),
-    /// Somebody sends what has to be refused, once of each kind.
+    /// Somebody sends one request of each kind that the hub must refuse.
     Refused {
         /// The connection.
         connection: String,
     },
-    /// Somebody who works in a CRM changes a record.
+    /// A person edits a record in a CRM.
     Edit {
         /// The connection.
         connection: String,
         /// Its object.
         object: String,
-        /// Properties that tell the record.
+        /// Properties by which the record is found.
         of: Map<String, Value>,
-        /// What changes.
+        /// The new properties.
         set: Map<String, Value>,
     },
-    /// Somebody who works in a CRM makes a record.
+    /// A person creates a record in a CRM.
     Create {
         /// The connection.
         connection: String,
@@ -105,53 +107,51 @@ pub enum What {
         /// The connection.
         connection: String,
     },
-    /// A CRM answers nothing but 503.
+    /// A CRM answers every request with 503.
     Outage {
         /// The connection.
         connection: String,
-        /// For how long, in real seconds.
+        /// How long, in real seconds.
         seconds: u32,
     },
 }
 
 /// The day.
 pub struct Day {
-    /// What the CRMs held before.
-    pub before: Vec<Before>,
-    /// What happens, in order.
-    pub acts: Vec<Act>,
+    /// The records that the CRMs hold before it begins.
+    pub before: Vec<ExistingRecord>,
+    /// The steps by time.
+    pub steps: Vec<Step>,
 }
 
 impl Day {
     /// Reads the day of a folder. `begin_s` is its first second, in seconds since 1970.
     pub fn read(folder: &Path, begin_s: i64) -> Result<Day, CommandError> {
         let path = folder.join("day.toml");
-        let wrong = |text: String| CommandError::Usage(format!("`{}`: {text}", shown(&path)));
-        let text = String::from_utf8(read(&path)?).map_err(|e| wrong(e.to_string()))?;
-        let file: DayFile = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        let file: DayFile = toml::from_str(&read_text(&path)?).map_err(|e| invalid(&path, e))?;
         let mut templates = BTreeMap::new();
-        let mut acts = Vec::new();
-        for (number, step) in file.step.iter().enumerate() {
-            for n in 1..=step.repeat {
-                let vars = vars(&file.people, step, number, n, begin_s);
-                let what = what(folder, &mut templates, step, &vars)?
-                    .ok_or_else(|| wrong(format!("the step at {} says nothing that can be done", step.at)))?;
-                acts.push(Act { at: step.at, what });
+        let mut steps = Vec::new();
+        for (number, row) in file.step.iter().enumerate() {
+            for n in 1..=row.repeat {
+                let vars = vars(&file.people, row, number, n, begin_s);
+                let action = action(folder, &mut templates, row, &vars)?
+                    .ok_or_else(|| invalid(&path, format!("the step at {} has no action", row.at)))?;
+                steps.push(Step { at: row.at, action });
             }
         }
-        acts.sort_by_key(|act| act.at);
-        Ok(Day { before: file.before, acts })
+        steps.sort_by_key(|step| step.at);
+        Ok(Day { before: file.before, steps })
     }
 }
 
-/// The values for a step: those of the person, then its own, which may name others, and what the clock and the counter say.
-fn vars(people: &BTreeMap<String, Vars>, step: &Step, number: usize, n: u32, begin_s: i64) -> Vars {
+/// The values for a step: of the clock and the counter, of the person, then the step's own, which may contain placeholders.
+fn vars(people: &BTreeMap<String, Vars>, step: &StepRow, number: usize, n: u32, begin_s: i64) -> Vars {
     let at_s = begin_s + step.at;
     let own = [
         ("n", Value::from(n)),
         ("key", Value::from(format!("demo_{number:03}_{n:03}"))),
         ("at_s", Value::from(at_s)),
-        ("at", Value::from(crate::operate::text::instant(at_s * 1000))),
+        ("at", Value::from(instant(at_s * 1000))),
         ("day_s", Value::from(begin_s)),
         ("live", Value::from(true)),
     ];
@@ -166,42 +166,48 @@ fn vars(people: &BTreeMap<String, Vars>, step: &Step, number: usize, n: u32, beg
     vars
 }
 
-fn what(folder: &Path, templates: &mut BTreeMap<String, Value>, step: &Step, vars: &Vars) -> Result<Option<What>, CommandError> {
-    let split = |place: &String| place.split_once('/').map(|(a, b)| (a.to_owned(), b.to_owned()));
+/// The action of a row, if it has one.
+fn action(
+    folder: &Path,
+    templates: &mut BTreeMap<String, Value>,
+    step: &StepRow,
+    vars: &Vars,
+) -> Result<Option<Action>, CommandError> {
+    let split = |name: &String| name.split_once('/').map(|(a, b)| (a.to_owned(), b.to_owned()));
     if let Some((connection, name)) = step.send.as_ref().and_then(split) {
         if !templates.contains_key(&name) {
             let path = folder.join(format!("bodies/{name}.json"));
-            let body = serde_json::from_slice(&read(&path)?)
-                .map_err(|e| CommandError::Usage(format!("`{}` is no JSON: {e}", shown(&path))))?;
+            let body = serde_json::from_str(&read_text(&path)?).map_err(|e| invalid(&path, e))?;
             templates.insert(name.clone(), body);
         }
         let body = templates.get(&name).and_then(|template| fill(template, vars)).unwrap_or_default().to_string();
         let key = vars.get("key").and_then(Value::as_str).unwrap_or_default().to_owned();
-        return Ok(Some(What::Send(Delivery::plain(&connection, &key, &body))));
+        return Ok(Some(Action::Send(Delivery::plain(&connection, &key, &body))));
     }
     if let Some((connection, object)) = step.edit.as_ref().and_then(split) {
-        return Ok(Some(What::Edit { connection, object, of: step.of.clone(), set: step.set.clone() }));
+        return Ok(Some(Action::Edit { connection, object, of: step.of.clone(), set: step.set.clone() }));
     }
     if let Some((connection, object)) = step.create.as_ref().and_then(split) {
-        return Ok(Some(What::Create { connection, object, set: step.set.clone() }));
+        return Ok(Some(Action::Create { connection, object, set: step.set.clone() }));
     }
     if let (Some(connection), Some(body)) = (&step.broken, &step.body) {
-        return Ok(Some(What::Broken(Delivery::plain(connection, "msg_broken", body))));
+        return Ok(Some(Action::Broken(Delivery::plain(connection, "msg_broken", body))));
     }
     if let (Some(connection), Some(seconds)) = (&step.outage, step.seconds) {
-        return Ok(Some(What::Outage { connection: connection.clone(), seconds }));
+        return Ok(Some(Action::Outage { connection: connection.clone(), seconds }));
     }
     if let Some(connection) = &step.refused {
-        return Ok(Some(What::Refused { connection: connection.clone() }));
+        return Ok(Some(Action::Refused { connection: connection.clone() }));
     }
-    Ok(step.rotate.as_ref().map(|connection| What::Rotate { connection: connection.clone() }))
+    Ok(step.rotate.as_ref().map(|connection| Action::Rotate { connection: connection.clone() }))
 }
 
-/// Fills the places of a template. A text that is one place takes the value as it is; without a value the member is left out.
+/// Fills the placeholders of a template. A text that is one placeholder becomes the value with its type. A member or element whose
+/// placeholder has no value is left out.
 pub fn fill(template: &Value, vars: &Vars) -> Option<Value> {
     match template {
         Value::String(text) => match text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).filter(|t| !t.contains('{')) {
-            Some(place) => vars.get(place).cloned(),
+            Some(name) => vars.get(name).cloned(),
             None => {
                 let mut text = text.clone();
                 for (name, value) in vars {
@@ -224,9 +230,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::files::root;
 
     #[test]
-    fn places_take_values_or_go() {
+    fn placeholders_without_a_value_are_left_out() {
         let vars: Vars = [("n".to_owned(), json!(7)), ("first".to_owned(), json!("Ada"))].into();
         let template =
             json!({"n": "{n}", "name": "{first} no. {n}", "none": "{last}", "mixed": "{first} {last}", "fixed": [1, "x"]});
@@ -235,14 +242,18 @@ mod tests {
 
     #[test]
     fn the_day_can_be_read() {
-        let day = Day::read(&crate::out::root().join("infra/hub/demo"), 0).unwrap();
-        let sent = day.acts.iter().filter(|act| matches!(act.what, What::Send(_))).count();
+        let day = Day::read(&root().join("infra/hub/demo"), 0).unwrap();
+        let sent = day.steps.iter().filter(|step| matches!(step.action, Action::Send(_))).count();
         assert!(sent > 200, "several hundred webhooks, not {sent}");
-        let bodies = day.acts.iter().filter_map(|act| match &act.what {
-            What::Send(delivery) => Some(String::from_utf8_lossy(&delivery.body)),
+        let bodies = day.steps.iter().filter_map(|step| match &step.action {
+            Action::Send(delivery) => Some(String::from_utf8_lossy(&delivery.body)),
             _ => None,
         });
         assert!(bodies.clone().any(|body| body.contains("\"email\":\"ada@engines.example\"")));
-        assert_eq!(bodies.filter(|body| body.contains("{n}") || body.contains("{who}")).count(), 0, "every place is filled");
+        assert_eq!(
+            bodies.filter(|body| body.contains("{n}") || body.contains("{who}")).count(),
+            0,
+            "every placeholder is filled"
+        );
     }
 }

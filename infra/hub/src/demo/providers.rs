@@ -1,5 +1,5 @@
-//! The other providers of the day: what each folder's `demo.toml` sends, and what must come of it. Leaving a folder out leaves out
-//! its part, and nothing else.
+//! The other providers of the day: each folder's `demo.toml` has the webhooks that it sends and their expected results. Leaving a
+//! folder out leaves out its script, and nothing else.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use sync::config::Hub;
 
 use super::send::Delivery;
-use crate::out::{CommandError, read, root, shown};
+use crate::files::{invalid, read_text, root};
+use crate::out::CommandError;
 
 /// Rows of CRM records by connection and object.
 pub type Rows = BTreeMap<String, BTreeMap<String, Vec<Map<String, Value>>>>;
@@ -20,7 +21,7 @@ pub type Rows = BTreeMap<String, BTreeMap<String, Vec<Map<String, Value>>>>;
 struct File {
     #[serde(default)]
     connection: toml::Table,
-    /// Text in the fixtures → what stands there in the demo: each provider has people of its own.
+    /// Text in the fixtures → its replacement in the demo, so that each provider has people of its own.
     #[serde(default)]
     replace: BTreeMap<String, String>,
     send: Vec<SendRow>,
@@ -40,7 +41,7 @@ struct SendRow {
     #[serde(default)]
     again: bool,
     version: Option<String>,
-    /// For this fixture, instead of the file's own.
+    /// Used for this fixture instead of the file's `replace`.
     #[serde(default)]
     replace: BTreeMap<String, String>,
 }
@@ -59,61 +60,59 @@ struct ParkedRow {
     count: usize,
 }
 
-/// One webhook and what its events come to.
+/// One webhook of a script.
 #[derive(Debug, Clone)]
-pub struct Send {
-    /// What is sent.
+pub struct ScriptedWebhook {
+    /// The webhook.
     pub delivery: Delivery,
-    /// Sent twice.
+    /// Whether it is sent twice.
     pub again: bool,
-    /// Events, of both when it is sent twice.
+    /// The number of its events, of both deliveries if it is sent twice.
     pub events: u64,
 }
 
-/// A provider's part of the day.
+/// What a provider does in the demo.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct Script {
     /// The connection.
     pub connection: String,
-    /// What it sends, in order: each when the one before has come to its end.
-    pub sends: Vec<Send>,
-    /// What its API answers, by path.
+    /// Its webhooks. Each is sent when the events of the one before have their outcomes.
+    pub webhooks: Vec<ScriptedWebhook>,
+    /// The answers of its API by path.
     pub records: BTreeMap<String, String>,
-    /// Outcomes by name.
+    /// The expected number of events by outcome.
     pub outcomes: BTreeMap<String, u64>,
-    /// Dead letters by code.
+    /// The expected number of dead letters by code.
     pub parked: BTreeMap<String, usize>,
-    /// Rows that must be in the CRMs.
+    /// The expected rows in the CRMs.
     pub expect: Rows,
     /// The connection's section of the configuration.
     pub section: String,
 }
 
-/// The parts of all providers that the configuration's own sources do not cover.
+/// The scripts of the providers that are not sources in the configuration.
 ///
 /// # Errors
 /// A `demo.toml` is missing or has mistakes.
-pub fn parts(registry: &Registry, hub: &Hub) -> Result<Vec<Part>, CommandError> {
-    let covered = |name: &&&str| hub.connections.values().any(|c| c.source && c.provider == **name);
-    registry.names().iter().filter(|name| !covered(name)).map(|name| part(registry, hub, name)).collect()
+pub fn scripts(registry: &Registry, hub: &Hub) -> Result<Vec<Script>, CommandError> {
+    let is_source = |name: &&&str| hub.connections.values().any(|c| c.source && c.provider == **name);
+    registry.names().iter().filter(|name| !is_source(name)).map(|name| script(registry, hub, name)).collect()
 }
 
-fn part(registry: &Registry, hub: &Hub, provider: &str) -> Result<Part, CommandError> {
+fn script(registry: &Registry, hub: &Hub, provider: &str) -> Result<Script, CommandError> {
     let folder = root().join("shared/providers").join(provider);
     let path = folder.join("demo.toml");
-    let wrong = |text: String| CommandError::Usage(format!("`{}`: {text}", shown(&path)));
-    let text = String::from_utf8(read(&path)?).map_err(|e| wrong(e.to_string()))?;
-    let file: File = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+    let file: File = toml::from_str(&read_text(&path)?).map_err(|e| invalid(&path, e))?;
     let taken = hub.connections.contains_key(provider);
     let connection = if taken { format!("{provider}-events") } else { provider.to_owned() };
     let mut outcomes = BTreeMap::new();
-    let mut sends = Vec::new();
+    let mut webhooks = Vec::new();
     for row in &file.send {
         let replace = if row.replace.is_empty() { &file.replace } else { &row.replace };
         let fixture = fixture(&folder, &row.fixture, replace)?;
         row.outcomes.iter().for_each(|(name, count)| *outcomes.entry(name.clone()).or_default() += count);
         let delivery = delivery(&connection, row, &fixture);
-        sends.push(Send { delivery, again: row.again, events: row.outcomes.values().sum() });
+        webhooks.push(ScriptedWebhook { delivery, again: row.again, events: row.outcomes.values().sum() });
     }
     let mut records = BTreeMap::new();
     for row in &file.record {
@@ -122,17 +121,17 @@ fn part(registry: &Registry, hub: &Hub, provider: &str) -> Result<Part, CommandE
     }
     let mut parked = BTreeMap::new();
     file.parked.into_iter().for_each(|row| *parked.entry(row.code).or_default() += row.count);
-    let section = section(registry, provider, &connection, file.connection).map_err(wrong)?;
-    Ok(Part { connection, sends, records, outcomes, parked, expect: file.expect, section })
+    let section = section(registry, provider, &connection, file.connection).map_err(|e| invalid(&path, e))?;
+    Ok(Script { connection, webhooks, records, outcomes, parked, expect: file.expect, section })
 }
 
 fn fixture(folder: &Path, name: &str, replace: &BTreeMap<String, String>) -> Result<Value, CommandError> {
     let path: PathBuf = folder.join("fixtures").join(format!("{name}.json"));
-    let mut text = String::from_utf8_lossy(&read(&path)?).into_owned();
+    let mut text = read_text(&path)?;
     for (old, new) in replace {
         text = text.replace(old, new);
     }
-    serde_json::from_str(&text).map_err(|e| CommandError::Usage(format!("`{}` is no JSON: {e}", shown(&path))))
+    serde_json::from_str(&text).map_err(|e| invalid(&path, e))
 }
 
 fn delivery(connection: &str, row: &SendRow, fixture: &Value) -> Delivery {
@@ -152,7 +151,7 @@ fn delivery(connection: &str, row: &SendRow, fixture: &Value) -> Delivery {
     Delivery { connection: connection.to_owned(), key, headers, query, body: body.into_bytes(), version: row.version.clone() }
 }
 
-/// The media type that a body has by its looks.
+/// The media type of a body, guessed from its first character.
 fn media(body: &str) -> String {
     match body.trim_start().chars().next() {
         None | Some('{' | '[') => "application/json".to_owned(),
@@ -164,7 +163,7 @@ fn media(body: &str) -> String {
     }
 }
 
-/// The connection as `hub.toml` has it.
+/// The connection's section of `hub.toml`.
 fn section(registry: &Registry, provider: &str, connection: &str, own: toml::Table) -> Result<String, String> {
     let built = registry.open(provider, &Overrides::default()).map_err(|e| e.to_string())?;
     let manifest = built.manifest();
@@ -199,16 +198,16 @@ mod tests {
         let default = Loaded::read(None).unwrap();
         let hub = &default.sound().unwrap().hub;
         let all = Registry::default();
-        let parts_of = |registry: &Registry| parts(registry, hub).unwrap();
-        let everything: Vec<String> = parts_of(&all).into_iter().map(|part| part.connection).collect();
+        let scripts_of = |registry: &Registry| scripts(registry, hub).unwrap();
+        let everything: Vec<String> = scripts_of(&all).into_iter().map(|script| script.connection).collect();
         for name in all.names() {
             let rest = all.clone().without(&[name]).unwrap();
-            let found = parts_of(&rest);
-            let names: Vec<&String> = found.iter().map(|part| &part.connection).collect();
+            let found = scripts_of(&rest);
+            let names: Vec<&String> = found.iter().map(|script| &script.connection).collect();
             let events = format!("{name}-events");
             assert!(everything.iter().filter(|c| c.as_str() != *name && **c != events).eq(names), "{name}");
             let uses = hub.connections.values().any(|c| c.provider == *name);
-            let text: String = found.iter().map(|part| part.section.as_str()).collect();
+            let text: String = found.iter().map(|script| script.section.as_str()).collect();
             let loaded = Loaded::with(&rest, "hub.toml", format!("{}\n{text}", default.source.text), None);
             assert_eq!(loaded.pack(&Changes::default()).is_ok(), !uses, "{name}: {}", loaded.report(false));
         }

@@ -1,35 +1,35 @@
-//! What the demo shows: a line while it runs, and the account at its end.
+//! What the demo prints: a progress line while it runs, and the report at its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write};
 
-use canonical::Outcome;
+use canonical::{Outcome, QueueName};
 use serde_json::Value;
 
-use super::providers::Part;
-use super::send::Seen;
+use super::providers::Script;
+use super::send::Sent;
 use crate::operate::status::{Account, render_with};
-use crate::operate::text::table;
+use crate::out::ProgressLine;
+use crate::text::table;
 
-/// Width of the bar.
+/// Width of the progress bar.
 const BAR: usize = 24;
 
-/// The line that tells how far it is. Without a terminal it tells phases only.
+/// The progress of the demo: a bar on a terminal, else a line for each phase.
 pub struct Progress {
-    terminal: bool,
+    line: ProgressLine,
     phase: String,
 }
 
 impl Progress {
-    /// Nothing shown yet.
+    /// Nothing is shown yet.
     pub fn new() -> Progress {
-        Progress { terminal: std::io::stderr().is_terminal(), phase: String::new() }
+        Progress { line: ProgressLine::new(), phase: String::new() }
     }
 
-    /// Shows a phase, what is done of it and what is on its way.
-    pub fn show(&mut self, phase: &str, done: usize, total: usize, open: &[(String, usize)]) {
-        if !self.terminal {
+    /// Shows a phase, the share of the day that is done, and the messages in queues.
+    pub fn show(&mut self, phase: &str, done: usize, total: usize, queued: &[(QueueName, usize)]) {
+        if !self.line.is_visible() {
             if self.phase != phase {
                 eprintln!("{phase} …");
                 phase.clone_into(&mut self.phase);
@@ -38,133 +38,147 @@ impl Progress {
         }
         let filled = (done * BAR).checked_div(total).unwrap_or(BAR).min(BAR);
         let bar: String = (0..BAR).map(|at| if at < filled { '█' } else { '░' }).collect();
-        let waiting: usize = open.iter().map(|(_, count)| count).sum();
-        eprint!("\r\u{1b}[K{bar} {done}/{total}  {phase}, {waiting} messages in queues");
-        let _ = std::io::stderr().flush();
+        let waiting: usize = queued.iter().map(|(_, count)| count).sum();
+        self.line.show(format_args!("{bar} {done}/{total}  {phase}, {waiting} messages in queues"));
     }
 
-    /// Takes the line away.
+    /// Removes the bar.
     pub fn clear(&self) {
-        if self.terminal {
-            eprint!("\r\u{1b}[K");
-        }
+        self.line.clear();
     }
 }
 
-/// The account of a day.
+/// The result of a day.
 pub struct Report {
-    /// What the journal says, by connection.
+    /// The events by connection, from the journal.
     pub accounts: Vec<Account>,
-    /// Parked messages by reason.
+    /// Parked messages by code.
     pub parked: BTreeMap<String, usize>,
-    /// What the senders saw.
-    pub seen: BTreeMap<String, Seen>,
-    /// What the providers' own files expect.
-    pub parts: Vec<Part>,
-    /// Answers that were not what they had to be.
-    pub wrong: Vec<String>,
-    /// What the CRMs counted.
+    /// The senders' counts by connection.
+    pub sent: BTreeMap<String, Sent>,
+    /// The providers' scripts, which have the expected results.
+    pub scripts: Vec<Script>,
+    /// Faults that were noticed during the day.
+    pub faults: Vec<String>,
+    /// The counters of the CRMs.
     pub crms: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Milliseconds from webhook to CRM write.
+    /// Milliseconds from webhook to CRM write, by CRM.
     pub latencies: BTreeMap<String, Vec<f64>>,
-    /// What is not in the CRMs as it must be.
+    /// Differences between the records in the CRMs and the expected ones.
     pub differences: Vec<String>,
-    /// Bodies that cannot be read and so have to be parked.
+    /// The number of bodies that cannot be read and therefore must be parked.
     pub broken: usize,
-    /// How long the day took.
+    /// How long the day took, in seconds.
     pub seconds: f64,
-    /// What the reconciling jobs said.
+    /// The reports of the reconciliations by job.
     pub jobs: Vec<(&'static str, Value)>,
-    /// What the last one said, after which nothing should be left to do.
+    /// The report of the last reconciliation, which must find nothing to do.
     pub last: Value,
-    /// Rows that it led to, although nothing had changed.
+    /// The number of rows that the last reconciliation wrote. Nothing had changed, so it must be 0.
     pub needless: u64,
     /// Killed processes by function.
     pub kills: BTreeMap<String, usize>,
     /// Failed invocations by function.
-    pub restarts: BTreeMap<String, u64>,
+    pub failed_invocations: BTreeMap<String, u64>,
 }
 
 impl Report {
-    /// Everything that is not as it must be.
-    fn faults(&self) -> Vec<String> {
+    /// Whether a process was killed while it ran. A killed function may have enqueued a webhook without answering it, so that the
+    /// sender repeats it.
+    fn killed(&self) -> bool {
+        self.kills.values().any(|count| *count > 0)
+    }
+
+    /// Everything that differs from the expected result.
+    fn all_faults(&self) -> Vec<String> {
         let mut faults = self.differences.clone();
-        faults.extend(self.wrong.iter().cloned());
-        let killed = self.kills.values().any(|count| *count > 0);
-        for account in &self.accounts {
-            let count = |wanted: Outcome| account.outcomes.iter().find(|(o, _)| *o == wanted).map_or(0, |(_, n)| *n);
-            let name = &account.connection;
-            if count(Outcome::InFlight) > 0 {
-                faults.push(format!("{name}: {} events never came to an end", count(Outcome::InFlight)));
-            }
-            // A function that dies after it enqueued and before it answered has the sender send again.
-            if let Some(part) = self.parts.iter().find(|part| part.connection == *name) {
-                faults.extend(part_faults(part, account, killed));
-                continue;
-            }
-            let Some(seen) = self.seen.get(name).filter(|_| name != "hubspot") else { continue };
-            let received = account.received();
-            if received < seen.accepted || (!killed && received > seen.accepted) {
-                faults.push(format!("{name}: {} deliveries were answered 2xx, {received} are accounted for", seen.accepted));
-            }
-            if seen.refused > 0 && !killed {
-                faults.push(format!("{name}: {} valid webhooks were refused", seen.refused));
-            }
-        }
-        let mut parked = BTreeMap::from([("malformed-body".to_owned(), self.broken)]);
-        self.parts.iter().flat_map(|p| &p.parked).for_each(|(code, count)| *parked.entry(code.clone()).or_default() += count);
-        for code in parked.keys().chain(self.parked.keys()).collect::<BTreeSet<_>>() {
-            let count = |codes: &BTreeMap<String, usize>| codes.get(code).copied().unwrap_or(0);
-            let (found, wanted) = (count(&self.parked), count(&parked));
-            if found < wanted || (found > wanted && !(killed && wanted > 0)) {
-                faults.push(format!("{found} messages are parked as {code}, not {wanted}"));
-            }
-        }
+        faults.extend(self.faults.iter().cloned());
+        self.accounts.iter().for_each(|account| faults.extend(self.account_faults(account)));
+        faults.extend(self.parked_faults());
         if self.needless > 0 {
             faults.push(format!("the last reconciliation wrote {} rows although nothing had changed", self.needless));
         }
-        for what in ["missing", "dispatched"] {
-            if self.last[what] != 0 {
-                faults.push(format!("the last reconciliation still found {} {what}", self.last[what]));
+        for count in ["missing", "dispatched"] {
+            if self.last[count] != 0 {
+                faults.push(format!("the last reconciliation still found {} {count}", self.last[count]));
             }
         }
         faults
     }
 
-    /// True when everything is as it must be.
-    pub fn sound(&self) -> bool {
-        self.faults().is_empty()
+    fn account_faults(&self, account: &Account) -> Vec<String> {
+        let mut faults = Vec::new();
+        let name = &account.connection;
+        let in_flight = account.count(Outcome::InFlight);
+        if in_flight > 0 {
+            faults.push(format!("{name}: {in_flight} events never reached an outcome"));
+        }
+        if let Some(script) = self.scripts.iter().find(|script| script.connection == *name) {
+            faults.extend(outcome_faults(script, account, self.killed()));
+            return faults;
+        }
+        // HubSpot's stand-in delivers its own webhooks, which the senders do not count.
+        let Some(sent) = self.sent.get(name).filter(|_| name != "hubspot") else { return faults };
+        let received = account.received();
+        if received < sent.accepted || (!self.killed() && received > sent.accepted) {
+            faults
+                .push(format!("{name}: {} deliveries were answered with 2xx, but {received} are in the journal", sent.accepted));
+        }
+        if sent.refused > 0 && !self.killed() {
+            faults.push(format!("{name}: {} valid webhooks were refused", sent.refused));
+        }
+        faults
     }
 
-    /// The account in words and tables.
+    fn parked_faults(&self) -> Vec<String> {
+        let mut expected = BTreeMap::from([("malformed-body".to_owned(), self.broken)]);
+        for (code, count) in self.scripts.iter().flat_map(|script| &script.parked) {
+            *expected.entry(code.clone()).or_default() += count;
+        }
+        let mut faults = Vec::new();
+        for code in expected.keys().chain(self.parked.keys()).collect::<BTreeSet<_>>() {
+            let count = |codes: &BTreeMap<String, usize>| codes.get(code).copied().unwrap_or(0);
+            let (found, wanted) = (count(&self.parked), count(&expected));
+            if found < wanted || (found > wanted && !(self.killed() && wanted > 0)) {
+                faults.push(format!("{found} messages are parked as {code}, expected {wanted}"));
+            }
+        }
+        faults
+    }
+
+    /// Whether the result is the expected one.
+    pub fn is_as_expected(&self) -> bool {
+        self.all_faults().is_empty()
+    }
+
+    /// The report as text.
     pub fn render(&self) -> String {
-        let rejected = self.seen.iter().map(|(name, seen)| (name.clone(), seen.rejected)).collect();
+        let rejected = self.sent.iter().map(|(name, sent)| (name.clone(), sent.rejected)).collect();
         let mut text = format!("\nevents per connection\n{}\n", render_with(&self.accounts, Some(("rejected", &rejected))));
         text += &format!("CRM objects\n{}\n", self.crm_table());
-        text += &format!("webhook to CRM write, the outage included\n{}\n", self.latency_table());
-        for (job, said) in &self.jobs {
+        text += &format!("webhook to CRM write, including the outage\n{}\n", self.latency_table());
+        for (job, report) in &self.jobs {
             let _ = writeln!(
                 text,
                 "{job}: {} records read, {} objects missing, {} records dispatched again",
-                said["read"], said["missing"], said["dispatched"]
+                report["read"], report["missing"], report["dispatched"]
             );
         }
         for (code, count) in &self.parked {
             let _ = writeln!(text, "parked: {count} × {code} (docs/errors/{code}.md)");
         }
-        let again: u64 = self.seen.values().map(|seen| seen.again).sum();
-        let _ = writeln!(text, "the day took {:.1} s; senders tried again {again} times", self.seconds);
-        if self.kills.values().any(|count| *count > 0) {
-            let one = |(name, count): (&String, &usize)| format!("{name} {count}");
-            let kills: Vec<String> = self.kills.iter().map(one).collect();
-            let failed: Vec<String> = self.restarts.iter().map(|(name, count)| format!("{name} {count}")).collect();
-            let _ = writeln!(text, "killed processes: {}\nfailed invocations: {}", kills.join(", "), failed.join(", "));
+        let repeated: u64 = self.sent.values().map(|sent| sent.repeated).sum();
+        let _ = writeln!(text, "the day took {:.1} s; senders repeated {repeated} deliveries", self.seconds);
+        if self.killed() {
+            let _ = writeln!(text, "killed processes: {}", counts(&self.kills));
+            let _ = writeln!(text, "failed invocations: {}", counts(&self.failed_invocations));
         }
-        let faults = self.faults();
+        let faults = self.all_faults();
         if faults.is_empty() {
-            text += "\nboth CRMs hold exactly what they must (infra/hub/demo/expected.toml, shared/providers/*/demo.toml)\n";
+            text +=
+                "\nboth CRMs hold exactly the expected records (infra/hub/demo/expected.toml, shared/providers/*/demo.toml)\n";
         } else {
-            let _ = writeln!(text, "\n{} things are not as they must be:", faults.len());
+            let _ = writeln!(text, "\nfaults: {}", faults.len());
             faults.iter().for_each(|fault| _ = writeln!(text, "  {fault}"));
         }
         text
@@ -198,13 +212,19 @@ impl Report {
     }
 }
 
-/// Outcomes that are not those of the provider's file. Senders that send again, because a function was killed before it answered,
-/// add repetitions, which never end as dead.
-fn part_faults(part: &Part, account: &Account, killed: bool) -> Vec<String> {
-    let wanted = |outcome: Outcome| part.outcomes.get(outcome.name()).copied().unwrap_or(0);
-    let differs = |(outcome, found): &&(Outcome, u64)| {
-        if killed { *outcome == Outcome::Dead && *found != wanted(*outcome) } else { *found != wanted(*outcome) }
+fn counts<N: ToString>(counts: &BTreeMap<String, N>) -> String {
+    let all: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {}", count.to_string())).collect();
+    all.join(", ")
+}
+
+/// Outcomes that differ from the script's. Senders repeat what a killed function did not answer; the repetitions have further
+/// outcomes, but none of them is `dead`.
+fn outcome_faults(script: &Script, account: &Account, killed: bool) -> Vec<String> {
+    let expected = |outcome: Outcome| script.outcomes.get(outcome.name()).copied().unwrap_or(0);
+    let differs = |(outcome, found): &&(Outcome, u64)| (!killed || *outcome == Outcome::Dead) && *found != expected(*outcome);
+    let line = |(outcome, found): &(Outcome, u64)| {
+        let (name, outcome, expected) = (&script.connection, outcome.name(), expected(*outcome));
+        format!("{name}: {found} events have the outcome {outcome}, expected {expected}")
     };
-    let wrong = account.outcomes.iter().filter(differs);
-    wrong.map(|(o, found)| format!("{}: {found} events ended as {}, not {}", part.connection, o.name(), wanted(*o))).collect()
+    account.outcomes.iter().filter(differs).map(line).collect()
 }

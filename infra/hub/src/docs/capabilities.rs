@@ -7,9 +7,8 @@ use sync::config::Bucket;
 
 use super::english::{code, codes};
 use super::facts::{Facts, Folder};
-use super::integrations::with_comment;
 use super::markdown::{GENERATED, Table};
-use super::sla::duration;
+use super::phrases::{duration, grouped, with_comment};
 
 /// The page.
 pub fn page(facts: &Facts<'_>) -> String {
@@ -85,19 +84,6 @@ fn rate(rate: &Rate) -> String {
     format!("{}: {} in {}", rate.name, grouped(rate.capacity), duration(rate.window_ms))
 }
 
-/// Digits in groups of three.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 fn writing(folder: &Folder, destination: &Destination) -> [String; 8] {
     let protocol = api_of(folder.name);
     let rows = |op: Op| protocol.map(|api| api.batch_limit(op).to_string()).unwrap_or_default();
@@ -137,14 +123,4 @@ fn connections(facts: &Facts<'_>) -> String {
 
 fn bucket(bucket: &Bucket) -> String {
     format!("{} at once, refilled at {} per second", bucket.burst, bucket.per_second)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::grouped;
-
-    #[test]
-    fn digits_stand_in_groups() {
-        assert_eq!([1, 100, 1_000, 1_234_567].map(grouped), ["1", "100", "1,000", "1,234,567"]);
-    }
 }

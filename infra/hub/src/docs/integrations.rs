@@ -2,17 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use canonical::Lane;
 use mapping::{Map, Plan, Speak};
 use providers::{EventAction, EventRule, Events, Manifest, OneOrMore};
-use sync::config::Connection;
 
 use super::comments::Comments;
 use super::english::{code, codes, conditions, listing, places, unit};
 use super::facts::{Facts, Folder};
 use super::markdown::{GENERATED, Table, escape};
+use super::phrases::{duration, lane, roles, with_comment};
 use super::signing::{handshakes, proofs};
-use super::sla::duration;
 
 /// The page.
 pub fn page(facts: &Facts<'_>) -> String {
@@ -30,24 +28,6 @@ Every provider that the hub speaks, and the connections of `infra/config/hub.tom
 calls in [what the APIs can do](api-capabilities.md), times in [deadlines](event-sla.md).
 
 ";
-
-/// The word of a lane.
-pub const fn lane(lane: Lane) -> &'static str {
-    match lane {
-        Lane::Urgent => "urgent",
-        Lane::Bulk => "bulk",
-    }
-}
-
-/// What a connection is: source, destination, swept.
-pub fn roles(connection: &Connection) -> String {
-    let roles = [
-        (connection.source, "source"),
-        (connection.destination, "destination"),
-        (!connection.sweep.is_empty(), "read on a schedule"),
-    ];
-    roles.into_iter().filter(|(is, _)| *is).map(|(_, role)| role).collect::<Vec<_>>().join(", ")
-}
 
 fn connections(facts: &Facts<'_>) -> String {
     let columns = [
@@ -209,11 +189,6 @@ fn joined(parts: &[OneOrMore], between: &str) -> String {
         several => format!("({})", codes(several, "else")),
     };
     parts.iter().map(one).collect::<Vec<_>>().join(between)
-}
-
-/// A text with what a comment adds.
-pub fn with_comment(text: String, comment: &str) -> String {
-    if comment.is_empty() { text } else { format!("{text} ({comment})") }
 }
 
 fn event_table(events: &Events, comments: &Comments<'_>) -> String {

@@ -1,14 +1,16 @@
-//! `hub docs`: the pages that follow from data. The data dictionary, the inventory of integrations, the matrix of what their APIs
-//! can do and the table of deadlines are written from the providers' folders, the configuration and `template.yaml`, so that
-//! they cannot say anything else.
+//! `hub docs`: writes the pages that follow from data. The data dictionary, the inventory of integrations, the matrix of API
+//! capabilities and the table of deadlines are written from the providers' folders, the configuration and `template.yaml`, so that
+//! they cannot differ from these.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::check::{load, registry};
-use crate::cli::DocsArgs;
-use crate::out::{CommandError, root, shown, write};
+use clap::Args;
+
+use crate::configuration::ConfigArgs;
+use crate::files::{read_text, root, shown, write};
+use crate::out::{CommandError, counted, print_line};
 
 mod capabilities;
 mod comments;
@@ -20,6 +22,7 @@ mod english;
 mod facts;
 mod integrations;
 mod markdown;
+mod phrases;
 mod signing;
 mod sla;
 
@@ -36,23 +39,36 @@ pub struct Page {
     pub text: String,
 }
 
+/// Arguments of `hub docs`.
+#[derive(Debug, Args)]
+pub struct DocsArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Change nothing; fail and list the pages that are stale, missing or left over
+    #[arg(long)]
+    pub check: bool,
+    /// The folder of the pages [default: docs/generated]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
 /// Runs the command.
 pub fn run(args: &DocsArgs) -> Result<ExitCode, CommandError> {
-    let loaded = load(&args.config)?;
-    let path = root().join("template.yaml");
-    let template = std::fs::read_to_string(&path).map_err(|e| CommandError::Read(shown(&path), e))?;
-    let pages = pages(&Facts::new(&loaded, registry(&args.config.without)?.names(), &template)?);
+    let loaded = args.config.load()?;
+    let template = read_text(&root().join("template.yaml"))?;
+    let pages = pages(&Facts::new(&loaded, args.config.providers.registry()?.names(), &template)?);
     let folder = args.out.clone().unwrap_or_else(|| root().join(FOLDER));
     if !args.check {
         for page in &pages {
             write(&folder.join(page.name), page.text.as_bytes())?;
         }
-        println!("{}: {} pages are written", shown(&folder), pages.len());
+        print_line(format_args!("{}: {} written", shown(&folder), counted(pages.len(), "page")))?;
     }
     let faults = faults(&folder, &pages)?;
-    faults.iter().for_each(|fault| println!("{fault}"));
+    faults.iter().try_for_each(print_line)?;
     if faults.is_empty() && args.check {
-        println!("{} is fresh", shown(&folder));
+        print_line(format_args!("{} is fresh", shown(&folder)))?;
     }
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -70,7 +86,7 @@ pub fn pages(facts: &Facts<'_>) -> Vec<Page> {
     ]
 }
 
-/// What is wrong with the files of a folder, each with what to do about it.
+/// The pages that are stale, missing or left over in a folder, each with the command that repairs it.
 pub fn faults(folder: &Path, pages: &[Page]) -> Result<Vec<String>, CommandError> {
     let mut faults = Vec::new();
     for page in pages {

@@ -4,8 +4,8 @@ use canonical::Lane;
 
 use super::english::code;
 use super::facts::{Facts, Folder};
-use super::integrations::{lane, roles, with_comment};
 use super::markdown::{GENERATED, Table};
+use super::phrases::{duration, lane, roles, with_comment};
 use crate::template::pascal;
 
 /// The page.
@@ -23,17 +23,6 @@ What a provider wants of an answer, what the owner of a connection was promised,
 `template.yaml`; what to do about one is in [error codes](../errors/README.md).
 
 ";
-
-/// Milliseconds as people say them.
-pub fn duration(ms: u64) -> String {
-    const UNITS: &[(u64, &str)] = &[(86_400_000, "day"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
-    let fitting = UNITS.iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
-    match fitting {
-        Some((unit, "day")) => format!("{} day{}", ms / unit, if ms == *unit { "" } else { "s" }),
-        Some((unit, name)) => format!("{} {name}", ms / unit),
-        None => format!("{ms} ms"),
-    }
-}
 
 fn connections(facts: &Facts<'_>) -> String {
     let columns =
@@ -141,12 +130,6 @@ fn property<'t>(template: &'t str, resource: &str, name: &str) -> Option<&'t str
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_read_well() {
-        let shown: Vec<String> = [500, 1_000, 90_000, 600_000, 86_400_000, 172_800_000].into_iter().map(duration).collect();
-        assert_eq!(shown, ["500 ms", "1 s", "90 s", "10 min", "1 day", "2 days"]);
-    }
 
     #[test]
     fn thresholds_are_read_from_the_template() {

@@ -1,25 +1,137 @@
-//! `hub dlq`: what is parked, why, and the way back.
+//! `hub dlq`: lists parked messages, shows one, or sends them back to their queues.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
 
-use canonical::{BodyRef, Dispatch, Envelope, EnvelopeKind, ReadRequest};
+use canonical::{BodyRef, Dispatch, Envelope, EnvelopeKind, QueueName, ReadRequest};
+use clap::{Args, Subcommand};
 use sync::config::Hub;
 use sync::failure::{Code, Failure};
-use sync::ports::{Delivery, Outgoing};
+use sync::ports::{Delivery, Outgoing, PortError};
 
 use super::Ports;
-use super::text::{instant, table};
+use super::open::HubArgs;
+use crate::out::{CommandError, block_on, counted, print, print_line};
+use crate::queues::dead_letter_queues;
+use crate::text::{instant, table};
 
-/// How long a message that is being looked at is hidden from others, in seconds.
-const LOOK_S: u32 = 60;
-/// Receives that bring nothing new before a queue counts as seen: one answer may come from a few of its hosts only.
+/// How long a received message is hidden from other receivers, in seconds.
+const HIDDEN_S: u32 = 60;
+/// Receives without a new message after which a queue counts as read: one answer may come from a few of its hosts only.
 const EMPTY_RECEIVES: u32 = 2;
+
+/// Arguments of `hub dlq`.
+#[derive(Debug, Args)]
+pub struct DlqArgs {
+    /// The hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+    /// The action.
+    #[command(subcommand)]
+    pub action: DlqAction,
+}
+
+/// The actions on parked messages.
+#[derive(Debug, Subcommand)]
+pub enum DlqAction {
+    /// List parked messages with the code of their error
+    List {
+        /// Only this queue: upsert-hubspot, ingest-urgent, …
+        #[arg(long)]
+        queue: Option<String>,
+    },
+    /// Show one message
+    Show {
+        /// Only this queue
+        #[arg(long)]
+        queue: Option<String>,
+        /// The message's id, or its beginning
+        #[arg(long)]
+        id: String,
+        /// Show the body, which may hold personal data
+        #[arg(long)]
+        reveal: bool,
+    },
+    /// Send messages back to the queues that they came from; their attempts count from zero
+    Redrive {
+        /// Only this queue
+        #[arg(long)]
+        queue: Option<String>,
+        /// Only messages whose id begins like this
+        #[arg(long)]
+        id: Option<String>,
+        /// Only messages with this error code
+        #[arg(long)]
+        code: Option<String>,
+    },
+}
+
+impl DlqAction {
+    fn queue(&self) -> Option<&str> {
+        match self {
+            DlqAction::List { queue } | DlqAction::Show { queue, .. } | DlqAction::Redrive { queue, .. } => queue.as_deref(),
+        }
+    }
+
+    fn id(&self) -> Option<&str> {
+        match self {
+            DlqAction::List { .. } => None,
+            DlqAction::Show { id, .. } => Some(id),
+            DlqAction::Redrive { id, .. } => id.as_deref(),
+        }
+    }
+
+    /// Whether the action is about this message.
+    fn selects(&self, message: &Parked) -> bool {
+        let code = match self {
+            DlqAction::Redrive { code, .. } => code.as_deref(),
+            DlqAction::List { .. } | DlqAction::Show { .. } => None,
+        };
+        self.id().is_none_or(|id| message.delivery.id.starts_with(id)) && code.is_none_or(|code| message.code() == code)
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &DlqArgs) -> Result<ExitCode, CommandError> {
+    let hub = args.hub.open()?;
+    block_on(act(&hub.ports, &hub.config, &args.action))
+}
+
+async fn act<P: Ports>(ports: &P, hub: &Hub, action: &DlqAction) -> Result<ExitCode, CommandError> {
+    let queues = match action.queue() {
+        Some(name) => vec![queue_named(hub, name)?],
+        None => dead_letter_queues(hub),
+    };
+    let (selected, others): (Vec<_>, Vec<_>) =
+        receive_all(ports, &queues).await?.into_iter().partition(|message| action.selects(message));
+    release(ports, &others).await;
+    if let (Some(id), true) = (action.id(), selected.is_empty()) {
+        eprintln!("there is no parked message whose id begins with `{id}`");
+        return Ok(ExitCode::FAILURE);
+    }
+    match action {
+        DlqAction::List { .. } => {
+            release(ports, &selected).await;
+            print(render(&selected))?;
+        }
+        DlqAction::Show { reveal, .. } => {
+            release(ports, &selected).await;
+            let texts: Vec<String> = selected.iter().map(|message| show(message, *reveal)).collect();
+            print(texts.join("\n"))?;
+        }
+        DlqAction::Redrive { .. } => {
+            let sent = redrive(ports, &selected).await?;
+            print_line(format_args!("{} sent back", counted(sent, "message")))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
 
 /// A parked message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parked {
     /// The dead-letter queue.
-    pub queue: String,
+    pub queue: QueueName,
     /// The message.
     pub delivery: Delivery,
 }
@@ -29,50 +141,41 @@ impl Parked {
         self.delivery.attributes.get(name).map(String::as_str)
     }
 
-    /// Where it goes back to.
-    pub fn origin(&self) -> &str {
-        self.attribute("origin").unwrap_or_else(|| self.queue.strip_suffix("-dlq").unwrap_or(&self.queue))
+    /// The queue to which a redrive sends it.
+    pub fn origin(&self) -> QueueName {
+        self.attribute("origin").unwrap_or_else(|| self.queue.strip_suffix("-dlq").unwrap_or(&self.queue)).into()
     }
 
-    /// Why it is here; the queue's own safety net gives no code.
+    /// The code of its error. Messages that the queue itself moved here have no code.
     pub fn code(&self) -> &str {
         self.attribute("code").unwrap_or("max-receives")
     }
 
     fn detail(&self) -> &str {
-        self.attribute("detail").unwrap_or("the queue gave it up after too many receives; look at the function's log")
+        self.attribute("detail").unwrap_or("the queue moved it here after too many receives; the function's log has the reason")
     }
 }
 
-/// The dead-letter queues of a configuration.
-pub fn queues(hub: &Hub) -> Vec<String> {
-    let mut queues: Vec<String> = ["ingest-urgent-dlq", "ingest-bulk-dlq", "fetch-dlq"].map(str::to_owned).to_vec();
-    queues.extend(hub.connections.iter().filter(|(_, c)| c.destination).map(|(name, _)| format!("upsert-{name}-dlq")));
-    queues
+/// The dead-letter queue that a name stands for: `hubspot`, `upsert-hubspot` and `upsert-hubspot-dlq` name the same one.
+pub fn queue_named(hub: &Hub, name: &str) -> Result<QueueName, CommandError> {
+    let known = dead_letter_queues(hub);
+    let queue = QueueName::from(name);
+    let candidates = [queue.dead_letter(), QueueName::upsert(name).dead_letter(), queue];
+    candidates.into_iter().find(|candidate| known.contains(candidate)).ok_or_else(|| {
+        let known: Vec<&str> = known.iter().map(QueueName::as_str).collect();
+        CommandError::Usage(format!("there is no dead-letter queue `{name}`; known: {}", known.join(", ")))
+    })
 }
 
-/// The queue that a person means: `hubspot`, `upsert-hubspot` and `upsert-hubspot-dlq` are one.
-pub fn queue_named(hub: &Hub, name: &str) -> Result<String, Failure> {
-    let all = queues(hub);
-    let tries = [name.to_owned(), format!("{name}-dlq"), format!("upsert-{name}-dlq")];
-    match tries.into_iter().find(|t| all.contains(t)) {
-        Some(queue) => Ok(queue),
-        None => Err(Failure::new(
-            Code::UnknownConnection,
-            format!("there is no dead-letter queue `{name}`; known: {}", all.join(", ")),
-        )),
-    }
-}
-
-/// Every message of these queues, hidden from others for a minute at most.
-pub async fn look<P: Ports>(ports: &P, queues: &[String]) -> Result<Vec<Parked>, Failure> {
+/// Receives every message of these queues. They are hidden from other receivers for a minute, or until [`release`].
+pub async fn receive_all<P: Ports>(ports: &P, queues: &[QueueName]) -> Result<Vec<Parked>, Failure> {
     let mut parked = Vec::new();
     for queue in queues {
         let mut seen = BTreeSet::new();
         let mut empty = 0;
         while empty < EMPTY_RECEIVES {
             let before = seen.len();
-            for delivery in ports.receive(queue, LOOK_S).await? {
+            for delivery in ports.receive(queue, HIDDEN_S).await? {
                 if seen.insert(delivery.id.clone()) {
                     parked.push(Parked { queue: queue.clone(), delivery });
                 }
@@ -83,15 +186,15 @@ pub async fn look<P: Ports>(ports: &P, queues: &[String]) -> Result<Vec<Parked>,
     Ok(parked)
 }
 
-/// Lets go of messages that were looked at.
+/// Makes received messages visible again.
 pub async fn release<P: Ports>(ports: &P, parked: &[Parked]) {
     for message in parked {
-        // Not worth an error: it reappears by itself in a minute.
-        let _ = ports.delay(&message.queue.as_str().into(), &message.delivery.receipt, 0).await;
+        // An error does no harm: the message becomes visible by itself within a minute.
+        let _ = ports.delay(&message.queue, &message.delivery.receipt, 0).await;
     }
 }
 
-/// Sends messages back to where they came from, with fresh attempts. Returns how many.
+/// Sends messages back to the queues that they came from. Their attempts count from zero. Returns the number of messages.
 pub async fn redrive<P: Ports>(ports: &P, parked: &[Parked]) -> Result<usize, Failure> {
     let mut count = 0;
     for message in parked {
@@ -99,26 +202,26 @@ pub async fn redrive<P: Ports>(ports: &P, parked: &[Parked]) -> Result<usize, Fa
         if let Some(event) = message.attribute("event") {
             back.attributes.insert("event".to_owned(), event.to_owned());
         }
-        let mut sent = ports.send(&message.origin().into(), vec![back]).await;
-        sent.pop().unwrap_or_else(|| Err(sync::ports::PortError::rejected("the queue gave no answer")))?;
-        // Deleted only now: a crash in between sends it twice, which the hub notices.
+        let mut sent = ports.send(&message.origin(), vec![back]).await;
+        sent.pop().unwrap_or_else(|| Err(PortError::rejected("the queue gave no answer")))?;
+        // Deleted last: a crash in between sends the message twice, and the hub recognises the duplicate.
         ports.delete(&message.queue, &message.delivery.receipt).await?;
         count += 1;
     }
     Ok(count)
 }
 
-/// The messages as a table, and how many there are of each code.
+/// The messages as a table, then the number of messages by code.
 pub fn render(parked: &[Parked]) -> String {
     if parked.is_empty() {
-        return "nothing is parked\n".to_owned();
+        return "no message is parked\n".to_owned();
     }
-    let mut rows = vec![["queue", "id", "code", "what"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["queue", "id", "code", "message"].map(str::to_owned).to_vec()];
     let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
     for message in parked {
         *codes.entry(message.code()).or_default() += 1;
         rows.push(vec![
-            message.queue.clone(),
+            message.queue.to_string(),
             message.delivery.id.clone(),
             message.code().to_owned(),
             summary(&message.delivery.body),
@@ -131,33 +234,36 @@ pub fn render(parked: &[Parked]) -> String {
     text
 }
 
+/// The page about an error code.
 fn page(code: &str) -> String {
     if Code::ALL.iter().any(|c| c.name() == code) { format!("docs/errors/{code}.md") } else { "docs/errors/README.md".to_owned() }
 }
 
-/// One message, without personal data unless `reveal`.
+/// One message. Its body, which may hold personal data, is shown only with `reveal`.
 pub fn show(message: &Parked, reveal: bool) -> String {
-    let mut text = format!(
-        "message   {}\nqueue     {}\ngoes back to  {}\ncode      {}  ({})\ndetail    {}\ntries     {}\nwhat      {}\n",
-        message.delivery.id,
-        message.queue,
-        message.origin(),
-        message.code(),
-        page(message.code()),
-        message.detail(),
-        message.delivery.receive_count,
-        summary(&message.delivery.body),
-    );
+    let Parked { queue, delivery } = message;
+    let code = format!("{}  ({})", message.code(), page(message.code()));
+    let mut facts = vec![
+        ("id", delivery.id.clone()),
+        ("queue", queue.to_string()),
+        ("origin", message.origin().to_string()),
+        ("code", code),
+        ("detail", message.detail().to_owned()),
+        ("receives", delivery.receive_count.to_string()),
+        ("message", summary(&delivery.body)),
+    ];
     if let Some(event) = message.attribute("event") {
-        text += &format!("event     {event} of the envelope; only this one is handled again\n");
+        facts.push(("event", format!("{event} of the envelope; a redrive repeats only this event")));
     }
-    if let Ok(envelope) = serde_json::from_str::<Envelope>(&message.delivery.body) {
-        text += &format!("received  {}\ntrace     {}\n", instant(envelope.received_at_ms), envelope.trace);
+    if let Ok(envelope) = serde_json::from_str::<Envelope>(&delivery.body) {
+        facts.push(("received", instant(envelope.received_at_ms)));
+        facts.push(("trace", envelope.trace));
     }
+    let mut text: String = facts.into_iter().map(|(name, value)| format!("{name:<9} {value}\n")).collect();
     if reveal {
-        text += &format!("\n{}\n", body(&message.delivery.body));
+        text += &format!("\n{}\n", body(&delivery.body));
     } else {
-        text += "the body may hold personal data: --reveal shows it\n";
+        text += "the body may hold personal data; --reveal shows it\n";
     }
     text
 }
@@ -167,26 +273,26 @@ fn body(text: &str) -> String {
     match serde_json::from_str::<Envelope>(text) {
         Ok(Envelope { body: BodyRef::Text(body), .. }) => body,
         Ok(Envelope { body: BodyRef::Base64(body), .. }) => format!("base64: {body}"),
-        Ok(Envelope { body: BodyRef::Blob(key), .. }) => format!("in the bucket, at {key}"),
+        Ok(Envelope { body: BodyRef::Blob(key), .. }) => format!("in the bucket, key {key}"),
         Err(_) => text.to_owned(),
     }
 }
 
-/// What a message is about, without personal data.
+/// One line about a message, without personal data.
 fn summary(text: &str) -> String {
     if let Ok(dispatch) = serde_json::from_str::<Dispatch>(text) {
         return format!("dispatch of {} {} version {}", dispatch.object, dispatch.record, dispatch.version);
     }
     match serde_json::from_str(text) {
         Ok(ReadRequest::Fetch(request)) => return format!("fetch of {}", request.source),
-        Ok(ReadRequest::Sweep(request)) => return format!("comparison with {}: {}", request.connection, request.reason),
+        Ok(ReadRequest::Sweep(request)) => return format!("sweep of {}: {}", request.connection, request.reason),
         Err(_) => {}
     }
     match serde_json::from_str::<Envelope>(text) {
         Ok(envelope) => match &envelope.kind {
             EnvelopeKind::Webhook => format!("webhook of {}, envelope {}", envelope.connection, envelope.id),
-            EnvelopeKind::Fetched(fetched) => format!("record read: {}, envelope {}", fetched.source, envelope.id),
+            EnvelopeKind::Fetched(fetched) => format!("fetched record {}, envelope {}", fetched.source, envelope.id),
         },
-        Err(_) => format!("{} bytes that are no message of the hub", text.len()),
+        Err(_) => format!("{}, not a message of the hub", counted(text.len(), "byte")),
     }
 }

@@ -1,49 +1,113 @@
-//! `hub explain`: how a record came to be what it is.
+//! `hub explain`: shows where the values of a record come from, which source wins and why, and what was pushed.
 
 use std::collections::BTreeSet;
+use std::process::ExitCode;
 
 use canonical::{ConnectionName, FieldName, ObjectType, RemoteId, Value};
+use clap::Args;
 use sync::config::Hub;
 use sync::failure::Failure;
 use sync::ports::{Item, Key, Table};
+use sync::record::audit::audit_partition;
 use sync::record::{GoldenRecord, Link, SourceRecord, golden_by_id, identity_key, read_link, read_source, remote_hash};
 use sync::seal::Vault;
 
 use super::Ports;
-use super::text::{instant, table};
+use super::open::HubArgs;
+use crate::config::finding::suggestion;
+use crate::out::{CommandError, block_on, print};
+use crate::text::{instant, table};
 
-/// Everything that is known about a record.
-#[derive(Debug)]
-pub struct Story {
-    /// The record.
-    pub golden: GoldenRecord,
-    /// Its version; a record of its own carries it apart.
-    pub version: u64,
-    /// Its members.
-    pub members: Vec<SourceRecord>,
-    /// Its objects at destinations.
-    pub links: Vec<(ConnectionName, Link)>,
-    /// Its history, the oldest first: version and writer, time, content.
-    pub history: Vec<(String, Option<i64>, serde_json::Value)>,
+/// Arguments of `hub explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+    /// The canonical object: contact, company, deal, …
+    pub object: String,
+    /// The record's id, `connection/object/id`, or an identity value such as an e-mail address
+    pub key: String,
+    /// Only this field
+    pub field: Option<String>,
 }
 
-/// Finds a record by its own id, by `connection/object/id`, or by an identity value such as an e-mail address.
-pub async fn find<P: Ports>(
+/// Runs the command.
+pub fn run(args: &ExplainArgs) -> Result<ExitCode, CommandError> {
+    let object = object(&args.object)?;
+    check_field(object, args.field.as_deref())?;
+    let hub = args.hub.open()?;
+    let found = block_on(async {
+        let vault = Vault::open(&hub.ports).await?;
+        Ok(explain(&hub.ports, &vault, &hub.config, object, &args.key).await?)
+    })?;
+    match found {
+        Some(explanation) => {
+            print(render(&explanation, &hub.config, args.field.as_deref()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            let keys = hub.config.object(object).keys.join(", ");
+            eprintln!("`{}` leads to no {object}", args.key);
+            eprintln!("  help: give its id, connection/object/id, or an identity value ({keys})");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn object(name: &str) -> Result<ObjectType, CommandError> {
+    let known = ObjectType::ALL.iter().map(|object| object.name());
+    name.parse().map_err(|_| CommandError::Usage(format!("`{name}` is not a canonical object; {}", suggestion(name, known))))
+}
+
+fn check_field(object: ObjectType, field: Option<&str>) -> Result<(), CommandError> {
+    let Some(field) = field.filter(|field| canonical::find_field(object, field).is_none()) else { return Ok(()) };
+    let known: Vec<&str> = canonical::fields_of(object).map(|f| f.name).collect();
+    Err(CommandError::Usage(format!("`{object}` has no field `{field}`; {}", suggestion(field, known))))
+}
+
+/// Everything that the hub stores about a record.
+#[derive(Debug)]
+pub struct Explanation {
+    /// The golden record.
+    pub golden: GoldenRecord,
+    /// Its source records.
+    pub members: Vec<SourceRecord>,
+    /// Its links by destination.
+    pub links: Vec<(ConnectionName, Link)>,
+    /// Its audit log, the oldest entry first.
+    pub history: Vec<AuditEntry>,
+}
+
+/// One entry of the audit log.
+#[derive(Debug)]
+pub struct AuditEntry {
+    /// The sort key: the version and the writer.
+    pub key: String,
+    /// When it was written, in milliseconds since 1970.
+    pub at_ms: Option<i64>,
+    /// What was written.
+    pub content: serde_json::Value,
+}
+
+/// Looks a record up by its own id, by `connection/object/id`, or by an identity value such as an e-mail address.
+pub async fn explain<P: Ports>(
     ports: &P,
     vault: &Vault,
     hub: &Hub,
     object: ObjectType,
     key: &str,
-) -> Result<Option<Story>, Failure> {
-    for id in candidates(ports, vault, hub, object, key).await? {
+) -> Result<Option<Explanation>, Failure> {
+    for id in candidate_ids(ports, vault, hub, object, key).await? {
         if let Some(golden) = golden_by_id(ports, vault, object, &id).await? {
-            return tell(ports, vault, hub, golden).await.map(Some);
+            return read_explanation(ports, vault, hub, golden).await.map(Some);
         }
     }
     Ok(None)
 }
 
-async fn candidates<P: Ports>(
+/// The ids that a key may stand for: itself, and what it leads to as a remote id or as the value of an identity key.
+async fn candidate_ids<P: Ports>(
     ports: &P,
     vault: &Vault,
     hub: &Hub,
@@ -73,7 +137,7 @@ async fn candidates<P: Ports>(
     Ok(ids)
 }
 
-async fn tell<P: Ports>(ports: &P, vault: &Vault, hub: &Hub, golden: GoldenRecord) -> Result<Story, Failure> {
+async fn read_explanation<P: Ports>(ports: &P, vault: &Vault, hub: &Hub, golden: GoldenRecord) -> Result<Explanation, Failure> {
     let mut members = Vec::new();
     for member in &golden.members {
         if let Some(item) = ports.get(Table::Golden, &SourceRecord::key(vault, member)).await? {
@@ -82,98 +146,101 @@ async fn tell<P: Ports>(ports: &P, vault: &Vault, hub: &Hub, golden: GoldenRecor
     }
     let mut links = Vec::new();
     for destination in hub.object(golden.object).destinations.keys() {
-        let place = Link::key(destination, golden.object, &golden.id);
-        if let Some(item) = ports.get(Table::Links, &place).await? {
+        let key = Link::key(destination, golden.object, &golden.id);
+        if let Some(item) = ports.get(Table::Links, &key).await? {
             links.push((destination.clone(), read_link(ports, vault, &item).await?));
         }
     }
-    let history = history(ports, vault, &golden).await?;
-    Ok(Story { version: golden.version, golden, members, links, history })
+    let history = read_history(ports, vault, &golden).await?;
+    Ok(Explanation { golden, members, links, history })
 }
 
-async fn history<P: Ports>(
-    ports: &P,
-    vault: &Vault,
-    golden: &GoldenRecord,
-) -> Result<Vec<(String, Option<i64>, serde_json::Value)>, Failure> {
-    let partition = sync::record::audit::audit_partition(golden.object, &golden.id);
-    let (mut lines, mut after): (Vec<_>, Option<Key>) = (Vec::new(), None);
+async fn read_history<P: Ports>(ports: &P, vault: &Vault, golden: &GoldenRecord) -> Result<Vec<AuditEntry>, Failure> {
+    let partition = audit_partition(golden.object, &golden.id);
+    let (mut entries, mut after): (Vec<_>, Option<Key>) = (Vec::new(), None);
     loop {
         let page = ports.query(Table::Audit, &partition, "", 200, after.as_ref()).await?;
         for item in &page.items {
-            lines.push((item.key.sk.clone(), item.n("at"), content(ports, vault, item).await));
+            let content = audit_content(ports, vault, item).await;
+            entries.push(AuditEntry { key: item.key.sk.clone(), at_ms: item.n("at"), content });
         }
         after = page.next;
         if after.is_none() {
-            return Ok(lines);
+            return Ok(entries);
         }
     }
 }
 
-/// What an entry says; an entry whose key is gone says that.
-async fn content<P: Ports>(ports: &P, vault: &Vault, item: &Item) -> serde_json::Value {
+async fn audit_content<P: Ports>(ports: &P, vault: &Vault, item: &Item) -> serde_json::Value {
     if item.b("sealed").is_none() {
         return serde_json::Value::Null;
     }
-    vault.unseal(ports, item).await.unwrap_or_else(|_| serde_json::Value::String("sealed under a key that is gone".to_owned()))
+    let unreadable = || serde_json::Value::String("unreadable: its data key was destroyed".to_owned());
+    vault.unseal(ports, item).await.unwrap_or_else(|_| unreadable())
 }
 
-/// The story as text, of one field or of all.
-pub fn render(story: &Story, hub: &Hub, only: Option<&str>) -> String {
-    let golden = &story.golden;
-    let state = if golden.deleted { ", deleted at every source" } else { "" };
+/// The explanation as text, for one field or for all.
+pub fn render(explanation: &Explanation, hub: &Hub, only: Option<&str>) -> String {
+    let golden = &explanation.golden;
+    let deleted = if golden.deleted { ", deleted at every source" } else { "" };
     let mut text = format!(
-        "{} {}, version {}, resolved by generation {}{state}\n",
-        golden.object, golden.id, story.version, golden.generation
+        "{} {}, version {}, resolved by generation {}{deleted}\n",
+        golden.object, golden.id, golden.version, golden.generation
     );
     if only.is_none() {
         text += "\nsource records\n";
-        for member in &story.members {
+        for member in &explanation.members {
             let deleted = if member.is_deleted() { "  deleted there" } else { "" };
             text += &format!("  {}{deleted}\n", member.source);
         }
     }
     text += "\nfields\n";
-    let names: BTreeSet<&FieldName> = story.members.iter().flat_map(|m| m.fields.keys()).chain(golden.fields.keys()).collect();
-    let mut shown = 0;
-    let empty = |name: &FieldName| {
-        golden.fields.get(name).is_none_or(|r| r.value.is_null())
-            && story.members.iter().filter_map(|m| m.fields.get(name)?.current()).all(|c| c.value.is_null())
-    };
-    let (cleared, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| only.is_none() && empty(name));
-    for name in names.into_iter().filter(|name| only.is_none_or(|only| only == &***name)) {
-        text += &field(story, hub, name);
-        shown += 1;
-    }
-    if shown == 0 {
-        text += "  no source has said anything\n";
-    }
-    if !cleared.is_empty() {
-        let names: Vec<&str> = cleared.iter().map(|name| &***name).collect();
-        text += &format!("  empty everywhere: {}\n", names.join(", "));
-    }
+    text += &fields_text(explanation, hub, only);
     text += "\ndestinations\n";
     for destination in hub.object(golden.object).destinations.keys() {
-        let link = story.links.iter().find(|(name, _)| name == destination).map(|(_, link)| link);
-        text +=
-            &format!("  {destination}: {}\n", link.map_or_else(|| "nothing was pushed yet".to_owned(), |l| link_line(l, only)));
+        let link = explanation.links.iter().find(|(name, _)| name == destination).map(|(_, link)| link);
+        let line = link.map_or_else(|| "nothing was pushed yet".to_owned(), |link| link_line(link, only));
+        text += &format!("  {destination}: {line}\n");
     }
-    text + &history_text(story, only)
+    text + &history_text(&explanation.history, only)
 }
 
-fn field(story: &Story, hub: &Hub, name: &FieldName) -> String {
-    let resolved = story.golden.fields.get(name);
+fn fields_text(explanation: &Explanation, hub: &Hub, only: Option<&str>) -> String {
+    let Explanation { golden, members, .. } = explanation;
+    let names: BTreeSet<&FieldName> = members.iter().flat_map(|m| m.fields.keys()).chain(golden.fields.keys()).collect();
+    let is_empty = |name: &FieldName| {
+        golden.fields.get(name).is_none_or(|r| r.value.is_null())
+            && members.iter().filter_map(|m| m.fields.get(name)?.current()).all(|c| c.value.is_null())
+    };
+    let (empty, shown): (Vec<_>, Vec<_>) = match only {
+        Some(only) => (Vec::new(), names.into_iter().filter(|name| &***name == only).collect()),
+        None => names.into_iter().partition(|name| is_empty(name)),
+    };
+    let mut text: String = shown.iter().map(|name| field_text(explanation, hub, name)).collect();
+    if shown.is_empty() {
+        text += "  no source has sent a value\n";
+    }
+    if !empty.is_empty() {
+        let names: Vec<&str> = empty.iter().map(|name| &***name).collect();
+        text += &format!("  empty at every source: {}\n", names.join(", "));
+    }
+    text
+}
+
+/// A field's value and rule, then each source's value.
+fn field_text(explanation: &Explanation, hub: &Hub, name: &FieldName) -> String {
+    let resolved = explanation.golden.fields.get(name);
+    let policy = hub.object(explanation.golden.object);
     let value = resolved.map_or_else(|| "has no value".to_owned(), |r| format!("= {}", r.value));
-    let rule = resolved.map_or_else(|| hub.object(story.golden.object).rule(name).0.describe(), |r| r.rule.clone());
-    let why = hub.object(story.golden.object).fields.get(&**name).and_then(|p| p.why.as_deref());
+    let rule = resolved.map_or_else(|| policy.rule(name).0.describe(), |r| r.rule.clone());
+    let why = policy.fields.get(&**name).and_then(|p| p.why.as_deref());
     let contested = if resolved.is_some_and(|r| r.contested) { ", contested" } else { "" };
-    let mut text = format!("  {name} {value}   [{rule}{contested}{}]\n", why.map(|w| format!(": {w}")).unwrap_or_default());
     let mut rows = Vec::new();
-    for member in &story.members {
+    for member in &explanation.members {
         let Some(current) = member.fields.get(name).and_then(|o| o.current()) else { continue };
-        let won = resolved.is_some_and(|r| r.source == member.source);
-        let note = match (won, member.is_deleted(), current.flagged) {
-            (_, true, _) => "deleted there, has no say",
+        let wins = resolved.is_some_and(|r| r.source == member.source);
+        let note = match (wins, member.is_deleted(), current.flagged) {
+            (_, true, _) => "deleted there, does not count",
             (true, _, _) => "wins",
             (_, _, true) => "not understood",
             _ => "",
@@ -186,8 +253,7 @@ fn field(story: &Story, hub: &Hub, name: &FieldName) -> String {
             note.to_owned(),
         ]);
     }
-    text += &table(&rows);
-    text
+    format!("  {name} {value}   [{rule}{contested}{}]\n{}", why.map(|w| format!(": {w}")).unwrap_or_default(), table(&rows))
 }
 
 fn shown(value: &Value) -> String {
@@ -199,46 +265,38 @@ fn shown(value: &Value) -> String {
 }
 
 fn link_line(link: &Link, only: Option<&str>) -> String {
-    let place = link.remote.as_deref().map_or_else(|| "not created yet".to_owned(), |remote| format!("object {remote}"));
+    let object = link.remote.as_deref().map_or_else(|| "not created yet".to_owned(), |remote| format!("object {remote}"));
     let mut states = vec![format!("pushed version {}", link.pushed_version)];
     let flags = [
-        (link.gone, "deleted there, never created again by itself"),
-        (link.rejected, "refused there; a newer version tries again"),
-        (link.open, "a push is not settled yet"),
-        (link.dirty, "will be read back before the next push"),
+        (link.gone, "deleted there; the hub does not create it again"),
+        (link.rejected, "refused there; a newer version is tried again"),
+        (link.open, "a push is in flight"),
+        (link.dirty, "read back before the next push"),
         (!link.orphans.is_empty(), "has duplicates there to merge"),
     ];
-    states.extend(flags.iter().filter(|(set, _)| *set).map(|(_, what)| (*what).to_owned()));
-    if let Some(seen) = only.and_then(|name| link.seen.iter().find(|(field, _)| &***field == name)) {
-        states.push(format!("holds {} since {}", shown(&seen.1.value), instant(seen.1.stamp.at_ms)));
+    states.extend(flags.iter().filter(|(set, _)| *set).map(|(_, state)| (*state).to_owned()));
+    if let Some((_, seen)) = only.and_then(|name| link.seen.iter().find(|(field, _)| &***field == name)) {
+        states.push(format!("holds {} since {}", shown(&seen.value), instant(seen.stamp.at_ms)));
     }
-    format!("{place}, {}", states.join(", "))
+    format!("{object}, {}", states.join(", "))
 }
 
-fn history_text(story: &Story, only: Option<&str>) -> String {
-    let mut text = "\nhistory\n".to_owned();
-    let mut shown = 0;
-    for (place, at, content) in &story.history {
-        if only.is_some_and(|only| !mentions(content, only)) {
-            continue;
-        }
-        let mut parts = place.split('#').map(|part| part.trim_start_matches('0'));
-        let (version, writer) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
-        let at = at.map(instant).unwrap_or_default();
-        text += &format!("  version {version} by {writer} at {at}: {}\n", line(content, only));
-        shown += 1;
-    }
-    if shown == 0 {
-        text += "  none\n";
-    }
-    text
+fn history_text(history: &[AuditEntry], only: Option<&str>) -> String {
+    let mentions = |content: &serde_json::Value, field: &str| content.get("fields").and_then(|f| f.get(field)).is_some();
+    let entries: String = history
+        .iter()
+        .filter(|entry| only.is_none_or(|field| mentions(&entry.content, field)))
+        .map(|entry| {
+            let mut parts = entry.key.split('#').map(|part| part.trim_start_matches('0'));
+            let (version, writer) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+            let at = entry.at_ms.map(instant).unwrap_or_default();
+            format!("  version {version} by {writer} at {at}: {}\n", entry_line(&entry.content, only))
+        })
+        .collect();
+    format!("\nhistory\n{}", if entries.is_empty() { "  none\n" } else { &entries })
 }
 
-fn mentions(content: &serde_json::Value, field: &str) -> bool {
-    content.get("fields").is_some_and(|fields| fields.get(field).is_some())
-}
-
-fn line(content: &serde_json::Value, only: Option<&str>) -> String {
+fn entry_line(content: &serde_json::Value, only: Option<&str>) -> String {
     let text = |name: &str| content.get(name).and_then(serde_json::Value::as_str);
     let mut parts: Vec<String> =
         ["what", "outcome", "source", "event"].iter().filter_map(|n| text(n)).map(str::to_owned).collect();

@@ -2,24 +2,37 @@
 //! works on the local stack and on AWS.
 #![allow(async_fn_in_trait)]
 
-pub mod command;
-pub mod control;
 pub mod dlq;
 pub mod explain;
 pub mod open;
+pub mod pause;
+pub mod retained;
 pub mod status;
-pub mod text;
 
+use canonical::QueueName;
+use sync::config::Hub;
 use sync::ports::{Clock, Delivery, PortError, Queue, Secrets, Store};
 
-/// Reading and deleting messages by hand; functions have a poller for that.
+use crate::config::finding::suggestion;
+use crate::out::CommandError;
+
+/// Receiving and deleting messages by hand. Lambda polls the queues for the functions; nobody polls a dead-letter queue.
 pub trait DeadLetters {
-    /// At most ten messages, invisible to others for that many seconds.
-    async fn receive(&self, queue: &str, visibility_s: u32) -> Result<Vec<Delivery>, PortError>;
-    /// Removes a received message.
-    async fn delete(&self, queue: &str, receipt: &str) -> Result<(), PortError>;
+    /// Receives at most ten messages and hides them from other receivers for that many seconds.
+    async fn receive(&self, queue: &QueueName, visibility_s: u32) -> Result<Vec<Delivery>, PortError>;
+    /// Deletes a received message.
+    async fn delete(&self, queue: &QueueName, receipt: &str) -> Result<(), PortError>;
 }
 
-/// Everything that operators need of the outside.
+/// The ports that operators' commands need.
 pub trait Ports: Store + Queue + Secrets + Clock + DeadLetters {}
 impl<T: Store + Queue + Secrets + Clock + DeadLetters> Ports for T {}
+
+/// Fails unless the configuration has this connection.
+fn check_connection(hub: &Hub, name: &str) -> Result<(), CommandError> {
+    if hub.connections.contains_key(name) {
+        return Ok(());
+    }
+    let known: Vec<&str> = hub.connections.keys().map(|name| name.as_str()).collect();
+    Err(CommandError::Usage(format!("there is no connection `{name}`; {}", suggestion(name, known))))
+}

@@ -1,8 +1,10 @@
-//! `hub status`: what came in and how it ended, per connection, from the journal.
+//! `hub status`: the events that each connection received and their outcomes, counted from the journal.
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 
 use canonical::Outcome;
+use clap::Args;
 use sync::config::Hub;
 use sync::failure::Failure;
 use sync::pause::{held_partition, paused};
@@ -10,29 +12,55 @@ use sync::ports::{Store, Table};
 use sync::record::journal::{count_outcomes, day};
 
 use super::Ports;
-use super::text::table;
+use super::open::HubArgs;
+use crate::out::{CommandError, block_on, print};
+use crate::text::table;
 
-/// One connection's accounts.
+/// Arguments of `hub status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+    /// The number of days, including today (UTC)
+    #[arg(long, default_value_t = 2)]
+    pub days: u32,
+}
+
+/// One connection's events, and what is held for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// The connection.
     pub connection: String,
-    /// Events by outcome, in the order of [`Outcome::ALL`].
+    /// The number of events by outcome, in the order of [`Outcome::ALL`].
     pub outcomes: Vec<(Outcome, u64)>,
-    /// Why it is paused.
+    /// The reason of the connection's pause, if it is paused.
     pub paused: Option<String>,
-    /// Messages that are held for it.
+    /// The number of messages that are held for it.
     pub held: u64,
 }
 
 impl Account {
-    /// All events that were answered 2xx.
+    /// The number of events that were answered with 2xx.
     pub fn received(&self) -> u64 {
         self.outcomes.iter().map(|(_, count)| count).sum()
     }
+
+    /// The number of events with this outcome.
+    pub fn count(&self, outcome: Outcome) -> u64 {
+        self.outcomes.iter().find(|(known, _)| *known == outcome).map_or(0, |(_, count)| *count)
+    }
 }
 
-/// The accounts of all connections over the last `days` days, today included (UTC).
+/// Runs the command.
+pub fn run(args: &StatusArgs) -> Result<ExitCode, CommandError> {
+    let hub = args.hub.open()?;
+    let accounts = block_on(async { Ok(accounts(&hub.ports, &hub.config, args.days).await?) })?;
+    print(render(&accounts))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The accounts of all connections over the last `days` days, including today (UTC).
 pub async fn accounts<P: Ports>(ports: &P, hub: &Hub, days: u32) -> Result<Vec<Account>, Failure> {
     let today = day(ports.now_ms());
     let mut accounts = Vec::new();
@@ -67,7 +95,7 @@ pub fn render(accounts: &[Account]) -> String {
     render_with(accounts, None)
 }
 
-/// The same with one more column: its heading, and its values by connection.
+/// The accounts as a table with one more column: its heading, and its values by connection.
 pub fn render_with(accounts: &[Account], more: Option<(&str, &BTreeMap<String, u64>)>) -> String {
     let mut heading = vec!["connection".to_owned(), "received".to_owned()];
     heading.extend(Outcome::ALL.iter().map(|o| o.name().replace('_', " ")));
@@ -80,12 +108,12 @@ pub fn render_with(accounts: &[Account], more: Option<(&str, &BTreeMap<String, u
         rows.push(row);
     }
     let mut text = table(&rows);
-    for account in accounts {
-        if let Some(reason) = &account.paused {
-            text += &format!("{} is paused: {reason}; `hub resume {}` ends it\n", account.connection, account.connection);
+    for Account { connection, paused, held, .. } in accounts {
+        if let Some(reason) = paused {
+            text += &format!("{connection} is paused: {reason}; `hub resume {connection}` ends the pause\n");
         }
-        if account.held > 0 {
-            text += &format!("{} messages are held for {}\n", account.held, account.connection);
+        if *held > 0 {
+            text += &format!("{held} messages are held for {connection}\n");
         }
     }
     text

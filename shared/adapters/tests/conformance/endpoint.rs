@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_types::region::Region;
 use aws_types::sdk_config::SdkConfig;
 use local::{Conflicts, Options, Stack};
-use sync::ports::{Blob, Delivery, PortError, Table};
+use sync::ports::{Blob, Delivery, PortError, QueueName, Table};
 use testkit::conformance::{Area, QUEUES, SECRETS, Subject};
 
 const REGION: &str = "eu-west-1";
@@ -145,8 +145,8 @@ impl Makers {
         names
     }
 
-    async fn queues(&self, prefix: &str) -> BTreeMap<String, String> {
-        let mut urls: BTreeMap<String, String> = BTreeMap::new();
+    async fn queues(&self, prefix: &str) -> BTreeMap<QueueName, String> {
+        let mut urls: BTreeMap<QueueName, String> = BTreeMap::new();
         for need in QUEUES {
             let mut request = self.sqs.create_queue().queue_name(format!("{prefix}{}", need.name));
             if let Some((dead, most)) = need.redrive {
@@ -155,11 +155,11 @@ impl Makers {
                 request = request.attributes(QueueAttributeName::RedrivePolicy, policy);
             }
             let answer = request.send().await.expect("a queue can be made");
-            urls.insert(need.name.to_owned(), answer.queue_url.expect("a queue has a URL"));
+            urls.insert(need.name.into(), answer.queue_url.expect("a queue has a URL"));
         }
         let (host, account) = urls["dead"].rsplit_once('/').expect("a queue's URL ends with its name");
         let unknown = format!("{host}/{account}-none");
-        urls.insert("no-such-queue".to_owned(), unknown);
+        urls.insert("no-such-queue".into(), unknown);
         urls
     }
 

@@ -1,0 +1,107 @@
+//! `hub pause` and `hub resume`.
+
+use std::process::ExitCode;
+
+use canonical::{Dispatch, QueueName};
+use clap::Args;
+use sync::config::Hub;
+use sync::failure::{Code, Failure};
+use sync::pause::{held_partition, pause_key};
+use sync::ports::{Attr, Condition, Item, Outgoing, Table, Write, WriteError};
+
+use super::open::HubArgs;
+use super::{Ports, check_connection};
+use crate::out::{CommandError, block_on, counted, print_line};
+
+/// Held messages that are read and sent at once.
+const PAGE: u32 = 100;
+
+/// Arguments of `hub pause`.
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// The hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+    /// The connection
+    pub connection: String,
+    /// Why, for other operators; `hub status` shows it
+    #[arg(long, default_value = "an operator paused it")]
+    pub reason: String,
+}
+
+/// Arguments of `hub resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+    /// The connection
+    pub connection: String,
+}
+
+/// Runs `hub pause`.
+pub fn run_pause(args: &PauseArgs) -> Result<ExitCode, CommandError> {
+    let hub = args.hub.open()?;
+    let name = &args.connection;
+    block_on(pause(&hub.ports, &hub.config, name, &args.reason))?;
+    print_line(format_args!("{name} is paused; messages for it are held until `hub resume {name}`"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `hub resume`.
+pub fn run_resume(args: &ResumeArgs) -> Result<ExitCode, CommandError> {
+    let hub = args.hub.open()?;
+    let sent = block_on(resume(&hub.ports, &hub.config, &args.connection))?;
+    print_line(format_args!("{} is resumed; {} sent", args.connection, counted(sent, "held message")))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Pauses a connection: the hub does not write to it or read from it until it is resumed. Its webhooks are still accepted.
+pub async fn pause<P: Ports>(ports: &P, hub: &Hub, connection: &str, reason: &str) -> Result<(), CommandError> {
+    check_connection(hub, connection)?;
+    let item = Item::new(pause_key(connection)).with("reason", Attr::S(reason.to_owned())).with("at", Attr::N(ports.now_ms()));
+    let put = Write::Put { table: Table::Control, item, condition: Condition::Always };
+    ports.write(vec![put], None).await.map_err(Failure::from)?;
+    Ok(())
+}
+
+/// Ends a pause and sends the held messages. Returns their number.
+pub async fn resume<P: Ports>(ports: &P, hub: &Hub, connection: &str) -> Result<usize, CommandError> {
+    check_connection(hub, connection)?;
+    let end = Write::Delete { table: Table::Control, key: pause_key(connection), condition: Condition::Always };
+    ports.write(vec![end], None).await.map_err(Failure::from)?;
+    Ok(send_held(ports, connection).await?)
+}
+
+async fn send_held<P: Ports>(ports: &P, connection: &str) -> Result<usize, Failure> {
+    let queue = QueueName::upsert(connection);
+    let mut sent = 0;
+    loop {
+        // Each page is deleted once it is sent, so the first page is always the next one.
+        let page = ports.query(Table::Control, &held_partition(connection), "", PAGE, None).await?;
+        if page.items.is_empty() {
+            return Ok(sent);
+        }
+        let messages = page.items.iter().map(message).collect::<Result<Vec<_>, _>>()?;
+        for answer in ports.send(&queue, messages).await {
+            answer?;
+        }
+        for item in page.items {
+            let condition = Condition::Equals("dispatch", Attr::S(item.s("dispatch").unwrap_or_default().to_owned()));
+            let delete = Write::Delete { table: Table::Control, key: item.key, condition };
+            match ports.write(vec![delete], None).await {
+                Ok(()) => sent += 1,
+                // The item was replaced by a newer dispatch after it was read. The next page has it.
+                Err(WriteError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn message(item: &Item) -> Result<Outgoing, Failure> {
+    let corrupt = || Failure::new(Code::CorruptItem, "a held message cannot be read");
+    let body = item.s("dispatch").ok_or_else(corrupt)?;
+    serde_json::from_str::<Dispatch>(body).map_err(|_| corrupt())?;
+    Ok(Outgoing::new(body))
+}
