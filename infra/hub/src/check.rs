@@ -26,7 +26,7 @@ pub struct CheckArgs {
     /// The file that --pack writes
     #[arg(long, value_name = "FILE", requires = "pack")]
     pub out: Option<PathBuf>,
-    /// List the values that a destination cannot express, and what is written there instead
+    /// List the values that a destination cannot express, and how they come back from it
     #[arg(long)]
     pub narrowed: bool,
     /// Treat warnings as errors
@@ -61,7 +61,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, CommandError> {
         loaded.narrowed.iter().try_for_each(|value| print_line(format_args!("  {value}")))?;
     } else if !loaded.narrowed.is_empty() {
         let values = counted(loaded.narrowed.len(), "value");
-        print_line(format_args!("a destination cannot express {values}; --narrowed lists them"))?;
+        print_line(format_args!("{values} cannot be expressed at a destination; --narrowed lists them"))?;
     }
     if let Some(file) = &args.pack {
         let path = args.out.clone().or_else(|| file.clone()).unwrap_or_else(|| root().join(PACK_PATH));
