@@ -36,7 +36,7 @@ pub enum CommandError {
 
 impl From<Failure> for CommandError {
     fn from(failure: Failure) -> CommandError {
-        CommandError::Backend(format!("{failure} (docs/errors/{}.md)", failure.code))
+        CommandError::Backend(format!("{}: {} (docs/errors/{}.md)", failure.code, failure.chain(), failure.code))
     }
 }
 

@@ -73,9 +73,6 @@ fn expression(condition: &Condition) -> Option<Expression> {
         Condition::Always => return None,
         Condition::Absent => ("attribute_not_exists(#c)", named("pk"), HashMap::new()),
         Condition::Equals(name, wanted) => ("#c = :c", named(name), valued(value(wanted))),
-        Condition::AbsentOrLess(name, bound) => {
-            ("attribute_not_exists(#c) OR #c < :c", named(name), valued(AttributeValue::N(bound.to_string())))
-        }
     };
     Some(Expression { text: text.to_owned(), names, values })
 }

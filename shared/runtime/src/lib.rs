@@ -69,5 +69,5 @@ impl Hub {
 
 /// The one error boundary: an invocation that fails as a whole tells Lambda its code and detail.
 pub fn diagnose(failure: &Failure) -> Diagnostic {
-    Diagnostic { error_type: failure.code.name().to_owned(), error_message: failure.detail.clone() }
+    Diagnostic { error_type: failure.code.name().to_owned(), error_message: failure.chain() }
 }

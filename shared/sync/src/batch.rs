@@ -120,7 +120,7 @@ pub async fn finish_delivery<P: Store + Queue + Clock>(
         Err(failure) => Err(failure),
     };
     let keep = keep.unwrap_or_else(|failure| {
-        tracing::warn!(code = %failure.code, detail = %failure.detail, message = %delivery.id, "a message could not be finished: its queue delivers it again");
+        tracing::warn!(code = %failure.code, stage = failure.stage_name(), detail = %failure.chain(), message = %delivery.id, "a message could not be finished: its queue delivers it again");
         true
     });
     keep && !mutant(Mutant::SwallowedPartialFailure)
@@ -160,7 +160,7 @@ async fn retry_or_park<P: Store + Queue + Clock>(
     };
     match wait_ms {
         Some(ms) => {
-            tracing::info!(code = %failure.code, class = failure.class.name(), detail = %failure.detail, wait_ms = ms, "will try again");
+            tracing::info!(code = %failure.code, class = failure.class.name(), stage = failure.stage_name(), detail = %failure.chain(), wait_ms = ms, "will try again");
             ports.delay(queue, &delivery.receipt, seconds(config.hub(), ms)).await?;
             Ok(Handled::Kept)
         }
@@ -199,9 +199,9 @@ async fn park<P: Queue>(
     exhausted: bool,
 ) -> Result<(), Failure> {
     let code = if exhausted { Code::Exhausted } else { failure.code };
-    let detail = if exhausted { failure.to_string() } else { failure.detail.clone() };
+    let detail = if exhausted { format!("{}: {}", failure.code, failure.chain()) } else { failure.chain() };
     let class = if exhausted { Class::Permanent } else { failure.class };
-    tracing::error!(code = %code, class = class.name(), detail = %detail, message = %delivery.id, "parked");
+    tracing::error!(code = %code, class = class.name(), stage = failure.stage_name(), detail = %detail, message = %delivery.id, "parked");
     let letter = DeadLetter { origin: queue, body: &delivery.body, code, detail: &detail, event: None };
     send_dead_letter(ports, letter).await
 }

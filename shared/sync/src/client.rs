@@ -12,7 +12,7 @@ use providers::http::{HttpRequest, HttpResponse};
 
 use crate::batch::check_deadline;
 use crate::config::{Config, Connection};
-use crate::failure::{Class, Code, Failure};
+use crate::failure::{Cause, Class, Code, Failure, Stage};
 use crate::pause::pause_for_auth;
 use crate::ports::{Clock, Http, HttpError, Secrets, Store};
 use crate::rate_limit::{note_usage, take_tokens};
@@ -27,6 +27,15 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// The error with the stage of its failure.
+    #[must_use]
+    pub fn at(self, stage: Stage) -> CallError {
+        match self {
+            CallError::NotSent(failure) => CallError::NotSent(failure.at(stage)),
+            CallError::Unknown(failure) => CallError::Unknown(failure.at(stage)),
+        }
+    }
+
     /// The failure, for callers to whom the effect does not matter because they only read.
     pub fn into_failure(self) -> Failure {
         match self {
@@ -48,15 +57,22 @@ pub struct Client<'a, P> {
 
 /// Turns a provider's failure into one of ours.
 pub fn classify(connection: &str, failure: &RowFailure) -> Failure {
-    let detail = format!("{connection}: {failure}");
-    match failure.kind {
-        FailureKind::Transient | FailureKind::CursorExpired => Failure::new(Code::ProviderUnavailable, detail),
-        FailureKind::Throttled { after_ms } => Failure::throttled(Code::RateLimited, after_ms, detail),
-        FailureKind::Locked => Failure::new(Code::ProviderLocked, detail),
-        FailureKind::Auth => Failure::new(Code::ProviderAuth, detail),
-        FailureKind::Rejected | FailureKind::DuplicateKey | FailureKind::NotFound => Failure::new(Code::ProviderRejected, detail),
-        FailureKind::Ambiguous => Failure::new(Code::ProviderAmbiguous, detail),
-    }
+    let (code, what) = match failure.kind {
+        FailureKind::Transient => (Code::ProviderUnavailable, "is temporarily unavailable"),
+        FailureKind::CursorExpired => (Code::ProviderUnavailable, "no longer accepts a cursor"),
+        FailureKind::Throttled { .. } => (Code::RateLimited, "asks to wait"),
+        FailureKind::Locked => (Code::ProviderLocked, "has locked the record"),
+        FailureKind::Auth => (Code::ProviderAuth, "refuses the credentials"),
+        FailureKind::NotFound => (Code::ProviderRejected, "does not have the object"),
+        FailureKind::Rejected | FailureKind::DuplicateKey => (Code::ProviderRejected, "refuses the record or the call"),
+        FailureKind::Ambiguous => (Code::ProviderAmbiguous, "has several objects where there must be one"),
+    };
+    let detail = format!("`{connection}` {what}");
+    let classified = match failure.kind {
+        FailureKind::Throttled { after_ms } => Failure::throttled(code, after_ms, detail),
+        _ => Failure::new(code, detail),
+    };
+    classified.caused_by(Cause::Provider(failure.clone()))
 }
 
 impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
@@ -174,10 +190,10 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
         check_deadline(self.ports, self.deadline_ms).map_err(CallError::NotSent)?;
         take_tokens(self.ports, self.name, &self.connection.buckets, &request.url).await.map_err(CallError::NotSent)?;
         self.calls.set(self.calls.get() + 1);
-        let failed = |error: &HttpError| Failure::new(Code::ProviderUnavailable, format!("{}: {error}", self.name));
-        let response = self.ports.http(request).await.map_err(|error| match &error {
-            HttpError::NotSent(_) => CallError::NotSent(failed(&error)),
-            HttpError::Unknown(_) => CallError::Unknown(failed(&error)),
+        let response = self.ports.http(request).await.map_err(|error| {
+            let failure = Failure::new(Code::ProviderUnavailable, format!("`{}` did not answer", self.name));
+            let failed = if matches!(error, HttpError::NotSent(_)) { CallError::NotSent } else { CallError::Unknown };
+            failed(failure.caused_by(Cause::Http(error)))
         })?;
         let usage = self.api().and_then(|api| api.parse_usage(&response));
         note_usage(self.name, usage);
@@ -192,7 +208,7 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
             return CallError::Unknown(classified);
         }
         if classified.class == Class::Auth
-            && let Err(error) = pause_for_auth(self.ports, self.name, &classified.detail).await
+            && let Err(error) = pause_for_auth(self.ports, self.name, &classified.chain()).await
         {
             return CallError::NotSent(error);
         }

@@ -12,7 +12,7 @@ use providers::Provider;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::failure::{Code, Failure};
+use crate::failure::{Cause, Code, Failure};
 
 const MAGIC: &[u8] = b"crm-hub pack 1\n";
 const LENGTH_DIGITS: usize = 10;
@@ -211,8 +211,6 @@ pub struct Limits {
     pub future_ms: i64,
     /// How far a destination's event may lie after the write that it echoes, in milliseconds.
     pub echo_ms: i64,
-    /// Changes of winner per field and hour above which a field counts as flapping and is parked.
-    pub flips_per_hour: u32,
 }
 
 impl Default for Limits {
@@ -225,7 +223,6 @@ impl Default for Limits {
             claim_check_bytes: 700_000,
             future_ms: 120_000,
             echo_ms: 2_000,
-            flips_per_hour: 20,
         }
     }
 }
@@ -369,7 +366,7 @@ impl Config {
             return Ok((connection, Arc::clone(provider)));
         }
         let packed = section(&self.bytes, &self.index, &format!("connection/{name}"))
-            .map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
+            .map_err(|error| Failure::new(Code::Bug, "the configuration pack cannot be used").caused_by(Cause::Pack(error)))?;
         let provider = Provider::from_packed(packed).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
         Ok((connection, Arc::clone(cell.get_or_init(|| Arc::new(provider)))))
     }

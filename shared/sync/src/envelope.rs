@@ -14,7 +14,7 @@ use canonical::{BodyRef, ConnectionName, Envelope, EnvelopeKind, Fetched, Trace}
 use webhook::VerifiedRequest;
 
 use crate::config::Limits;
-use crate::failure::{Code, Failure};
+use crate::failure::{Code, Failure, Stage};
 use crate::outbox::DEAD_LETTER_BYTES;
 use crate::ports::{Blob, Clock, MESSAGE_BYTES, PortError, is_sendable};
 
@@ -133,12 +133,12 @@ fn inline(body: &[u8]) -> BodyRef {
 
 /// Reads an envelope from a message of an ingest queue; its body may still be in the bucket.
 pub fn parse(message: &str) -> Result<Envelope, Failure> {
-    serde_json::from_str(message).map_err(|e| Failure::new(Code::BadMessage, format!("not an envelope: {e}")))
+    serde_json::from_str(message).map_err(|e| Failure::new(Code::BadMessage, format!("not an envelope: {e}")).at(Stage::Decode))
 }
 
 /// Reads the body of an envelope.
 pub async fn read_body<P: Blob>(ports: &P, envelope: &Envelope) -> Result<Vec<u8>, Failure> {
-    let missing = |reason| Failure::new(Code::BadMessage, reason);
+    let missing = |reason| Failure::new(Code::BadMessage, reason).at(Stage::Decode);
     match &envelope.body {
         BodyRef::Text(text) => Ok(text.clone().into_bytes()),
         BodyRef::Base64(text) => STANDARD.decode(text).map_err(|_| missing("the envelope's body is not base64")),

@@ -9,7 +9,7 @@ use canonical::{Dispatch, Lane, QueueName, ReadRequest};
 use serde::Serialize;
 
 use crate::envelope::IngestMessage;
-use crate::failure::{Code, Failure};
+use crate::failure::{Code, Failure, Stage};
 use crate::ports::{Outgoing, PortError, Queue, is_sendable};
 
 /// Sends envelopes to the ingest queue of a lane. Fair-queue groups keep one connection's burst from delaying the others.
@@ -27,7 +27,7 @@ pub async fn send_read_requests<P: Queue>(ports: &P, requests: &[ReadRequest]) -
         Ok(Outgoing { group: Some(request.connection().to_string()), ..Outgoing::new(serialize(request)?) })
     };
     let messages = requests.iter().map(message).collect::<Result<_, Failure>>()?;
-    Ok(send(ports, &QueueName::fetch(), messages).await?)
+    send(ports, &QueueName::fetch(), messages).await.map_err(at_send)
 }
 
 /// Dispatches golden records to a destination.
@@ -38,7 +38,7 @@ pub async fn send_dispatches<'d, P: Queue>(
 ) -> Result<(), Failure> {
     let message = |dispatch: &Dispatch| Ok(Outgoing::new(serialize(dispatch)?));
     let messages = dispatches.into_iter().map(message).collect::<Result<_, Failure>>()?;
-    Ok(send(ports, &QueueName::upsert(destination), messages).await?)
+    send(ports, &QueueName::upsert(destination), messages).await.map_err(at_send)
 }
 
 /// Dispatches a golden record to a destination that may handle it only after a delay.
@@ -49,7 +49,7 @@ pub async fn send_dispatch_after<P: Queue>(
     delay_s: u32,
 ) -> Result<(), Failure> {
     let message = Outgoing { delay_s, ..Outgoing::new(serialize(dispatch)?) };
-    Ok(send(ports, &QueueName::upsert(destination), vec![message]).await?)
+    send(ports, &QueueName::upsert(destination), vec![message]).await.map_err(at_send)
 }
 
 /// A message that is parked: it goes to the dead-letter queue of the queue that it came from.
@@ -75,7 +75,7 @@ const DETAIL_CHARACTERS: usize = 500;
 /// Sends a dead letter.
 pub async fn send_dead_letter<P: Queue>(ports: &P, letter: DeadLetter<'_>) -> Result<(), Failure> {
     let message = Outgoing { attributes: letter.attributes(), ..Outgoing::new(letter.body) };
-    Ok(send(ports, &letter.origin.dead_letter(), vec![message]).await?)
+    send(ports, &letter.origin.dead_letter(), vec![message]).await.map_err(at_send)
 }
 
 impl DeadLetter<'_> {
@@ -96,6 +96,10 @@ pub fn bounded(detail: &str) -> String {
 /// A message or an item's attribute as JSON.
 pub fn serialize<T: Serialize>(message: &T) -> Result<String, Failure> {
     serde_json::to_string(message).map_err(|e| Failure::new(Code::Bug, format!("a message cannot be serialised: {e}")))
+}
+
+fn at_send(error: PortError) -> Failure {
+    Failure::from(error).at(Stage::Send)
 }
 
 async fn send<P: Queue>(ports: &P, queue: &QueueName, messages: Vec<Outgoing>) -> Result<(), PortError> {

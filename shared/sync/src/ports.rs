@@ -240,8 +240,6 @@ pub enum Condition {
     Absent,
     /// The item exists and this attribute equals this value.
     Equals(&'static str, Attr),
-    /// No item has this key, or this number attribute is missing or smaller.
-    AbsentOrLess(&'static str, i64),
 }
 
 /// One write of a transaction.

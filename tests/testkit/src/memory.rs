@@ -31,14 +31,9 @@ pub struct Tables {
 
 fn holds(condition: &Condition, item: Option<&Item>) -> bool {
     match (condition, item) {
-        (Condition::Always, _) | (Condition::Absent | Condition::AbsentOrLess(..), None) => true,
+        (Condition::Always, _) | (Condition::Absent, None) => true,
         (Condition::Absent, Some(_)) | (Condition::Equals(..), None) => false,
         (Condition::Equals(name, value), Some(item)) => item.attrs.get(*name) == Some(value),
-        (Condition::AbsentOrLess(name, bound), Some(item)) => match item.attrs.get(*name) {
-            None => true,
-            Some(Attr::N(n)) => n < bound,
-            Some(_) => false,
-        },
     }
 }
 

@@ -339,7 +339,6 @@ fn limits(table: Table<'_>) -> Limits {
         claim_check_bytes: table.number("claim_check_bytes", 1_000).unwrap_or(default.claim_check_bytes),
         future_ms: ms("future").unwrap_or(default.future_ms),
         echo_ms: ms("echo").unwrap_or(default.echo_ms),
-        flips_per_hour: table.number("flips_per_hour", 1).unwrap_or(default.flips_per_hour),
     };
     table.finish();
     limits

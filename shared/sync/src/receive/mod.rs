@@ -82,7 +82,7 @@ pub async fn handle<P: Ports>(ports: &P, config: &Config, certificates: &Certifi
     let provider = match config.connection(name) {
         Ok((_, provider)) => provider,
         Err(failure) => {
-            tracing::error!(code = %failure.code, detail = %failure.detail, connection = name, "the configuration cannot be used");
+            tracing::error!(code = %failure.code, detail = %failure.chain(), connection = name, "the configuration cannot be used");
             return try_again();
         }
     };

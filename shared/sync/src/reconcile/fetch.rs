@@ -9,7 +9,7 @@ use providers::http::HttpResponse;
 
 use super::{Ports, ReadResult, Reconcile, Requested};
 use crate::client::{CallError, Client};
-use crate::failure::{Class, Code, Failure};
+use crate::failure::{AtStage, Class, Code, Failure, Stage};
 use crate::outbox::send_envelopes;
 use crate::pause::require_running;
 
@@ -95,7 +95,7 @@ async fn read_together<P: Ports>(
 ) -> Result<Reads, Failure> {
     let ids: BTreeSet<&String> = requests.iter().map(|requested| &requested.request.source.id).collect();
     let ids: Vec<String> = ids.into_iter().cloned().collect();
-    let records = client.read(object, &ids).await.map_err(CallError::into_failure)?;
+    let records = client.read(object, &ids).await.map_err(CallError::into_failure).at(Stage::Fetch)?;
     let mut reads: Reads = ids.into_iter().map(|id| (id, Ok(None))).collect();
     for record in records.into_iter().filter(|record| !record.archived) {
         // After a merge at the provider, a record may come back under an id that was not requested.
@@ -118,7 +118,11 @@ async fn read_one<P: Ports>(
         let (base_url, token) = (target.base_url.as_str(), target.token.as_str());
         client.provider().fetch(&Fetch { base_url, token, account, object, id, since_ms })
     };
-    let raw = client.call(object, request, |_, response| read_json(response)).await.map_err(CallError::into_failure)?;
+    let raw = client
+        .call(object, request, |_, response| read_json(response))
+        .await
+        .map_err(CallError::into_failure)
+        .at(Stage::Fetch)?;
     Ok(raw.map(|raw| RemoteRecord {
         id: id.to_owned(),
         hub_id: None,

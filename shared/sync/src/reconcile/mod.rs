@@ -158,7 +158,7 @@ pub async fn run_job<P: Ports>(invocation: Invocation<'_, P>, job: Job) -> Resul
 
 impl JobReport {
     fn add_failure(&mut self, name: &str, failure: &Failure) {
-        tracing::warn!(connection = name, code = %failure.code, detail = %failure.detail, "a part of the job did not finish");
+        tracing::warn!(connection = name, code = %failure.code, stage = failure.stage_name(), detail = %failure.chain(), "a part of the job did not finish");
         self.unfinished |= matches!(failure.code, Code::Deadline | Code::RateLimited);
         self.failed.push((name.to_owned(), failure.code.name().to_owned()));
     }

@@ -6,7 +6,7 @@ use providers::http::HttpResponse;
 
 use super::{JobReport, Ports, ReadResult, Reconcile, Requested};
 use crate::client::{CallError, Client};
-use crate::failure::{Code, Failure};
+use crate::failure::{AtStage, Code, Failure, Stage};
 use crate::outbox::send_envelopes;
 use crate::pause::require_running;
 use crate::ports::{Attr, Condition, Item, Key, Table, Write};
@@ -103,5 +103,5 @@ async fn list<P: Ports>(client: &Client<'_, P>, object: &str, progress: &Progres
         Err(failure) if failure.kind == FailureKind::CursorExpired && cursor.is_some() => Ok(None),
         other => other.map(Some),
     };
-    client.call(object, request, listed).await.map_err(CallError::into_failure)
+    client.call(object, request, listed).await.map_err(CallError::into_failure).at(Stage::Fetch)
 }

@@ -6,7 +6,7 @@ use canonical::{ConnectionName, Lane, RemoteId};
 
 use super::{JobReport, Ports, ReadResult, Reconcile, SCAN_PAGE, link_parts};
 use crate::client::CallError;
-use crate::failure::Failure;
+use crate::failure::{AtStage, Failure, Stage};
 use crate::outbox::send_envelopes;
 use crate::pause::paused;
 use crate::ports::Table;
@@ -57,7 +57,7 @@ impl<P: Ports> Reconcile<'_, P> {
         ids: &[String],
         report: &mut JobReport,
     ) -> Result<(), Failure> {
-        let records = self.client(destination)?.read(native, ids).await.map_err(CallError::into_failure)?;
+        let records = self.client(destination)?.read(native, ids).await.map_err(CallError::into_failure).at(Stage::Fetch)?;
         let live: BTreeMap<&str, _> = records.iter().filter(|r| !r.archived).map(|r| (r.id.as_str(), r)).collect();
         let mut envelopes = Vec::new();
         for id in ids {

@@ -166,7 +166,10 @@ fn update_golden(
     }
     let resolved_by = std::mem::replace(&mut golden.generation, hub.generation);
     if resolved_by > hub.generation {
-        return Err(Failure::new(Code::Backend, "a newer configuration resolved this record; this function has an older one"));
+        return Err(Failure::new(
+            Code::OutdatedConfiguration,
+            "a newer configuration resolved this record; this function has an older one",
+        ));
     }
     let members = || golden.members.iter().filter_map(|m| if *m == source.source { Some(source) } else { known.members.get(m) });
     let fields = resolve(members(), hub.object(golden.object), &hub.limits)?;

@@ -26,7 +26,7 @@ use providers::{EventBody, Inbound, InboundEvent};
 use crate::batch::{BatchReport, Invocation, Metric, check_deadline, finish_delivery, write_if};
 use crate::config::Config;
 use crate::envelope;
-use crate::failure::{Code, Disposition, Failure};
+use crate::failure::{AtStage, Code, Disposition, Failure, Stage};
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
 use crate::outbox::{self, DeadLetter, send_dead_letter};
@@ -160,7 +160,8 @@ impl<P: Ports> Transform<'_, P> {
                     target: &envelope.target,
                     body: &body,
                 };
-                let events = provider.events(&inbound).map_err(|m| Failure::new(Code::MalformedBody, m.to_string()))?;
+                let events =
+                    provider.events(&inbound).map_err(|m| Failure::new(Code::MalformedBody, m.to_string()).at(Stage::Decode))?;
                 // When an operator redrives one event of an envelope, the message names it.
                 let only: Option<u32> = delivery.attributes.get("event").and_then(|index| index.parse().ok());
                 for event in events.iter().filter(|e| only.is_none_or(|index| e.index == index)) {
@@ -180,7 +181,7 @@ impl<P: Ports> Transform<'_, P> {
     async fn handle_event(&self, envelope: &Envelope, event: &InboundEvent, delivery: &Delivery) -> Result<Outcome, Failure> {
         let incoming = Incoming { envelope, event, event_ref: event_ref(envelope, event.index) };
         let event_ref = &incoming.event_ref;
-        let result = match self.handle_event_body(&incoming).await {
+        let result = match self.handle_event_body(&incoming).await.at(Stage::Plan) {
             Ok(result) => result,
             Err(failure) if failure.disposition() == Disposition::Park => {
                 // When another event of the envelope is retried, this one comes again: it is parked only once.
@@ -188,10 +189,10 @@ impl<P: Ports> Transform<'_, P> {
                 if !redriven && outcome_of(self.ports, event_ref).await? == Some(Outcome::Dead) {
                     return Ok(Outcome::Dead);
                 }
-                let (code, detail, event) = (failure.code, failure.detail.as_str(), Some(event.index));
+                let (code, detail, event) = (failure.code, &*failure.chain(), Some(event.index));
                 let letter = DeadLetter { origin: self.queue, body: &delivery.body, code, detail, event };
                 send_dead_letter(self.ports, letter).await?;
-                tracing::error!(code = %failure.code, detail = %failure.detail, envelope = %envelope.id, index = event_ref.index, "an event is parked");
+                tracing::error!(code = %failure.code, stage = failure.stage_name(), detail, envelope = %envelope.id, index = event_ref.index, "an event is parked");
                 EventResult::with_reason(Outcome::Dead, failure.code.name())
             }
             Err(failure) => return Err(failure),

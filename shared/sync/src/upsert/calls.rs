@@ -11,7 +11,7 @@ use providers::http::HttpResponse;
 use crate::batch::Invocation;
 use crate::client::{CallError, Client};
 use crate::config::Config;
-use crate::failure::{Code, Failure};
+use crate::failure::{AtStage, Code, Failure, Stage};
 use crate::ports::Table;
 use crate::record::{GoldenRecord, Link, Seen, Sent, golden_by_id, identity_key, may_be_made_of, read_link, remote_hash};
 use crate::seal::Vault;
@@ -157,6 +157,7 @@ impl<'a, P: Ports> Destination<'a, P> {
         self.client
             .call(&native, |target| Some(request(target)), |target, response| self.api.parse_written(target, rows, response))
             .await
+            .map_err(|error| error.at(Stage::Write))
     }
 
     /// Merges one object of the destination into another and gives the id of what remains. The provider must be able to.
@@ -166,7 +167,7 @@ impl<'a, P: Ports> Destination<'a, P> {
             Err(failure) if failure.kind == FailureKind::NotFound => Ok(primary.to_owned()),
             other => other,
         };
-        self.client.call(&native, |target| self.api.merge(target, primary, other), merged).await
+        self.client.call(&native, |target| self.api.merge(target, primary, other), merged).await.map_err(|e| e.at(Stage::Write))
     }
 
     /// Fills in what the destination made of the rows, where its answer does not say so.
@@ -184,9 +185,9 @@ impl<'a, P: Ports> Destination<'a, P> {
         let records = match self.read(object, &ids).await {
             Ok(records) => records,
             Err(error) => {
-                let failure = error.into_failure();
+                let failure = error.into_failure().at(Stage::ReadBack);
                 // The write is known to have happened. Without the read-back, the values that were sent count as what is there.
-                tracing::warn!(code = %failure.code, destination = self.name, "could not read back");
+                tracing::warn!(code = %failure.code, stage = failure.stage_name(), detail = %failure.chain(), destination = self.name, "the written objects could not be read back");
                 return;
             }
         };
@@ -213,7 +214,7 @@ impl<'a, P: Ports> Destination<'a, P> {
         for chunk in self.api.find_parts(values) {
             let request = |target: &Target| Some(self.api.find(target, property, chunk, &properties));
             let found = self.client.call(&native, request, |target, response| self.api.parse_found(target, response)).await;
-            records.extend(found.map_err(CallError::into_failure)?);
+            records.extend(found.map_err(CallError::into_failure).at(Stage::Find)?);
         }
         Ok(records)
     }
@@ -244,7 +245,7 @@ impl<'a, P: Ports> Destination<'a, P> {
         let known = |w: &Wanted<'_>| -> Vec<String> { w.remote.map_or_else(|| members(w), |id| vec![id.to_owned()]) };
         let ids: Vec<String> = wanted.iter().flat_map(known).collect();
         if !ids.is_empty() {
-            let records = self.read(object, &ids).await.map_err(CallError::into_failure)?;
+            let records = self.read(object, &ids).await.map_err(CallError::into_failure).at(Stage::Find)?;
             for (want, slot) in wanted.iter().zip(&mut found) {
                 let Some(remote) = want.remote else {
                     *slot = Ok(made_from(&records, want));

@@ -16,7 +16,7 @@ use providers::api::{FailureKind, Op, Row, RowFailure, RowResult};
 
 use crate::batch::{BatchReport, Invocation, Metric, finish_delivery};
 use crate::client::{CallError, classify};
-use crate::failure::{Class, Code, Failure};
+use crate::failure::{AtStage, Class, Code, Failure, Stage};
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
 use crate::outbox::{self, send_read_requests};
@@ -232,7 +232,7 @@ impl<P: Ports> Upsert<'_, P> {
                 job.end(Ok(()));
                 return Ok(());
             }
-            let rendered = match self.worker.render(object, &native, &golden).await {
+            let rendered = match self.worker.render(object, &native, &golden).await.at(Stage::Render) {
                 Ok(rendered) => rendered,
                 Err(failure) => {
                     if failure.class == Class::Permanent {
@@ -269,7 +269,7 @@ impl<P: Ports> Upsert<'_, P> {
         job.link.pushed_version = golden.version;
         match self.store(job.object(), &golden.id, &mut job.link).await {
             // Whoever else has written the link knows better.
-            Err(failure) if failure.code == Code::LeaseBusy => Ok(()),
+            Err(failure) if failure.code == Code::WriteConflict => Ok(()),
             other => other,
         }
     }
@@ -320,7 +320,7 @@ impl<P: Ports> Upsert<'_, P> {
                 link.version += 1;
                 Ok(())
             }
-            Err(WriteError::Conflict { .. }) => Err(Failure::new(Code::LeaseBusy, "another worker has written the link")),
+            Err(WriteError::Conflict { .. }) => Err(Failure::new(Code::WriteConflict, "another worker has written the link")),
             Err(WriteError::Port(error)) => Err(error.into()),
         }
     }
@@ -540,12 +540,16 @@ impl<P: Ports> Upsert<'_, P> {
                     };
                     link.created = Some(stamp).filter(|_| created && !back.iter().any(more)).or(link.created);
                     link.dirty |= found_there;
-                    let look =
-                        || Failure::new(Code::ProviderUnavailable, "the object was there already: what it holds is to be heard");
+                    let look = || {
+                        Failure::new(
+                            Code::AdoptionPending,
+                            "the object already existed; it will be read before it is overwritten",
+                        )
+                    };
                     if found_there { Err(look()) } else { Ok(()) }
                 } else {
                     link.dirty = true;
-                    Err(Failure::new(Code::ProviderUnavailable, "written, but what became of it could not be read back"))
+                    Err(Failure::new(Code::UnconfirmedWrite, "the write succeeded, but reading it back failed"))
                 }
             }
             RowResult::Failed(failure) => {
@@ -571,8 +575,8 @@ impl<P: Ports> Upsert<'_, P> {
                 link.dirty = true;
                 link.rejected = true;
                 return Err(Failure::new(
-                    Code::ProviderUnavailable,
-                    format!("{}: will look for the object to adopt", failure.code),
+                    Code::KeyTaken,
+                    format!("{}: the object that holds the value will be found and adopted", failure.code),
                 ));
             }
             FailureKind::Rejected | FailureKind::DuplicateKey | FailureKind::Ambiguous | FailureKind::NotFound => {

@@ -24,7 +24,6 @@ pub(super) fn checks<S: Subject>() -> Vec<Check<S>> {
         "an empty or overlong key part is rejected" => bad_keys,
         "absent lets only the first in" => absent,
         "equals compares value and type" => equals,
-        "absent-or-less orders numbers" => absent_or_less,
         "a delete removes, with its condition" => deletes,
         "of sixteen at once one creates" => one_creates,
         "compare-and-set loses no count" => no_lost_count,
@@ -186,23 +185,6 @@ async fn equals<S: Subject>(subject: &S) -> Outcome {
     expect("no such attribute", ports.write(write(version(9), "none", Attr::N(2)), None).await, conflict(&[0]))?;
     expect("a text", ports.write(write(version(3), "owner", Attr::S("a".into())), None).await, Ok(()))?;
     expect("the item", read(subject, Table::Links, &key).await?, Some(version(3)))
-}
-
-async fn absent_or_less<S: Subject>(subject: &S) -> Outcome {
-    let ports = subject.ports();
-    let key = Key::new("less", "1");
-    let at = |n: i64| Item::new(key.clone()).with("until", Attr::N(n));
-    let write = |item: Item, bound: i64| vec![put(Table::Links, item, Condition::AbsentOrLess("until", bound))];
-    expect("no item", ports.write(write(at(9), 0), None).await, Ok(()))?;
-    expect("equal", ports.write(write(at(1), 9), None).await, conflict(&[0]))?;
-    expect("greater", ports.write(write(at(1), 8), None).await, conflict(&[0]))?;
-    // As texts, 9 would be greater.
-    expect("less", ports.write(write(at(-5), 10), None).await, Ok(()))?;
-    expect("less than nothing", ports.write(write(at(7), 0), None).await, Ok(()))?;
-    store(subject, Table::Links, Item::new(key.clone()).with("other", Attr::N(1))).await?;
-    expect("no such attribute", ports.write(write(at(7), i64::MIN), None).await, Ok(()))?;
-    store(subject, Table::Links, Item::new(key.clone()).with("until", Attr::S("1".into()))).await?;
-    expect("a text", ports.write(write(at(7), 10), None).await, conflict(&[0]))
 }
 
 async fn deletes<S: Subject>(subject: &S) -> Outcome {

@@ -60,7 +60,7 @@ fn state(sim: &Sim) -> Result<State, Violation> {
     let ports = sim.ports();
     let now = sim.shared.now.get();
     let mut state = State { golden: BTreeMap::new(), links: BTreeMap::new() };
-    let broken = |e: sync::failure::Failure| Violation::new("store", e.to_string());
+    let broken = |e: sync::failure::Failure| Violation::new("store", e.chain());
     let golden: Vec<_> = sim.shared.tables.borrow().all(Table::Golden).cloned().collect();
     for item in golden.iter().filter(|i| golden_parts(&i.key).is_some_and(|(object, _)| object == ObjectType::Contact)) {
         let record = finish(sim, sync::record::read_golden(&ports, &sim.vault, item)).map_err(broken)?;
