@@ -98,7 +98,7 @@ codes! {
     MalformedEvent = "malformed-event", Class::Permanent;
     /// Another event used the proof of this event before.
     ProofReused = "proof-reused", Class::Permanent;
-    /// A field could not be normalised.
+    /// A field was set aside: its value could not be normalised, or could not be written to a destination.
     BadField = "bad-field", Class::Permanent;
     /// The configuration has no such connection.
     UnknownConnection = "unknown-connection", Class::Permanent;

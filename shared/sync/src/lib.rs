@@ -16,6 +16,7 @@ pub mod mutant;
 pub mod outbox;
 pub mod pause;
 pub mod ports;
+pub mod quarantine;
 pub mod rate_limit;
 pub mod receive;
 pub mod reconcile;

@@ -31,6 +31,7 @@ use crate::join::join;
 use crate::mutant::{Mutant, mutant};
 use crate::outbox::{self, DeadLetter, send_dead_letter};
 use crate::ports::{Attr, Blob, Clock, Condition, Delivery, Item, Key, Queue, Secrets, Store, Table, Write, WriteError};
+use crate::quarantine::quarantine_reason;
 use crate::record::journal::{AccountLine, DAY_MS, JournalEntry, entry_key, outcome_of, proof_key};
 use crate::seal::Vault;
 use crate::transform::effects::expand;
@@ -267,18 +268,21 @@ impl<P: Ports> Transform<'_, P> {
     async fn apply_changes(&self, incoming: &Incoming<'_>, changes: &[Change]) -> Result<EventResult, Failure> {
         let Incoming { envelope, event, event_ref } = incoming;
         let mut outcomes = Vec::new();
+        let mut problems = Vec::new();
         let mut result = EventResult::new(Outcome::Ignored);
         for (index, change) in changes.iter().enumerate() {
             let entry_key = entry_key(self.vault, &envelope.connection, &event.key, index);
             let journaled = JournaledChange { change, entry_key: entry_key.clone(), causes: &[] };
             let AppliedChange { entry, duplicate } = self.apply_change(envelope, event_ref, journaled).await?;
             outcomes.push(if duplicate { Outcome::Duplicate } else { entry.outcome });
+            problems.extend(change.problems.iter().filter(|_| !duplicate));
             if !entry.dispatched {
                 result.dispatches.extend(dispatches_of(&entry, envelope));
                 result.close.push(self.mark_dispatched(envelope, entry, entry_key));
             }
         }
         result.outcome = combine_outcomes(outcomes.into_iter());
+        result.reason = quarantine_reason(problems);
         Ok(result)
     }
 
@@ -316,13 +320,18 @@ impl<P: Ports> Transform<'_, P> {
             } else {
                 writes.push(put);
             }
-            writes.extend(self.close_causes(causes, &plan).await?);
+            writes.extend(self.close_causes(causes, change, &plan).await?);
             if writes.is_empty() {
                 return Ok(AppliedChange { entry, duplicate: false });
             }
             let token = format!("{}-{}-{}-{attempt}-{}", envelope.id, event_ref.index, change.object, change.source.id);
             match self.ports.write(writes, Some(&self.vault.hash(&["token", &token, &self.ports.random().to_string()]))).await {
-                Ok(()) => return Ok(AppliedChange { entry, duplicate: false }),
+                Ok(()) => {
+                    if let Some(reason) = quarantine_reason(&change.problems) {
+                        tracing::warn!(code = %Code::BadField, reason, connection = %envelope.connection, envelope = %envelope.id, index = event_ref.index, trace = %envelope.trace, "fields are set aside");
+                    }
+                    return Ok(AppliedChange { entry, duplicate: false });
+                }
                 Err(WriteError::Conflict { .. }) => {}
                 Err(WriteError::Port(error)) => return Err(error.into()),
             }
@@ -331,7 +340,8 @@ impl<P: Ports> Transform<'_, P> {
     }
 
     /// Builds the writes that close the account lines of the thin events that a read answers.
-    async fn close_causes(&self, causes: &[EventRef], plan: &Merged) -> Result<Vec<Write>, Failure> {
+    async fn close_causes(&self, causes: &[EventRef], change: &Change, plan: &Merged) -> Result<Vec<Write>, Failure> {
+        let reason = quarantine_reason(&change.problems);
         let mut writes = Vec::new();
         for (n, event) in causes.iter().enumerate() {
             // One read answers all of them, and its change is counted only once.
@@ -340,7 +350,7 @@ impl<P: Ports> Transform<'_, P> {
                 Outcome::Applied if n > 0 => Outcome::Unchanged,
                 outcome => outcome,
             };
-            let line = AccountLine { event, outcome, reason: None };
+            let line = AccountLine { event, outcome, reason: reason.as_deref() };
             writes.extend(line.build_close(self.ports, self.config.hub().journal_days).await?);
         }
         Ok(writes)

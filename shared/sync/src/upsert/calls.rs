@@ -1,5 +1,6 @@
 //! One destination: what is rendered for it, found at it and written to it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::client::{CallError, Client};
 use crate::config::Config;
 use crate::failure::{AtStage, Code, Failure, Stage};
 use crate::ports::Table;
+use crate::quarantine::quarantine_reason;
 use crate::record::{GoldenRecord, Link, Seen, Sent, golden_by_id, identity_key, may_be_made_of, read_link, remote_hash};
 use crate::seal::Vault;
 use crate::transform::identity::blocks;
@@ -62,6 +64,7 @@ pub struct Destination<'a, P> {
     /// Its API.
     pub client: Client<'a, P>,
     config: &'a Config,
+    set_aside: Cell<usize>,
 }
 
 impl<'a, P: Ports> Destination<'a, P> {
@@ -70,12 +73,17 @@ impl<'a, P: Ports> Destination<'a, P> {
         let Invocation { ports, config, deadline_ms } = invocation;
         let client = Client::open(ports, config, name, deadline_ms)?;
         let (provider, api) = (Arc::clone(client.provider()), client.require_api()?);
-        Ok(Destination { ports, vault, name, provider, api, deadline_ms, client, config })
+        Ok(Destination { ports, vault, name, provider, api, deadline_ms, client, config, set_aside: Cell::new(0) })
     }
 
     /// By how much the waits that the hub chooses are shortened (1 in production).
     pub fn speed(&self) -> u32 {
         self.config.hub().retry.speed.max(1)
+    }
+
+    /// The number of field values that this invocation could not render for the destination.
+    pub fn fields_set_aside(&self) -> usize {
+        self.set_aside.get()
     }
 
     /// The native name of an object at this destination.
@@ -90,7 +98,8 @@ impl<'a, P: Ports> Destination<'a, P> {
     }
 
     /// Renders a golden record for this destination. A reference is rendered as the id of its object here; a reference whose
-    /// object is still to be created here must wait for it, one that leads nowhere is left out.
+    /// object is still to be created here must wait for it, one that leads nowhere is left out. A value that has no native form
+    /// is logged, counted and left out; the rest of the record goes on.
     pub async fn render(&self, object: ObjectType, native: &str, golden: &GoldenRecord) -> Result<Rendering, Failure> {
         let mut values = golden.values();
         let refs: Vec<_> = values
@@ -107,6 +116,10 @@ impl<'a, P: Ports> Destination<'a, P> {
             };
         }
         let rendered = self.provider.render(native, &values);
+        if let Some(reason) = quarantine_reason(&rendered.problems) {
+            self.set_aside.set(self.set_aside.get() + rendered.problems.len());
+            tracing::warn!(code = %Code::BadField, reason, destination = self.name, %object, record = %golden.id, "fields are not written");
+        }
         if let Some(missing) = rendered.missing.first() {
             let detail = format!("{}: {native} needs `{missing}`, and no source has a value for it", self.name);
             return Err(Failure::new(Code::ProviderRejected, detail));

@@ -87,6 +87,9 @@ pub async fn handle_batch<P: Ports>(
             let upsert = Upsert { worker };
             upsert.run(&mut jobs).await;
             report.metrics.push(Metric::count("api_calls", upsert.worker.client.calls_made() as f64, destination));
+            if upsert.worker.fields_set_aside() > 0 {
+                report.metrics.push(Metric::count("fields_not_written", upsert.worker.fields_set_aside() as f64, destination));
+            }
             if let Some(usage) = upsert.worker.client.usage() {
                 report.metrics.push(Metric::count("api_calls_left", usage.remaining as f64, destination));
             }
