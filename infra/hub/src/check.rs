@@ -37,20 +37,20 @@ pub struct CheckArgs {
 /// Runs the command.
 pub fn run(args: &CheckArgs) -> Result<ExitCode, CommandError> {
     let loaded = args.config.load()?;
-    if !loaded.findings.is_empty() {
+    if !loaded.diagnostics.is_empty() {
         anstream::eprintln!("{}\n", loaded.report(true));
     }
     let errors = loaded.errors();
-    let warnings = loaded.findings.iter().filter(|f| f.severity == Severity::Warning).count();
+    let warnings = loaded.diagnostics.iter().filter(|d| d.severity == Severity::Warning).count();
     if errors > 0 || (args.strict && warnings > 0) {
-        eprintln!("{}: {}", loaded.source.path, summary(errors, warnings));
+        eprintln!("{}: {}", loaded.source.file, summary(errors, warnings));
         return Ok(ExitCode::FAILURE);
     }
     let hub = &loaded.sound()?.hub;
     let destinations: usize = hub.objects.values().map(|o| o.destinations.len()).sum();
     print_line(format_args!(
         "{}: {}, {}, {}, generation {}: {}",
-        loaded.source.path,
+        loaded.source.file,
         counted(hub.connections.len(), "connection"),
         counted(destinations, "destination object"),
         counted(hub.effects.len(), "effect"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use providers::{Overrides, Provider, Registry};
 
-use crate::config::finding::suggestion;
+use crate::config::suggestion;
 use crate::config::{DEFAULT_PATH, Loaded};
 use crate::files::{read_text, root, shown};
 use crate::out::CommandError;

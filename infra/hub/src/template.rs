@@ -121,7 +121,7 @@ fn push_region(out: &mut Vec<String>, indent: &str, name: &str, body: &[String])
 /// The connections in the order of the file.
 fn connections(compiled: &Compiled) -> Vec<(&str, &Connection)> {
     let mut all: Vec<(&str, &Connection)> = compiled.hub.connections.iter().map(|(n, c)| (n.as_str(), c)).collect();
-    all.sort_by_key(|(name, _)| compiled.places.providers.get(*name).map_or(usize::MAX, |span| span.start));
+    all.sort_by_key(|(name, _)| compiled.positions.providers.get(*name).map_or(usize::MAX, |span| span.start));
     all
 }
 

@@ -1,18 +1,12 @@
-//! What `hub check` says about a configuration that is wrong.
+//! What `hub check` reports about a configuration that is wrong.
 
-use hub::config::{DEFAULT, Finding, Loaded, Source, compile};
+use hub::config::{DEFAULT, Loaded, Source, compile, render};
 
 const PROVIDERS: &[&str] = &["generic-form", "hubspot", "salesforce", "stripe"];
 
-fn findings(text: &str) -> (Source, Vec<Finding>) {
-    let source = Source { path: "hub.toml".to_owned(), text: text.to_owned() };
-    let (_, findings) = compile(&source, PROVIDERS);
-    (source, findings)
-}
-
 fn rendered(text: &str) -> Vec<String> {
-    let (source, findings) = findings(text);
-    findings.iter().map(|f| f.render(&source, false)).collect()
+    let (_, diagnostics) = compile(&Source::new("hub.toml", text), PROVIDERS);
+    diagnostics.iter().map(|diagnostic| render(diagnostic, false)).collect()
 }
 
 /// The default with one passage replaced, so that every mistake stands in its natural surroundings.
@@ -21,7 +15,7 @@ fn with(old: &str, new: &str) -> Vec<String> {
     rendered(&DEFAULT.replace(old, new))
 }
 
-/// One mistake gives one finding that says and points at this.
+/// One mistake gives one diagnostic that holds these parts.
 fn one(old: &str, new: &str, parts: &[&str]) {
     let all = with(old, new);
     assert_eq!(all.len(), 1, "{new}:\n{}", all.join("\n\n"));
@@ -37,7 +31,7 @@ fn the_default_has_nothing_wrong() {
 }
 
 #[test]
-fn a_finding_looks_like_a_compilers() {
+fn a_diagnostic_looks_like_a_compilers() {
     let text = "generation = 1\njurnal = { days = 3 }\n[connections]\n";
     let expected = "\
 error: a configuration has no key `jurnal`
@@ -51,9 +45,21 @@ error: a configuration has no key `jurnal`
 }
 
 #[test]
-fn what_is_not_toml_is_shown_where_it_ends() {
+fn what_is_not_toml_is_one_error() {
     let all = rendered("generation = 1\n[connections.x\n");
-    assert!(all[0].contains("hub.toml:2:"), "{}", all[0]);
+    assert!(all.len() == 1 && all[0].contains("hub.toml:2:"), "{all:?}");
+    one(
+        "roles = [\"source\", \"destination\"]",
+        "roles = [\"source\", \"destination\"",
+        &["this `[` is not closed", ":14:9", "opened here"],
+    );
+    one("keys = [\"domain\"]\n", "keys = [\"domain\"\n", &["this `[` is not closed", ":79:8"]);
+    one(
+        "ticket  = { hubspot = \"tickets\",   salesforce = \"Case\" }",
+        "ticket = { hubspot = \"tickets\"",
+        &["this `{` is not closed"],
+    );
+    one("[connections.stripe]", "[connections.stripe", &["unclosed table", ":33:20"]);
 }
 
 #[test]
@@ -61,7 +67,7 @@ fn names_that_do_not_exist_are_suggested() {
     one("jitter_percent = 20", "jitter_pct = 20", &["no key `jitter_pct`", "did you mean `jitter_percent`?"]);
     one("provider = \"stripe\"", "provider = \"strip\"", &["no provider `strip`", "did you mean `stripe`?", ":34:12"]);
     one("prefer = [\"stripe\", \"form\"]", "prefer = [\"stripe\", \"from\"]", &["no connection `from`", "did you mean `form`?"]);
-    one("ticket  = { hubspot", "tiket = { hubspot", &["`tiket` is no canonical object", "did you mean `ticket`?"]);
+    one("ticket  = { hubspot", "tiket = { hubspot", &["`tiket` is not a canonical object", "did you mean `ticket`?"]);
     one("lead_source   = {", "leadsource = {", &["`contact` has no field `leadsource`", "did you mean `lead_source`?"]);
     one("keys = [\"domain\"]", "keys = [\"domian\"]", &["`company` has no field `domian`", "did you mean `domain`?"]);
     one("status = [\"trialing\"]", "status = [\"trialling\"]", &["never `trialling`", "did you mean `trialing`?"]);
@@ -69,16 +75,16 @@ fn names_that_do_not_exist_are_suggested() {
     one(
         "rule = \"most_restrictive\", why = \"an opt-out holds everywhere until the person takes it back\" }\nlead",
         "rule = \"strict\", why = \"x\" }\nlead",
-        &["`strict` is no rule", "most_restrictive"],
+        &["`strict` is not a value of `rule`", "most_restrictive"],
     );
 }
 
 #[test]
 fn values_of_the_wrong_type_are_shown() {
     one("members = 40 ", "members = \"40\" ", &["`members` must be a whole number", "this is a string"]);
-    one("future = \"2m\"", "future = \"2 minutes\"", &["`2 minutes` is no duration", "10s, 5m, 1h"]);
-    one("keys = [\"sku\"]", "keys = [\"price\"]", &["`price` is a money and cannot be an identity key"]);
-    one("lane = \"urgent\"                          #", "lane = \"fast\" #", &["`fast` is no lane"]);
+    one("future = \"2m\"", "future = \"2 minutes\"", &["`2 minutes` is not a duration", "10s, 5m, 1h"]);
+    one("keys = [\"sku\"]", "keys = [\"price\"]", &["`price` is of kind money and cannot be an identity key"]);
+    one("lane = \"urgent\"                          #", "lane = \"fast\" #", &["`fast` is not a value of `lane`"]);
     one("https://api.hubapi.com", "http://api.hubapi.com", &["must be an absolute https URL"]);
     one("https://api.hubapi.com", "https://api.hubapi.com/", &["must not end in a slash"]);
 }
@@ -88,7 +94,7 @@ fn rules_that_cannot_work_are_refused() {
     one(
         "phone         = { prefer = [\"form\"], why = \"people know their own number best\" }",
         "phone = { prefer = [\"form\"] }",
-        &["has no `why`"],
+        &["this field rule has no `why`"],
     );
     one("lead_source   = { rule = \"first\"", "lead_source = { rule = \"union\"", &["`union` is for sets", "of kind text"]);
     one("lead_source   = { rule = \"first\"", "lead_source = { rule = \"most_restrictive\"", &["for levels of consent"]);
@@ -96,7 +102,7 @@ fn rules_that_cannot_work_are_refused() {
     one(
         "deal    = { hubspot = \"deals\",     salesforce",
         "deal = { hubspot = \"deals\", stripe",
-        &["`stripe` is no destination", "add \"destination\""],
+        &["`stripe` is not a destination", "add \"destination\""],
     );
 }
 
@@ -107,7 +113,11 @@ fn connections_that_cannot_work_are_refused() {
     assert!(report.contains("`stripe` has no `signing_secret`") && report.contains("stripe/signing"), "{report}");
     one("api_secret = \"salesforce/api\"\n", "", &["`salesforce` has no `api_secret`", "it is written to"]);
     one("owner = \"finance\"\n", "", &["warning: nobody answers for connection `stripe`"]);
-    one("roles = [\"destination\"]", "roles = [\"destination\", \"sauce\"]", &["`sauce` is no role", "did you mean `source`?"]);
+    one(
+        "roles = [\"destination\"]",
+        "roles = [\"destination\", \"sauce\"]",
+        &["`sauce` is not a value of `roles`", "did you mean `source`?"],
+    );
     let renamed = with("[connections.stripe]", "[connections.Stripe_EU]").join("\n");
     assert!(renamed.contains("`Stripe_EU` cannot be the name of a connection"), "{renamed}");
 }

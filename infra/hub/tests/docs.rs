@@ -38,7 +38,7 @@ fn no_page_is_left_of_a_code_that_is_gone() {
 #[test]
 fn the_documented_tables_are_those_of_the_default() {
     let text = page("configuration.md");
-    let source = Source { path: "hub.toml".into(), text: DEFAULT.into() };
+    let source = Source::new("hub.toml", DEFAULT);
     let (compiled, _) = compile(&source, &["generic-form", "hubspot", "salesforce", "stripe"]);
     let hub = compiled.expect("the default compiles").hub;
     for (object, policy) in hub.objects.iter().filter(|(_, p)| !p.destinations.is_empty()) {
@@ -165,7 +165,7 @@ fn a_provider_that_is_gone_leaves_no_trace() {
     let whole = generated(all);
     let before = records(text(&whole, "data-dictionary.csv"));
     let column = before[0].iter().position(|cell| cell == "provider").expect("the column");
-    let source = Source { path: "hub.toml".into(), text: DEFAULT.into() };
+    let source = Source::new("hub.toml", DEFAULT);
     let connected: BTreeSet<String> =
         compile(&source, all).0.expect("TOML").hub.connections.into_values().map(|c| c.provider).collect();
     for gone in all.iter().filter(|name| !connected.contains(**name)) {

@@ -84,7 +84,7 @@ impl DeadLetters for Twin {
 }
 
 fn twin() -> (Twin, Hub) {
-    let source = Source { path: "hub.toml".into(), text: DEFAULT.into() };
+    let source = Source::new("hub.toml", DEFAULT);
     let (compiled, _) = compile(&source, &["generic-form", "hubspot", "salesforce", "stripe"]);
     let twin = Twin::default();
     for name in [

@@ -10,7 +10,7 @@ fn open(changes: &Changes) -> Config {
 #[test]
 fn the_default_is_sound_against_the_providers_folders() {
     let loaded = Loaded::new("hub.toml", DEFAULT.to_owned(), None);
-    assert!(loaded.findings.is_empty(), "{}", loaded.report(false));
+    assert!(loaded.diagnostics.is_empty(), "{}", loaded.report(false));
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! `hub template` writes what belongs to the configuration, and only that.
 
-use hub::config::{Compiled, DEFAULT, Source, compile};
+use hub::config::{Compiled, DEFAULT, Source, compile, render};
 use hub::template::regenerate;
 
 fn compiled(text: &str) -> Compiled {
-    let source = Source { path: "hub.toml".into(), text: text.into() };
+    let source = Source::new("hub.toml", text);
     let (compiled, findings) = compile(&source, &["generic-form", "hubspot", "salesforce", "stripe"]);
-    let all: Vec<String> = findings.iter().map(|f| f.render(&source, false)).collect();
+    let all: Vec<String> = findings.iter().map(|diagnostic| render(diagnostic, false)).collect();
     assert!(findings.is_empty(), "{}", all.join("\n"));
     compiled.expect("TOML")
 }

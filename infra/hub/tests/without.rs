@@ -35,7 +35,7 @@ fn each_provider_can_be_left_out_alone() {
         assert_eq!(loaded.pack(&Changes::default()).is_ok(), !used.contains(name), "{name}: {}", loaded.report(false));
         if loaded.errors() > 0 {
             let wrong = format!("there is no provider `{name}`");
-            assert!(loaded.findings.iter().any(|finding| finding.message == wrong), "{name}: {}", loaded.report(false));
+            assert!(loaded.diagnostics.iter().any(|finding| finding.message == wrong), "{name}: {}", loaded.report(false));
             continue;
         }
         let facts = Facts::new(&loaded, rest.names(), TEMPLATE).unwrap();

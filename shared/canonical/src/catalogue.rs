@@ -3,75 +3,82 @@
 
 use std::fmt;
 
+use serde::Deserialize;
+
 use crate::{ObjectType, Value};
 
-/// What a field holds and how its text is normalised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FieldKind {
-    /// Free text, Unicode, trimmed.
-    Text,
-    /// A person's or company's name: text with inner white space folded.
-    Name,
-    /// An e-mail address, lower case, domain in ASCII.
-    Email,
-    /// A telephone number in E.164.
-    Phone,
-    /// An ISO 3166-1 alpha-2 code, upper case.
-    Country,
-    /// An ISO 4217 code, upper case.
-    Currency,
-    /// An amount in minor units with its currency.
-    Money,
-    /// A calendar day without a zone: `2026-01-31`.
-    Date,
-    /// A point in time in UTC: `2026-01-31T09:30:00Z`, the source's precision kept.
-    Instant,
-    /// One of a list of names; an unknown one is kept and flagged.
-    Enum(&'static [&'static str]),
-    /// True or false.
-    Bool,
-    /// A whole number.
-    Int,
-    /// A decimal number, kept as text so that no digit is lost.
-    Decimal,
-    /// An absolute http(s) URL.
-    Url,
-    /// A host name in lower case, without `www.`.
-    Domain,
-    /// An identifier, kept byte for byte.
-    Id,
-    /// Text kept byte for byte (attribution parameters).
-    Verbatim,
-    /// Another record of the same connection: `<provider's object name>:<id>`.
-    Ref(ObjectType),
-    /// A sorted list of texts without duplicates.
-    Set,
+macro_rules! kinds {
+    ($($variant:ident $(($payload:ty))? $name:literal $form:literal;)+) => {
+        /// What a field holds and how its text is normalised.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum FieldKind {
+            $(#[doc = $form] $variant $(($payload))?,)+
+        }
+
+        /// A [`FieldKind`] without what a single field adds to it: the members of a list, the object of a reference.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum ValueKind {
+            $(#[doc = $form] $variant,)+
+        }
+
+        impl ValueKind {
+            /// Every kind, in the order of the documentation.
+            pub const ALL: &'static [ValueKind] = &[$(ValueKind::$variant),+];
+
+            /// The name used in mapping files (`as = "email"`) and in the data dictionary.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(ValueKind::$variant => $name,)+
+                }
+            }
+
+            /// The canonical form of a value, in one sentence.
+            pub const fn form(self) -> &'static str {
+                match self {
+                    $(ValueKind::$variant => $form,)+
+                }
+            }
+        }
+
+        impl FieldKind {
+            /// The kind alone.
+            pub const fn value_kind(self) -> ValueKind {
+                match self {
+                    $(FieldKind::$variant { .. } => ValueKind::$variant,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Text "text" "Free text, trimmed.";
+    Name "name" "A person's or company's name: trimmed, white space inside folded to one blank, never split.";
+    Email "email" "An e-mail address in lower case, the domain in ASCII. `Jo <jo@a.example>` becomes `jo@a.example`.";
+    Phone "phone" "A telephone number in E.164. A national number needs a region; an extension is dropped and flagged.";
+    Country "country" "An ISO 3166-1 alpha-2 code, from an alpha-2 code, an alpha-3 code or a name.";
+    Currency "currency" "An ISO 4217 code.";
+    Money "money" "An exact amount in minor units with its currency. An amount with more decimals than its currency has is a problem; it is never rounded.";
+    Date "date" "A calendar day without a zone: `2026-01-31`. An instant becomes a day only with `zone`.";
+    Instant "instant" "A point in time in UTC with the source's precision: `2026-01-31T09:30:00Z`. A day never becomes an instant.";
+    Enum(&'static [&'static str]) "enum" "A member of the catalogue's list. An unknown value is kept and flagged.";
+    Bool "bool" "True or false.";
+    Int "int" "A whole number of 64 bits.";
+    Decimal "decimal" "A decimal number, kept as text so that no digit is lost.";
+    Url "url" "An absolute http(s) URL.";
+    Domain "domain" "A host name in lower case, without `www.`.";
+    Industry "industry" "An industry as a lower-case name: `COMPUTER_SOFTWARE` becomes `computer software`.";
+    Id "id" "An identifier, kept byte for byte; a number as its digits.";
+    Verbatim "verbatim" "Text, kept byte for byte (attribution parameters).";
+    Ref(ObjectType) "ref" "Another record of the same connection: `<provider's object name>:<id>`. The id alone is sent.";
+    Set "set" "A sorted list of texts without duplicates, from a list or from one text.";
 }
 
 impl FieldKind {
-    /// The name used in mapping files (`as = "email"`) and in the data dictionary.
+    /// See [`ValueKind::name`].
     pub const fn name(self) -> &'static str {
-        match self {
-            FieldKind::Text => "text",
-            FieldKind::Name => "name",
-            FieldKind::Email => "email",
-            FieldKind::Phone => "phone",
-            FieldKind::Country => "country",
-            FieldKind::Currency => "currency",
-            FieldKind::Money => "money",
-            FieldKind::Date => "date",
-            FieldKind::Instant => "instant",
-            FieldKind::Enum(_) => "enum",
-            FieldKind::Bool => "bool",
-            FieldKind::Int => "int",
-            FieldKind::Decimal => "decimal",
-            FieldKind::Url => "url",
-            FieldKind::Domain => "domain",
-            FieldKind::Id => "id",
-            FieldKind::Verbatim => "verbatim",
-            FieldKind::Ref(_) => "ref",
-            FieldKind::Set => "set",
-        }
+        self.value_kind().name()
     }
 
     /// Checks that a value has the shape of this kind. `Null` fits every kind.
@@ -247,7 +254,7 @@ catalogue! {
         description: Text, plain, "Free description.";
         domain: Domain, plain, "Web domain; an identity key.";
         employees: Int, plain, "Number of employees.";
-        industry: Text, plain, "Industry, normalised to a lower-case name.";
+        industry: Industry, plain, "Industry, normalised to a lower-case name.";
         lifecycle: Enum(LIFECYCLE), plain, "How far the company is on the way to being a customer.";
         name: Name, plain, "Company name.";
         owner: Id, plain, "Who in the team looks after the company.";

@@ -11,7 +11,7 @@ mod name;
 mod object;
 mod value;
 
-pub use catalogue::{FieldDef, FieldKind, KindMismatch, fields_of, find_field};
+pub use catalogue::{FieldDef, FieldKind, KindMismatch, ValueKind, fields_of, find_field};
 pub use change::{Change, ChangeKind, FieldName, FieldValue, Fields, Problem, RemoteId, Stamp};
 pub use message::{
     BodyRef, Dispatch, Envelope, EnvelopeKind, EventRef, FetchRequest, Fetched, Lane, Outcome, ReadRequest, SweepRequest, Trace,

@@ -6,15 +6,16 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use canonical::{Change, ChangeKind, FieldName, FieldValue, Money, ObjectType, RemoteId, Stamp, Value};
-use mapping::compile::{Source, compile};
-use mapping::{Context, Reader, Unit, normal};
+use mapping::compile::compile;
+use mapping::file::Source;
+use mapping::{Context, Reader, TimeUnit, normal};
 use serde::Deserialize;
 
 const BODY: &str = include_str!("contact.json");
 const MAP: &str = include_str!("../tests/it/contact.map.toml");
 
 fn main() {
-    let source = Source { file: "contact.map.toml".into(), text: MAP.into() };
+    let source = Source::new("contact.map.toml", MAP);
     let map = compile(&source, "contacts", &[]).unwrap_or_else(|e| panic!("{e}"));
     let reader = Reader::new(&map.paths);
     let context = Context { connection: "crm", ..Context::default() };
@@ -133,60 +134,15 @@ struct Properties<'a> {
 
 fn by_hand(body: &str) -> Change {
     let record: Record<'_> = serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}"));
-    let p = record.properties;
+    let p = &record.properties;
     let mut fields: BTreeMap<FieldName, FieldValue> = BTreeMap::new();
-    let mut put = |name: &'static str, value: Option<Value>| {
+    let values = [person(p), address(p), sales(p), money_and_time(p)].into_iter().flatten();
+    for (name, value) in values {
         if let Some(value) = value {
             fields.insert(FieldName::from(name), FieldValue { value, stamp: None, flagged: false });
         }
-    };
-    let tidy = |t: &Text<'_>| t.map(|t| Value::text(t.trim()));
-    let region = p.country.and_then(normal::country_in);
-    let phone = |t: &Text<'_>| t.and_then(|t| normal::phone(t, region).ok()).map(|p| Value::Text(p.e164));
-    let name = |t: &Text<'_>| t.map(|t| Value::text(normal::name(t)));
-    put("email", p.email.and_then(|t| normal::email(t).ok()).map(Value::Text));
-    put("first_name", name(&p.firstname));
-    put("last_name", name(&p.lastname));
-    put("phone", phone(&p.phone));
-    put("mobile", phone(&p.mobilephone));
-    put("company_name", name(&p.company));
-    put("company", p.company_id.map(|t| Value::Text(format!("companies:{t}"))));
-    put("job_title", tidy(&p.jobtitle));
-    put("website", p.website.and_then(|t| normal::url(t).ok()).map(Value::Text));
-    put("address_line", tidy(&p.address));
-    put("address_city", tidy(&p.city));
-    put("address_region", tidy(&p.state));
-    put("address_postcode", tidy(&p.zip));
-    put("address_country", p.country.and_then(|t| normal::country(t).ok()).map(Value::text));
-    put(
-        "lifecycle",
-        p.lifecyclestage.map(|t| Value::text(if t == "marketingqualifiedlead" { "marketing_qualified" } else { t })),
-    );
-    let money = |amount: &Text<'_>, code: &str| -> Option<Value> {
-        let money: Money = normal::minor((*amount)?, 0, normal::currency(code).ok()?, None).ok()?;
-        Some(Value::Money(money))
-    };
-    put("revenue", money(&p.annualrevenue, p.currency.unwrap_or("USD")));
-    put("balance", money(&p.balance, "JPY"));
-    put("birthday", p.date_of_birth.and_then(|t| normal::date(t).ok()).map(Value::Text));
-    put("language", tidy(&p.language));
-    put("timezone", tidy(&p.timezone));
-    put("lead_source", tidy(&p.source));
-    put("owner", p.owner.map(Value::text));
-    put("created_at", p.createdate.and_then(|t| normal::instant(t, Unit::IsoOrMs, None).ok()).map(Value::Text));
-    put("delinquent", p.delinquent.map(|t| Value::Bool(t == "true")));
-    put(
-        "tags",
-        p.tags.map(|t| {
-            let mut tags: Vec<Value> = t.split(';').map(|t| Value::text(normal::name(t))).collect();
-            tags.sort();
-            tags.dedup();
-            Value::List(tags)
-        }),
-    );
-    put("notes", tidy(&p.notes));
-    put("email_consent", p.optout.map(|t| Value::text(if t == "true" { "withdrawn" } else { "unknown" })));
-    let stamp = normal::instant(record.updated_at, Unit::Iso, None).ok().and_then(|t| normal::instant_ms(&t)).map(Stamp::at);
+    }
+    let stamp = normal::instant(record.updated_at, TimeUnit::Iso, None).ok().and_then(|t| normal::instant_ms(&t)).map(Stamp::at);
     Change {
         object: ObjectType::Contact,
         source: RemoteId { connection: "crm".into(), object: "contacts".into(), id: record.id.into() },
@@ -197,4 +153,74 @@ fn by_hand(body: &str) -> Change {
         problems: Vec::new(),
         test: false,
     }
+}
+
+type Named = Vec<(&'static str, Option<Value>)>;
+
+fn tidy(text: Text<'_>) -> Option<Value> {
+    text.map(|t| Value::text(t.trim()))
+}
+
+fn name(text: Text<'_>) -> Option<Value> {
+    text.map(|t| Value::text(normal::name(t)))
+}
+
+fn person(p: &Properties<'_>) -> Named {
+    let region = p.country.and_then(normal::country_in);
+    let phone = |t: Text<'_>| t.and_then(|t| normal::phone(t, region).ok()).map(|p| Value::Text(p.e164));
+    vec![
+        ("email", p.email.and_then(|t| normal::email(t).ok()).map(Value::Text)),
+        ("first_name", name(p.firstname)),
+        ("last_name", name(p.lastname)),
+        ("phone", phone(p.phone)),
+        ("mobile", phone(p.mobilephone)),
+        ("company_name", name(p.company)),
+        ("company", p.company_id.map(|t| Value::Text(format!("companies:{t}")))),
+        ("job_title", tidy(p.jobtitle)),
+        ("website", p.website.and_then(|t| normal::url(t).ok()).map(Value::Text)),
+        ("language", tidy(p.language)),
+        ("timezone", tidy(p.timezone)),
+    ]
+}
+
+fn address(p: &Properties<'_>) -> Named {
+    vec![
+        ("address_line", tidy(p.address)),
+        ("address_city", tidy(p.city)),
+        ("address_region", tidy(p.state)),
+        ("address_postcode", tidy(p.zip)),
+        ("address_country", p.country.and_then(|t| normal::country(t).ok()).map(Value::text)),
+    ]
+}
+
+fn sales(p: &Properties<'_>) -> Named {
+    let lifecycle = |t| Value::text(if t == "marketingqualifiedlead" { "marketing_qualified" } else { t });
+    let tags = p.tags.map(|t| {
+        let mut tags: Vec<Value> = t.split(';').map(|t| Value::text(normal::name(t))).collect();
+        tags.sort();
+        tags.dedup();
+        Value::List(tags)
+    });
+    vec![
+        ("lifecycle", p.lifecyclestage.map(lifecycle)),
+        ("lead_source", tidy(p.source)),
+        ("owner", p.owner.map(Value::text)),
+        ("tags", tags),
+        ("notes", tidy(p.notes)),
+        ("email_consent", p.optout.map(|t| Value::text(if t == "true" { "withdrawn" } else { "unknown" }))),
+    ]
+}
+
+fn money_and_time(p: &Properties<'_>) -> Named {
+    let money = |amount: Text<'_>, code: &str| -> Option<Value> {
+        let money: Money = normal::minor(amount?, 0, normal::currency(code).ok()?, None).ok()?;
+        Some(Value::Money(money))
+    };
+    vec![
+        ("revenue", money(p.annualrevenue, p.currency.unwrap_or("USD"))),
+        ("balance", money(p.balance, "JPY")),
+        ("birthday", p.date_of_birth.and_then(|t| normal::date(t).ok()).map(Value::Text)),
+        ("created_at", p.createdate.and_then(|t| normal::instant(t, TimeUnit::IsoOrMs, None).ok()).map(Value::Text)),
+        ("delinquent", p.delinquent.map(|t| Value::Bool(t == "true"))),
+    ]
 }

@@ -1,28 +1,39 @@
-//! Declarative mapping: a mapping file becomes a compiled, serialisable [`Map`], which runs over a body in one pass and gives
+//! Declarative mapping: a mapping file becomes a compiled, serialisable [`Map`], which runs over a body in one pass and makes
 //! canonical changes; the same rules render canonical values back into native properties.
 //!
 //! This crate knows no provider's name, does no I/O, reads no clock, and never puts a value of a payload into an error.
 #![forbid(unsafe_code)]
 
-mod capture;
+mod apply;
+mod captured;
 #[cfg(feature = "compile")]
 pub mod compile;
+mod context;
+#[cfg(feature = "compile")]
+pub mod file;
+mod input;
+mod map;
 pub mod normal;
 mod pairs;
 mod path;
-mod plan;
-mod read;
+mod query;
+mod reader;
 mod render;
+mod rule;
 mod run;
-mod transform;
 mod unmapped;
 
-pub use capture::{Captured, decode, text_of};
+pub use captured::{Captured, text_of};
+pub use context::Context;
+pub use input::{Condition, Input};
+pub use map::{Coverage, Deletion, ExternalId, Map, ObjectStamp, Plan};
 pub use pairs::Pairs;
-pub use path::{Condition, Path, PathError, Segment};
-pub use plan::{Deletion, Direction, External, FieldStamp, Guard, Input, Kind, Map, Plan, Rule, Speak, StampRule, Unit};
-pub use read::{Reader, Slots, Unreadable};
-pub use render::Output;
-pub use run::Context;
-pub use transform::parameter;
+pub use path::{ElementFilter, Path, PathError, Segment};
+pub use query::{decode_parameter, query_parameter};
+pub use reader::{Reader, Slots, Unreadable};
+pub use render::Rendered;
+pub use rule::{
+    Conversion, DateRule, DecimalUnit, Direction, EnumRule, FieldRule, FieldStamp, InstantRule, MoneyRule, MoneyUnit, PhoneRule,
+    RefRule, SetRule, TimeUnit, ZoneRule,
+};
 pub use unmapped::unmapped;

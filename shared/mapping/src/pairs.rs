@@ -1,31 +1,33 @@
+//! Sets of `name=value` out of lists of objects.
+
 use std::collections::BTreeMap;
 
 use canonical::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::capture::{Captured, capture, elements, text_of};
+use crate::captured::{Captured, capture, elements, text_of};
+use crate::input::Input;
 use crate::path::Path;
-use crate::plan::Input;
-use crate::read::Reader;
+use crate::reader::Reader;
 
-/// A list of objects that each hold a name and a value: answers of a form, custom fields, attributes. Without names and values, an
-/// object whose own members are the pairs.
+/// A list of objects that each hold a name and a value: answers of a form, custom fields, attributes. Without `name` and `value`,
+/// an object whose own members are the pairs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pairs {
     /// Where the list is.
     pub list: Input,
     /// Where an element has its name: the first that has a value.
     pub name: Vec<Path>,
-    /// Where an element has its value: the first that has one. A list gives a pair for each of its elements.
+    /// Where an element has its value: the first that has one. A value that is a list gives a pair for each of its elements.
     pub value: Vec<Path>,
-    /// An element without a value counts by its name alone.
+    /// True when an element without a value counts by its name alone.
     #[serde(default)]
     pub bare: bool,
 }
 
 impl Pairs {
-    /// The sorted set of `name=value`, values byte for byte; `None` when there is not one pair.
+    /// The sorted set of `name=value`, values byte for byte; `None` when there is no pair.
     pub(crate) fn set(&self, captured: &Captured<'_>) -> Option<Value> {
         let raw = match captured {
             Captured::List(raw) => raw,
@@ -42,13 +44,11 @@ impl Pairs {
             let Some(name) = names.iter().find_map(|c| text_of(c).filter(|text| !text.is_empty())) else { continue };
             let texts = values.iter().map(texts).find(|texts| !texts.is_empty()).unwrap_or_default();
             if texts.is_empty() && self.bare {
-                set.push(Value::text(name));
+                set.push(name.to_owned());
             }
-            set.extend(texts.into_iter().map(|text| Value::Text(format!("{name}={text}"))));
+            set.extend(texts.into_iter().map(|text| format!("{name}={text}")));
         }
-        set.sort();
-        set.dedup();
-        (!set.is_empty()).then_some(Value::List(set))
+        list_of(set)
     }
 }
 
@@ -57,12 +57,22 @@ fn members(raw: &str) -> Option<Value> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(raw).ok()?;
     let pairs = members.into_iter().flat_map(|(name, value)| {
         let texts = capture(value.get()).map(|value| texts(&value)).unwrap_or_default();
-        texts.into_iter().map(move |text| Value::Text(format!("{name}={text}")))
+        texts.into_iter().map(move |text| format!("{name}={text}"))
     });
-    let mut set: Vec<Value> = pairs.collect();
-    set.sort();
-    set.dedup();
+    list_of(pairs.collect())
+}
+
+fn list_of(pairs: Vec<String>) -> Option<Value> {
+    let set = sorted_set(pairs.into_iter());
     (!set.is_empty()).then_some(Value::List(set))
+}
+
+/// Texts in order, each once.
+pub(crate) fn sorted_set<T: Into<String>>(texts: impl Iterator<Item = T>) -> Vec<Value> {
+    let mut values: Vec<Value> = texts.map(Value::text).collect();
+    values.sort();
+    values.dedup();
+    values
 }
 
 /// The texts that are not empty.

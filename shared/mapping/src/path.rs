@@ -1,3 +1,5 @@
+//! Paths into a body, as mapping files and manifests write them.
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,13 +15,13 @@ pub enum Segment {
     Index(usize),
     /// Every element of a list.
     Each,
-    /// The elements of a list that fit.
-    Where(Condition),
+    /// The elements of a list that fit a filter.
+    Where(ElementFilter),
 }
 
-/// What tells elements of a list from the others: `type=email`, `field.ref=company`; all of several with commas between them.
+/// Picks elements of a list by their members: `type=email`, `field.ref=company`; of several, joined by commas, all must fit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Condition {
+pub struct ElementFilter {
     /// True for every element that fits (`[*kind=refund]`), false for the first.
     pub every: bool,
     /// Names that lead to a member, and the member's value as text.
@@ -27,12 +29,13 @@ pub struct Condition {
 }
 
 /// Where a value is in a body: names joined by dots, list elements in brackets, `[*]` for all of them, `[type=email]` for the
-/// first whose member has that value, `[*type=email]` for each of them. A name with a dot or a bracket in it stands in single quotes: `custom.'utm.source'`.
+/// first whose member has that value, `[*type=email]` for each of them. A name that holds a dot or a bracket is written in single
+/// quotes: `custom.'utm.source'`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Path(Vec<Segment>);
 
-/// Why a text is no path.
+/// Why a text is not a path.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PathError {
     /// Nothing between two dots, or nothing at all.
@@ -41,7 +44,7 @@ pub enum PathError {
     /// A bracket or a quote that is not closed, or text after it.
     #[error("a bracket or a quote in a path is not closed, or something other than a dot or a bracket follows it")]
     Unclosed,
-    /// Neither a number nor `*` nor a condition in brackets.
+    /// Brackets that hold neither a number nor `*` nor a filter.
     #[error("brackets in a path hold a number, `*`, or `name=value`")]
     Index,
 }
@@ -66,8 +69,8 @@ impl Path {
     }
 }
 
-impl Condition {
-    fn parse(text: &str) -> Result<Condition, PathError> {
+impl ElementFilter {
+    fn parse(text: &str) -> Result<ElementFilter, PathError> {
         let (every, text) = text.strip_prefix('*').map_or((false, text), |rest| (true, rest));
         let mut members = Vec::new();
         for part in text.split(',') {
@@ -78,11 +81,11 @@ impl Condition {
             }
             members.push((member, equals.to_owned()));
         }
-        Ok(Condition { every, members })
+        Ok(ElementFilter { every, members })
     }
 }
 
-impl fmt::Display for Condition {
+impl fmt::Display for ElementFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.every { "*" } else { "" })?;
         for (i, (member, equals)) in self.members.iter().enumerate() {
@@ -117,7 +120,7 @@ impl FromStr for Path {
                 let (inside, tail) = bracket.split_once(']').ok_or(PathError::Unclosed)?;
                 segments.push(match inside {
                     "*" => Segment::Each,
-                    condition if condition.contains('=') => Segment::Where(Condition::parse(condition)?),
+                    condition if condition.contains('=') => Segment::Where(ElementFilter::parse(condition)?),
                     digits => Segment::Index(digits.parse().map_err(|_| PathError::Index)?),
                 });
                 rest = tail;
@@ -181,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told() {
+    fn mistakes_are_named() {
         for (text, error) in [
             ("", PathError::Empty),
             ("a..b", PathError::Empty),

@@ -1,39 +1,25 @@
+//! Runs the plans of a map over a body: one change for each canonical object that the body holds.
+
 use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 
 use canonical::{Change, ChangeKind, FieldValue, Fields, Problem, RemoteId, Stamp, Value};
 use serde_json::Map as JsonMap;
 
-use crate::capture::{Captured, text_of};
+use crate::apply::{Found, Scope};
+use crate::captured::{Captured, text_of};
+use crate::context::Context;
+use crate::map::{Coverage, Map, Plan};
 use crate::normal;
-use crate::path::{Path, Segment};
-use crate::plan::{Input, Map, Plan, Rule, Speak, Unit};
-use crate::read::{Reader, Unreadable};
-use crate::transform::{Found, Scope};
-
-/// What the caller knows besides the body: the connection, the event's stamp and variables (`$id`, `$header.webhook-id`).
-#[derive(Debug, Clone, Default)]
-pub struct Context<'a> {
-    /// The connection's name.
-    pub connection: &'a str,
-    /// The event's stamp; a plan's own `stamp` goes before it.
-    pub stamp: Option<Stamp>,
-    /// Variables by name, without the `$`.
-    pub vars: Vec<(&'a str, Captured<'a>)>,
-}
-
-impl<'a> Context<'a> {
-    /// The value of a variable.
-    pub fn get(&self, name: &str) -> Option<&Captured<'a>> {
-        self.vars.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
-    }
-}
+use crate::path::Segment;
+use crate::reader::{Reader, Unreadable};
+use crate::rule::{FieldRule, TimeUnit};
 
 impl Map {
     /// Reads a body and runs every plan over it.
     ///
     /// # Errors
-    /// The body cannot be read, or it lacks the id of an object that it speaks about.
+    /// The body cannot be read, or it lacks the id of an object that it holds.
     pub fn run(&self, reader: &Reader, body: &[u8], context: &Context<'_>) -> Result<Vec<Change>, Unreadable> {
         let slots = reader.json(body)?;
         self.changes(&slots, context)
@@ -42,7 +28,7 @@ impl Map {
     /// Runs every plan over what a reader found.
     ///
     /// # Errors
-    /// The id of an object that the body speaks about is missing.
+    /// The id of an object that the body holds is missing.
     pub fn changes(&self, slots: &[Captured<'_>], context: &Context<'_>) -> Result<Vec<Change>, Unreadable> {
         let mut changes = Vec::with_capacity(self.plans.len());
         for plan in &self.plans {
@@ -55,62 +41,41 @@ impl Map {
     }
 
     fn change(&self, plan: &Plan, scope: Scope<'_, '_>) -> Result<Change, Unreadable> {
-        let id = match &plan.id_join {
-            None => scope.first(&plan.id).map(Cow::Borrowed),
-            Some(between) => {
-                let parts: Vec<&str> = plan.id.iter().filter_map(|input| scope.first(std::slice::from_ref(input))).collect();
-                Some(Cow::Owned(parts.join(between))).filter(|_| !parts.is_empty())
-            }
-        };
-        let id = id.ok_or(Unreadable { reason: "the object's id is missing", at: None })?;
-        let source = RemoteId {
-            connection: scope.context.connection.into(),
-            object: plan.remote.clone(),
-            id: format!("{id}{}", plan.id_suffix),
-        };
-        let deleted = plan.deleted.as_ref().filter(|d| scope.holds(&d.when));
-        let kind = match deleted {
-            Some(deletion) => match deletion.merged_into.as_ref().and_then(|input| text_of(scope.look(input))) {
-                Some(id) if !id.is_empty() => ChangeKind::MergedInto { id: id.to_owned() },
-                _ => ChangeKind::Delete { privacy: false },
-            },
-            None if plan.kind == Speak::Snapshot => ChangeKind::Snapshot,
-            None => ChangeKind::Partial,
-        };
+        let kind = change_kind(plan, scope);
         let mut change = Change {
             object: plan.object,
-            source,
-            kind,
+            source: source(plan, scope)?,
             stamp: stamp(plan, scope).or(scope.context.stamp),
             fields: Default::default(),
             external_ids: Vec::new(),
             problems: Vec::new(),
             test: !plan.test.is_empty() && scope.holds(&plan.test),
+            kind,
         };
         for external in &plan.external {
             if let Some(id) = scope.first(std::slice::from_ref(&external.from)) {
                 change.external_ids.push((external.namespace.clone(), id.to_owned()));
             }
         }
-        if deleted.is_none() {
+        if matches!(change.kind, ChangeKind::Snapshot | ChangeKind::Partial) {
             for rule in plan.rules.iter().filter(|r| r.direction.reads()) {
-                self.field(rule, scope, &mut change);
+                self.add_field(rule, scope, &mut change);
             }
         }
         Ok(change)
     }
 
-    fn field(&self, rule: &Rule, scope: Scope<'_, '_>, change: &mut Change) {
+    fn add_field(&self, rule: &FieldRule, scope: Scope<'_, '_>, change: &mut Change) {
         match scope.apply(rule) {
             Ok(Found::Absent) => {}
-            Ok(Found::Value(value, flagged)) => {
+            Ok(Found::Value { value, flagged }) => {
                 let stamp = rule.stamp.as_ref().and_then(|s| instant(text_of(&scope.slots[usize::from(s.slot)])?, s.unit));
                 let field = FieldValue { value, stamp, flagged };
                 match change.fields.entry(rule.field.clone()) {
-                    Entry::Vacant(open) => {
-                        open.insert(field);
+                    Entry::Vacant(vacant) => {
+                        vacant.insert(field);
                     }
-                    // A later rule for the same field fills in only what earlier ones left open.
+                    // A later rule for the same field only fills in what earlier ones found to be null.
                     Entry::Occupied(mut earlier) if earlier.get().value.is_null() => {
                         earlier.insert(field);
                     }
@@ -119,30 +84,16 @@ impl Map {
             }
             Err(fault) => change.problems.push(Problem {
                 field: rule.field.to_string(),
-                path: self.place(rule),
+                path: self.inputs_of(rule),
                 reason: format!("{fault} (met {}; {})", scope.class(rule), self.position(rule)),
             }),
         }
     }
 
-    /// Where a rule reads, for messages.
-    pub fn place(&self, rule: &Rule) -> String {
-        let name = |input: &Input| match input {
-            Input::Slot(slot) => self.paths.get(usize::from(*slot)).map(Path::to_string).unwrap_or_default(),
-            Input::Var(name) => format!("${name}"),
-        };
-        rule.from.iter().map(name).collect::<Vec<_>>().join(" or ")
-    }
-
     /// Native properties as canonical values, by the reading side of the rules. What has no canonical form is left out.
     pub fn canonical(&self, reader: &Reader, properties: &JsonMap<String, serde_json::Value>) -> Fields {
-        let mut text = serde_json::to_string(properties).unwrap_or_default();
-        for segment in self.properties.iter().flat_map(|p| p.segments().iter().rev()) {
-            if let Segment::Key(key) = segment {
-                text = format!("{{{}:{text}}}", serde_json::Value::from(key.as_str()));
-            }
-        }
-        let Ok(slots) = reader.json(text.as_bytes()) else { return Fields::new() };
+        let body = self.in_container(properties);
+        let Ok(slots) = reader.json(body.as_bytes()) else { return Fields::new() };
         let context = Context::default();
         let mut fields = Fields::new();
         for plan in &self.plans {
@@ -151,26 +102,63 @@ impl Map {
                 if scope.class(rule) == "nothing" {
                     continue;
                 }
-                if let Ok(Found::Value(value, _)) = scope.apply(rule) {
-                    let open = fields.get(&rule.field).is_none_or(Value::is_null);
-                    if open {
-                        fields.insert(rule.field.clone(), value);
-                    }
+                if let Ok(Found::Value { value, .. }) = scope.apply(rule)
+                    && fields.get(&rule.field).is_none_or(Value::is_null)
+                {
+                    fields.insert(rule.field.clone(), value);
                 }
             }
         }
         fields
     }
+
+    /// A body that holds these native properties in their container.
+    fn in_container(&self, properties: &JsonMap<String, serde_json::Value>) -> String {
+        let mut body = serde_json::to_string(properties).unwrap_or_default();
+        for segment in self.properties.iter().flat_map(|path| path.segments().iter().rev()) {
+            if let Segment::Key(key) = segment {
+                body = format!("{{{}:{body}}}", serde_json::Value::from(key.as_str()));
+            }
+        }
+        body
+    }
 }
 
+/// The object that a plan's change is about.
+fn source(plan: &Plan, scope: Scope<'_, '_>) -> Result<RemoteId, Unreadable> {
+    let id = match &plan.id_join {
+        None => scope.first(&plan.id).map(Cow::Borrowed),
+        Some(between) => Some(scope.all(&plan.id)).filter(|parts| !parts.is_empty()).map(|parts| Cow::Owned(parts.join(between))),
+    };
+    let id = id.ok_or(Unreadable { reason: "the object's id is missing", at: None })?;
+    Ok(RemoteId {
+        connection: scope.context.connection.into(),
+        object: plan.remote.clone(),
+        id: format!("{id}{}", plan.id_suffix),
+    })
+}
+
+fn change_kind(plan: &Plan, scope: Scope<'_, '_>) -> ChangeKind {
+    let deleted = plan.deleted.as_ref().filter(|deleted| scope.holds(&deleted.when));
+    match (deleted, plan.coverage) {
+        (Some(deleted), _) => match deleted.merged_into.as_ref().and_then(|input| text_of(scope.captured(input))) {
+            Some(id) if !id.is_empty() => ChangeKind::MergedInto { id: id.to_owned() },
+            _ => ChangeKind::Delete { privacy: false },
+        },
+        (None, Coverage::Snapshot) => ChangeKind::Snapshot,
+        (None, Coverage::Partial) => ChangeKind::Partial,
+    }
+}
+
+/// When the object last changed, where the body says so.
 fn stamp(plan: &Plan, scope: Scope<'_, '_>) -> Option<Stamp> {
     let rule = plan.stamp.as_ref()?;
     let at = instant(scope.first(&rule.from)?, rule.unit)?;
-    let sequence = rule.sequence.as_ref().and_then(|input| text_of(scope.look(input))?.parse().ok());
+    let sequence = rule.sequence.as_ref().and_then(|input| text_of(scope.captured(input))?.parse().ok());
     Some(Stamp { at_ms: at.at_ms, sequence })
 }
 
-fn instant(text: &str, unit: Unit) -> Option<Stamp> {
+fn instant(text: &str, unit: TimeUnit) -> Option<Stamp> {
     let canonical = normal::instant(text, unit, Some(&normal::Zone::UTC)).ok()?;
     normal::instant_ms(&canonical).map(Stamp::at)
 }

@@ -1,8 +1,10 @@
+//! Finds the parts of a body that no rule reads.
+
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use crate::path::{Condition, Path, Segment};
+use crate::path::{ElementFilter, Path, Segment};
 
 /// The paths of a body that hold something and that none of `read` covers, each once, list elements as `[*]`.
 pub fn unmapped(read: &[Path], body: &Json) -> Vec<String> {
@@ -13,7 +15,7 @@ pub fn unmapped(read: &[Path], body: &Json) -> Vec<String> {
 }
 
 fn walk(open: &[&[Segment]], value: &Json, path: String, left: &mut BTreeSet<String>) {
-    // A path that ends here takes the value with all that is in it.
+    // A path that ends here reads the value with everything in it.
     let taken = open.iter().any(|rest| rest.is_empty());
     match value {
         Json::Null => {}
@@ -35,8 +37,8 @@ fn walk(open: &[&[Segment]], value: &Json, path: String, left: &mut BTreeSet<Str
             }
             for (index, element) in elements.iter().enumerate() {
                 let fits = |s: &Segment| match s {
-                    Segment::Where(condition) if condition.every => holds(condition, element),
-                    Segment::Where(condition) => elements.iter().position(|e| holds(condition, e)) == Some(index),
+                    Segment::Where(filter) if filter.every => fits_filter(filter, element),
+                    Segment::Where(filter) => elements.iter().position(|e| fits_filter(filter, e)) == Some(index),
                     s => matches!(s, Segment::Each) || *s == Segment::Index(index),
                 };
                 let below: Vec<_> = open.iter().filter_map(|rest| step(rest, fits)).collect();
@@ -50,8 +52,8 @@ fn walk(open: &[&[Segment]], value: &Json, path: String, left: &mut BTreeSet<Str
     }
 }
 
-fn holds(condition: &Condition, element: &Json) -> bool {
-    condition.members.iter().all(|(member, equals)| match member.iter().try_fold(element, |at, name| at.get(name)) {
+fn fits_filter(filter: &ElementFilter, element: &Json) -> bool {
+    filter.members.iter().all(|(member, equals)| match member.iter().try_fold(element, |at, name| at.get(name)) {
         Some(Json::String(text)) => text == equals,
         Some(Json::Null | Json::Object(_) | Json::Array(_)) | None => false,
         Some(Json::Bool(b)) => equals == if *b { "true" } else { "false" },

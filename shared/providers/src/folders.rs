@@ -2,11 +2,13 @@
 
 use std::sync::OnceLock;
 
-use mapping::compile::{Diagnostic, Diagnostics, Source, compile};
+use mapping::compile::compile;
+use mapping::file::{Diagnostic, Diagnostics, Report, Source, read};
 use serde_json::value::RawValue;
 
+use crate::keys;
 use crate::manifest::Manifest;
-use crate::provider::{LoadError, Override, Overrides, PackedMap, Provider};
+use crate::provider::{LoadError, Overrides, PackedMap, Provider};
 use crate::rules::EventReader;
 
 /// A provider's folder, embedded.
@@ -43,9 +45,9 @@ impl Provider {
         let mut mistakes = unknown_maps(folder, overrides);
         let mut maps = Vec::new();
         for (stem, text) in folder.maps {
-            let source = Source { file: format!("{name}/{stem}.map.toml"), text: (*text).to_owned() };
+            let source = Source::new(format!("{name}/{stem}.map.toml"), *text);
             let overriding = overrides.maps.iter().filter(|o| o.map == *stem);
-            let overriding: Vec<Source> = overriding.map(|o| Source { file: o.file.clone(), text: o.text.clone() }).collect();
+            let overriding: Vec<Source> = overriding.map(|o| Source::new(o.file.as_str(), o.text.as_str())).collect();
             match compile(&source, stem, &overriding) {
                 Ok(map) => {
                     let objects = map.plans.iter().map(|p| (p.remote.clone(), p.object)).collect();
@@ -68,26 +70,36 @@ impl Provider {
 fn unknown_maps(folder: &Folder, overrides: &Overrides) -> Vec<Diagnostic> {
     let known: Vec<&str> = folder.maps.iter().map(|(stem, _)| *stem).collect();
     let unknown = overrides.maps.iter().filter(|o| !known.contains(&o.map.as_str()));
-    let mistake = |file: &Override| {
-        let source = Source { file: file.file.clone(), text: file.text.clone() };
+    let mistakes = unknown.flat_map(|file| {
+        let mut report = Report::new(Source::new(file.file.as_str(), file.text.as_str()));
         let message = format!("{} has no mapping file `{}`", folder.name, file.map);
-        Diagnostic::new(&source, 0..0, message, Some(format!("it has {}", known.join(", "))))
-    };
-    unknown.map(mistake).collect()
+        report.error(0..0, message).help(format!("it has {}", known.join(", ")));
+        report.into_sorted()
+    });
+    mistakes.collect()
 }
 
 fn manifest(folder: &Folder) -> Result<Manifest, LoadError> {
-    let source = Source { file: format!("{}/manifest.toml", folder.name), text: folder.manifest.to_owned() };
-    let mistake = |span, message: String| LoadError::Files(Diagnostics(vec![Diagnostic::new(&source, span, message, None)]));
-    let manifest: Manifest =
-        toml::from_str(folder.manifest).map_err(|e| mistake(e.span().unwrap_or(0..0), e.message().to_owned()))?;
-    manifest.webhook.check().map_err(|e| mistake(0..0, e.to_string()))?;
-    if let Some(events) = &manifest.events {
-        EventReader::new(events).map_err(|e| mistake(0..0, e.to_string()))?;
+    let mut report = Report::new(Source::new(format!("{}/manifest.toml", folder.name), folder.manifest));
+    let manifest: Option<Manifest> = read(&keys::MANIFEST, &mut report);
+    if let Some(manifest) = &manifest {
+        check(manifest, folder.name, &mut report);
     }
-    if manifest.provider.name != folder.name {
-        let message = format!("the provider is called `{}`, but its folder `{}`", manifest.provider.name, folder.name);
-        return Err(mistake(0..0, message));
+    match manifest.filter(|_| report.is_empty()) {
+        Some(manifest) => Ok(manifest),
+        None => Err(LoadError::Files(Diagnostics(report.into_sorted()))),
     }
-    Ok(manifest)
+}
+
+/// What no single key of a manifest can be blamed for.
+fn check(manifest: &Manifest, folder: &str, report: &mut Report) {
+    if let Err(error) = manifest.webhook.check() {
+        report.error(0..0, error.to_string());
+    }
+    if let Some(Err(error)) = manifest.events.as_ref().map(EventReader::new) {
+        report.error(0..0, error.to_string());
+    }
+    if manifest.provider.name != folder {
+        report.error(0..0, format!("the provider is called `{}`, but its folder `{folder}`", manifest.provider.name));
+    }
 }

@@ -20,6 +20,8 @@ mod folder_code;
 mod folders;
 mod hook;
 pub mod http;
+#[cfg(feature = "compile")]
+pub mod keys;
 mod manifest;
 mod model;
 mod names;
@@ -37,7 +39,8 @@ pub use manifest::{
     About, AcceptedAnswer, ApiInfo, Destination, EmbeddedFormat, EventAction, EventRule, EventStamp, Events, Keywords, Manifest,
     Media, OneOrMore, Rate, Records, SequencePaths, UntypedBody, XmlBodies,
 };
-pub use model::{EventBody, Inbound, InboundEvent, Malformed, Rendered, Sequence, WriteHint};
+pub use mapping::Rendered;
+pub use model::{EventBody, Inbound, InboundEvent, Malformed, Sequence, WriteHint};
 pub use provider::{LoadError, Override, Overrides, Provider};
 #[cfg(feature = "compile")]
 pub use registry::Registry;

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use canonical::{Change, FieldName, Fields, ObjectType, Problem, RemoteId, Stamp};
-use serde_json::{Map, Value};
+use canonical::{Change, Fields, RemoteId, Stamp};
 use thiserror::Error;
 
 /// A verified request, as the envelope carries it.
@@ -100,32 +99,6 @@ pub enum EventBody {
         /// What is wrong, without any value.
         reason: String,
     },
-}
-
-/// Canonical values as a destination's native properties. `Debug` shows names, never values.
-#[derive(Clone, Default, PartialEq)]
-pub struct Rendered {
-    /// Native properties as they are sent: truncated, enum names translated, money in the destination's unit.
-    pub properties: Map<String, Value>,
-    /// The native properties that each field fills.
-    pub by_field: BTreeMap<FieldName, Vec<String>>,
-    /// Required native properties without a value.
-    pub missing: Vec<String>,
-    /// Fields that cannot be rendered.
-    pub problems: Vec<Problem>,
-    /// References to other records: the canonical object type, and the value, which should be the destination's own id.
-    pub refs: BTreeMap<FieldName, (ObjectType, String)>,
-}
-
-impl fmt::Debug for Rendered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.properties.keys().collect();
-        f.debug_struct("Rendered")
-            .field("properties", &names)
-            .field("missing", &self.missing)
-            .field("problems", &self.problems)
-            .finish()
-    }
 }
 
 /// A body that cannot be read as a whole. It never shows a part of the body.

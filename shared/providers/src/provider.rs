@@ -3,14 +3,15 @@
 use std::sync::OnceLock;
 
 use canonical::{Change, FieldName, Fields, ObjectType};
-use mapping::{Captured, Context, Map, Path, Reader, Segment};
+use mapping::{Captured, Context, Map, Path, Reader, Rendered, Segment};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map as JsonMap, Value};
 use thiserror::Error;
+use webhook::Webhook;
 
 use crate::manifest::{Destination, Manifest};
-use crate::model::{Malformed, Rendered};
+use crate::model::Malformed;
 use crate::rules::EventReader;
 
 /// A user's changes to a provider's folder.
@@ -43,7 +44,7 @@ pub enum LoadError {
     /// Files of the folder, or overrides of them, have mistakes.
     #[cfg(feature = "compile")]
     #[error(transparent)]
-    Files(#[from] mapping::compile::Diagnostics),
+    Files(#[from] mapping::file::Diagnostics),
 }
 
 /// A mapping file that is ready to run.
@@ -103,6 +104,13 @@ impl Provider {
     /// The manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The same provider with other rules for its webhooks.
+    #[must_use]
+    pub fn with_webhook(mut self, webhook: Webhook) -> Provider {
+        self.manifest.webhook = webhook;
+        self
     }
 
     /// The mapping files by name (without `.map.toml`), in the order of their names. One that cannot be read is left out.
@@ -204,15 +212,7 @@ impl Provider {
     /// Renders canonical values as native properties of a destination object: applies directions, limits, enum names and required
     /// fields.
     pub fn render(&self, remote_object: &str, fields: &Fields) -> Rendered {
-        let Some(compiled) = self.map(remote_object) else { return Rendered::default() };
-        let output = compiled.map.render(fields);
-        Rendered {
-            properties: output.properties,
-            by_field: output.by_field,
-            missing: output.missing,
-            problems: output.problems,
-            refs: output.refs,
-        }
+        self.map(remote_object).map_or_else(Rendered::default, |compiled| compiled.map.render(fields))
     }
 
     /// Reads native properties, as rendered or as an API answers them, as canonical values, by the reading side of the same rules.

@@ -240,7 +240,7 @@ impl EventContext<'_> {
         for name in wanted {
             let value = match name.split_once('.') {
                 Some(("header", header)) => inbound.headers.get(header).map(|value| Cow::Borrowed(value.as_str())),
-                Some(("query", parameter)) => mapping::parameter(inbound.target, parameter),
+                Some(("query", parameter)) => mapping::query_parameter(inbound.target, parameter),
                 _ => None,
             };
             vars.extend(value.map(|value| (name.as_str(), Captured::Text(value))));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use canonical::Stamp;
-use mapping::{Path, PathError, Reader, Slots, Unit, normal};
+use mapping::{Path, PathError, Reader, Slots, TimeUnit, normal};
 
 use crate::body::RawEvent;
 use crate::elements;
@@ -42,7 +42,7 @@ struct CompiledKeywords {
 #[derive(Debug)]
 struct CompiledStamp {
     from: FirstOf,
-    unit: Unit,
+    unit: TimeUnit,
     sequence: FirstOf,
     order: BTreeMap<String, u64>,
 }

@@ -3,131 +3,133 @@
 use std::collections::BTreeMap;
 
 use canonical::{FieldDef, FieldKind, ObjectType};
+use mapping::file::{Entries, Span, Spanned, TextOr, suggestion};
 use sync::config::{Effect, EffectValue};
 
-use super::compile::Context;
-use super::finding::{Finding, suggestion};
-use super::read::{At, Entry, Table};
+use super::context::Context;
+use super::file::{AssignmentTable, EffectTable};
 
 /// Reads the list `effects`.
-pub fn effects(context: &Context<'_>, root: &Table<'_>) -> Vec<Effect> {
-    root.tables("effects", "effect").into_iter().filter_map(|table| effect(context, table)).collect()
+pub(super) fn effects(context: &mut Context<'_>, tables: Vec<Spanned<EffectTable>>) -> Vec<Effect> {
+    tables.into_iter().filter_map(|table| effect(context, table.into_inner())).collect()
 }
 
-fn effect(context: &Context<'_>, table: Table<'_>) -> Option<Effect> {
-    let object = |name: Option<At<String>>| name.and_then(|n| context.object(&n.value, n.span));
-    let from = object(table.required("from"));
-    let to = object(table.required("to"));
-    let when = table.table("when", "condition");
-    let about = table.texts("about").unwrap_or_default();
-    let set = table.table("set", "list of fields");
-    if set.is_none() && !table.has("set") {
-        table.missing("set");
-    }
-    let why = table.text("why").map(|t| t.value).unwrap_or_default();
-    if why.trim().is_empty() {
-        let finding = Finding::error(table.span(), "this effect has no `why`");
-        context.findings.add(finding.help("say in a few words why one object speaks about another"));
-    }
-    table.finish();
+fn effect(context: &mut Context<'_>, table: EffectTable) -> Option<Effect> {
+    let from = table.from.as_ref().and_then(|name| context.object(name));
+    let to = table.to.as_ref().and_then(|name| context.object(name));
     let (from, to) = (from?, to?);
-    let when = when.map(|table| conditions(context, from, &table)).unwrap_or_default();
-    for field in &about {
-        if let Some(definition) = context.field(from, &field.value, field.span.clone())
+    for field in &table.about {
+        if let Some(definition) = context.field(from, field)
             && !matches!(definition.kind, FieldKind::Ref(_))
         {
-            let message = format!("`{}` is of kind {} and refers to no record", field.value, definition.kind.name());
-            context.findings.add(Finding::error(field.span.clone(), message));
+            let message = format!("`{}` is of kind {} and refers to no record", definition.name, definition.kind.name());
+            context.report.error(field.span(), message);
         }
     }
-    let set = set.map(|table| assignments(context, from, to, &table)).unwrap_or_default();
-    Some(Effect { from, when, to, about: about.into_iter().map(|t| t.value).collect(), set, why })
+    Some(Effect {
+        from,
+        when: conditions(context, from, table.when),
+        to,
+        about: table.about.into_iter().map(Spanned::into_inner).collect(),
+        set: assignments(context, from, to, table.set),
+        why: table.why.unwrap_or_default(),
+    })
 }
 
-fn conditions(context: &Context<'_>, from: ObjectType, table: &Table<'_>) -> BTreeMap<String, Vec<String>> {
+fn conditions(
+    context: &mut Context<'_>,
+    from: ObjectType,
+    table: Entries<Vec<Spanned<String>>>,
+) -> BTreeMap<String, Vec<String>> {
     let mut when = BTreeMap::new();
-    for (name, entry) in table.entries() {
-        let Some(definition) = context.field(from, name.value, name.span.clone()) else { continue };
-        let values = entry.texts();
-        for value in &values {
-            check_member(context, definition, value);
-        }
-        when.insert(name.value.to_owned(), values.into_iter().map(|t| t.value).collect());
+    for (name, values) in table.0 {
+        let Some(definition) = context.field(from, &name) else { continue };
+        values.iter().for_each(|value| check_member(context, definition, value));
+        when.insert(name.into_inner(), values.into_iter().map(Spanned::into_inner).collect());
     }
     when
 }
 
-fn check_member(context: &Context<'_>, definition: &FieldDef, value: &At<String>) {
+fn check_member(context: &mut Context<'_>, definition: &FieldDef, value: &Spanned<String>) {
+    let text = value.get_ref();
     if let FieldKind::Enum(members) = definition.kind
-        && !members.contains(&value.value.as_str())
+        && !members.contains(&text.as_str())
     {
-        let message = format!("`{}.{}` is never `{}`", definition.object, definition.name, value.value);
-        let finding = Finding::error(value.span.clone(), message).label("unknown value");
-        context.findings.add(finding.help(suggestion(&value.value, members.iter().copied())));
+        let message = format!("`{}.{}` is never `{text}`", definition.object, definition.name);
+        let help = suggestion(text, members.iter().copied());
+        context.report.error(value.span(), message).label("unknown value").help(help);
     }
 }
 
-fn assignments(context: &Context<'_>, from: ObjectType, to: ObjectType, table: &Table<'_>) -> BTreeMap<String, EffectValue> {
+fn assignments(
+    context: &mut Context<'_>,
+    from: ObjectType,
+    to: ObjectType,
+    table: Entries<Spanned<TextOr<AssignmentTable>>>,
+) -> BTreeMap<String, EffectValue> {
     let mut set = BTreeMap::new();
-    for (name, entry) in table.entries() {
-        let Some(target) = context.field(to, name.value, name.span.clone()) else { continue };
-        if let Some(value) = assignment(context, from, target, entry) {
-            set.insert(name.value.to_owned(), value);
+    for (name, value) in table.0 {
+        let Some(target) = context.field(to, &name) else { continue };
+        if let Some(value) = assignment(context, from, target, value) {
+            set.insert(name.into_inner(), value);
         }
     }
     set
 }
 
-fn assignment(context: &Context<'_>, from: ObjectType, target: &FieldDef, entry: Entry<'_>) -> Option<EffectValue> {
-    if let Some(field) = entry.as_text() {
-        let source = context.field(from, &field.value, field.span.clone())?;
-        if !fits(source.kind, target.kind) {
-            let finding = Finding::error(
-                field.span.clone(),
-                format!("`{}.{}` cannot go into `{}.{}`", source.object, source.name, target.object, target.name),
-            );
-            context.findings.add(finding.label(format!("{} into {}", describe(source.kind), describe(target.kind))));
-        }
-        return Some(EffectValue::Field(field.value));
-    }
-    let table = entry.table("value: a field's name, { day_of = … } or { text = … },")?;
-    let value = match (table.text("day_of"), table.text("text")) {
-        (Some(field), None) => day_of(context, from, target, field),
-        (None, Some(text)) => template(context, from, target, text),
-        _ => {
-            context.findings.add(Finding::error(table.span(), "a value is a field's name, { day_of = … } or { text = … }"));
+fn assignment(
+    context: &mut Context<'_>,
+    from: ObjectType,
+    target: &FieldDef,
+    value: Spanned<TextOr<AssignmentTable>>,
+) -> Option<EffectValue> {
+    let at = value.span();
+    match value.into_inner() {
+        TextOr::Text(field) => copy(context, from, target, field, at),
+        TextOr::Table(AssignmentTable { day_of: Some(field), text: None }) => day_of(context, from, target, field),
+        TextOr::Table(AssignmentTable { day_of: None, text: Some(text) }) => template(context, from, target, text),
+        TextOr::Table(_) => {
+            context.report.error(at, "a value is a field's name, { day_of = … } or { text = … }");
             None
         }
-    };
-    table.finish();
-    value
+    }
 }
 
-fn day_of(context: &Context<'_>, from: ObjectType, target: &FieldDef, field: At<String>) -> Option<EffectValue> {
-    let source = context.field(from, &field.value, field.span.clone())?;
+fn copy(context: &mut Context<'_>, from: ObjectType, target: &FieldDef, field: String, at: Span) -> Option<EffectValue> {
+    let source = context.field_at(from, &field, at.clone())?;
+    if !fits(source.kind, target.kind) {
+        let message = format!("`{}.{}` cannot go into `{}.{}`", source.object, source.name, target.object, target.name);
+        let label = format!("{} into {}", describe(source.kind), describe(target.kind));
+        context.report.error(at, message).label(label);
+    }
+    Some(EffectValue::Field(field))
+}
+
+fn day_of(context: &mut Context<'_>, from: ObjectType, target: &FieldDef, field: Spanned<String>) -> Option<EffectValue> {
+    let source = context.field(from, &field)?;
     if !matches!(source.kind, FieldKind::Instant | FieldKind::Date) {
         let message = format!("`{}.{}` has no day: it is of kind {}", source.object, source.name, source.kind.name());
-        context.findings.add(Finding::error(field.span.clone(), message));
+        context.report.error(field.span(), message);
     }
     if !matches!(target.kind, FieldKind::Date | FieldKind::Text) {
         let message =
             format!("a day cannot go into `{}.{}`, which is of kind {}", target.object, target.name, target.kind.name());
-        context.findings.add(Finding::error(field.span, message));
+        context.report.error(field.span(), message);
     }
-    Some(EffectValue::DayOf(field.value))
+    Some(EffectValue::DayOf(field.into_inner()))
 }
 
-fn template(context: &Context<'_>, from: ObjectType, target: &FieldDef, text: At<String>) -> Option<EffectValue> {
-    let mut rest = text.value.as_str();
+fn template(context: &mut Context<'_>, from: ObjectType, target: &FieldDef, text: Spanned<String>) -> Option<EffectValue> {
+    let mut rest = text.get_ref().as_str();
     let mut constant = true;
     while let Some((_, after)) = rest.split_once('{') {
         constant = false;
         let Some((field, tail)) = after.split_once('}') else {
-            context.findings.add(Finding::error(text.span, "a `{` is not closed"));
+            context.report.error(text.span(), "a `{` is not closed");
             return None;
         };
         if field != "id" {
-            context.field(from, field, text.span.clone())?;
+            context.field_at(from, field, text.span())?;
         }
         rest = tail;
     }
@@ -141,22 +143,25 @@ fn template(context: &Context<'_>, from: ObjectType, target: &FieldDef, text: At
     };
     if !fits {
         let message = format!("a text cannot go into `{}.{}`", target.object, target.name);
-        context.findings.add(Finding::error(text.span.clone(), message).label(format!("it is {}", describe(target.kind))));
+        context.report.error(text.span(), message).label(format!("it is {}", describe(target.kind)));
     }
-    Some(EffectValue::Text(text.value))
+    Some(EffectValue::Text(text.into_inner()))
 }
 
 /// True when every value of one kind is a value of the other.
 fn fits(source: FieldKind, target: FieldKind) -> bool {
-    use FieldKind::{Date, Decimal, Domain, Email, Enum, Id, Instant, Int, Money, Name, Phone, Ref, Set, Text, Url, Verbatim};
+    use FieldKind::{
+        Bool, Date, Decimal, Domain, Email, Enum, Id, Industry, Instant, Int, Money, Name, Phone, Ref, Set, Text, Url, Verbatim,
+    };
     match (source, target) {
         (Enum(from), Enum(to)) => from.iter().all(|member| to.contains(member)),
         (Ref(from), Ref(to)) => from == to,
-        (Money | FieldKind::Bool | Int | Set | Ref(_), other) => source == other,
-        (Text | Name | Email | Phone | Id | Verbatim | Url | Domain | Enum(_) | Date | Instant | Decimal, Text | Verbatim) => {
-            true
-        }
-        (Text | Name | Verbatim, Name) => true,
+        (Money | Bool | Int | Set | Ref(_), other) => source == other,
+        (
+            Text | Name | Email | Phone | Id | Verbatim | Url | Domain | Industry | Enum(_) | Date | Instant | Decimal,
+            Text | Verbatim,
+        )
+        | (Text | Name | Verbatim, Name) => true,
         (from, to) => from == to,
     }
 }

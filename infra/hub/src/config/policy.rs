@@ -2,94 +2,82 @@
 
 use std::collections::BTreeMap;
 
-use canonical::{FieldKind, ObjectType};
-use sync::config::{Cleared, FieldPolicy, ObjectPolicy, Survivorship};
+use canonical::{ConnectionName, FieldDef, FieldKind, ObjectType};
+use mapping::file::{Entries, Span, Spanned, TextOr};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error as WordError, StrDeserializer};
+use sync::config::{FieldPolicy, ObjectPolicy, Survivorship};
 
-use super::compile::{Context, Places};
-use super::finding::{Finding, suggestion};
-use super::read::{At, Table};
+use super::context::Context;
+use super::file::{FieldPolicyTable, IdentityTable};
 
 type Objects = BTreeMap<ObjectType, ObjectPolicy>;
 
-/// Reads the table `destinations`.
-pub fn destinations(context: &Context<'_>, root: &Table<'_>, objects: &mut Objects, places: &mut Places) {
-    let Some(table) = root.table("destinations", "table of destinations") else { return };
-    for (name, entry) in table.entries() {
-        let Some(object) = context.object(name.value, name.span.clone()) else { continue };
-        let Some(targets) = entry.table("list of destinations") else { continue };
-        for (connection, native) in targets.entries() {
-            let connection = At { value: connection.value.to_owned(), span: connection.span };
-            let Some(native) = native.text() else { continue };
-            if !context.known_connection(&connection) {
+/// Reads the table `destinations`. `positions` gets where each of them is.
+pub(super) fn destinations(
+    context: &mut Context<'_>,
+    table: Entries<Entries<Spanned<String>>>,
+    objects: &mut Objects,
+    positions: &mut BTreeMap<(ObjectType, ConnectionName), Span>,
+) {
+    for (name, targets) in table.0 {
+        let Some(object) = context.object(&name) else { continue };
+        for (connection, native) in targets.0 {
+            let Some(known) = context.connection(&connection) else { continue };
+            if !known.destination {
+                let message = format!("`{}` is not a destination", connection.get_ref());
+                context.report.error(connection.span(), message).help("add \"destination\" to its roles");
                 continue;
             }
-            if !context.connections[&connection.value].destination {
-                let finding = Finding::error(connection.span, format!("`{}` is no destination", connection.value));
-                context.findings.add(finding.help("add \"destination\" to its roles"));
-                continue;
-            }
-            places.destinations.insert((object, connection.value.clone()), native.span);
-            objects.entry(object).or_default().destinations.insert(connection.value.into(), native.value);
+            let connection: ConnectionName = connection.into_inner().into();
+            positions.insert((object, connection.clone()), native.span());
+            objects.entry(object).or_default().destinations.insert(connection, native.into_inner());
         }
     }
 }
 
 /// Reads the table `purposes`.
-pub fn purposes(context: &Context<'_>, root: &Table<'_>) -> BTreeMap<ObjectType, String> {
-    let Some(table) = root.table("purposes", "table of purposes") else { return BTreeMap::new() };
-    let mut purposes = BTreeMap::new();
-    for (name, entry) in table.entries() {
-        if let (Some(object), Some(purpose)) = (context.object(name.value, name.span.clone()), entry.text()) {
-            purposes.insert(object, purpose.value);
-        }
-    }
-    purposes
+pub(super) fn purposes(context: &mut Context<'_>, table: Entries<String>) -> BTreeMap<ObjectType, String> {
+    table.0.into_iter().filter_map(|(name, purpose)| Some((context.object(&name)?, purpose))).collect()
 }
 
 /// Reads the tables `identity.<object>`.
-pub fn identity(context: &Context<'_>, root: &Table<'_>, objects: &mut Objects) {
-    let Some(table) = root.table("identity", "table of identities") else { return };
-    for (name, entry) in table.entries() {
-        let Some(object) = context.object(name.value, name.span.clone()) else { continue };
-        let Some(table) = entry.table("identity") else { continue };
+pub(super) fn identity(context: &mut Context<'_>, tables: Entries<IdentityTable>, objects: &mut Objects) {
+    for (name, table) in tables.0 {
+        let Some(object) = context.object(&name) else { continue };
         let policy = objects.entry(object).or_default();
-        for key in table.texts("keys").unwrap_or_default() {
-            for part in key.value.split('+') {
-                if let Some(field) = context.field(object, part, key.span.clone()) {
-                    check_key(context, field, &key);
+        for key in table.keys {
+            for part in key.get_ref().split('+') {
+                if let Some(field) = context.field_at(object, part, key.span()) {
+                    check_key(context, field, key.span());
                 }
             }
-            policy.keys.push(key.value);
+            policy.keys.push(key.into_inner());
         }
-        policy.blocked = table.texts("blocked").unwrap_or_default().into_iter().map(|t| t.value).collect();
-        table.finish();
+        policy.blocked = table.blocked;
     }
 }
 
-fn check_key(context: &Context<'_>, field: &canonical::FieldDef, key: &At<String>) {
-    let usable = !matches!(field.kind, FieldKind::Money | FieldKind::Bool | FieldKind::Int | FieldKind::Set);
-    if !usable {
-        let finding = Finding::error(
-            key.span.clone(),
-            format!("`{}` is a {} and cannot be an identity key", field.name, field.kind.name()),
-        );
-        context.findings.add(finding.help("identity keys are texts: e-mail, phone, domain, id"));
+fn check_key(context: &mut Context<'_>, field: &FieldDef, at: Span) {
+    if matches!(field.kind, FieldKind::Money | FieldKind::Bool | FieldKind::Int | FieldKind::Set) {
+        let message = format!("`{}` is of kind {} and cannot be an identity key", field.name, field.kind.name());
+        context.report.error(at, message).help("identity keys are texts: e-mail, phone, domain, id");
     }
 }
 
-/// Reads the tables `survivorship.<object>` and the default for all.
-pub fn survivorship(context: &Context<'_>, root: &Table<'_>, objects: &mut Objects) {
-    let Some(table) = root.table("survivorship", "table of rules") else { return };
-    let default = table.text("default").and_then(|rule| simple_rule(context, &rule));
-    for (name, entry) in table.entries().filter(|(name, _)| name.value != "default") {
-        let Some(object) = context.object(name.value, name.span.clone()) else { continue };
-        let Some(rules) = entry.table("table of field rules") else { continue };
-        for (field, entry) in rules.entries() {
-            let Some(definition) = context.field(object, field.value, field.span.clone()) else { continue };
-            let Some(rule) = entry.table("field rule") else { continue };
-            if let Some(policy) = field_policy(context, definition, &field, rule) {
-                objects.entry(object).or_default().fields.insert(field.value.to_owned(), policy);
-            }
+/// Reads the tables `survivorship.<object>`, and the default for all.
+pub(super) fn survivorship(
+    context: &mut Context<'_>,
+    table: Entries<TextOr<Entries<Spanned<FieldPolicyTable>>>>,
+    objects: &mut Objects,
+) {
+    let mut default = None;
+    for (name, value) in table.0 {
+        match value {
+            // The only key that is a text.
+            TextOr::Text(word) => default = rule_of(&word),
+            TextOr::Table(rules) => field_policies(context, &name, rules, objects),
         }
     }
     for object in ObjectType::ALL {
@@ -97,79 +85,69 @@ pub fn survivorship(context: &Context<'_>, root: &Table<'_>, objects: &mut Objec
     }
 }
 
-fn simple_rule(context: &Context<'_>, rule: &At<String>) -> Option<Survivorship> {
-    match rule.value.as_str() {
-        "latest" => Some(Survivorship::Latest),
-        "first" => Some(Survivorship::First),
-        "union" => Some(Survivorship::Union),
-        "most_restrictive" => Some(Survivorship::MostRestrictive),
-        other => {
-            let finding = Finding::error(rule.span.clone(), format!("`{other}` is no rule"));
-            context.findings.add(finding.help(suggestion(other, ["latest", "first", "union", "most_restrictive"])));
-            None
+/// The rule of a word, which the check of the file has found to be one.
+fn rule_of(word: &str) -> Option<Survivorship> {
+    let word: StrDeserializer<'_, WordError> = word.into_deserializer();
+    Survivorship::deserialize(word).ok()
+}
+
+fn field_policies(
+    context: &mut Context<'_>,
+    name: &Spanned<String>,
+    rules: Entries<Spanned<FieldPolicyTable>>,
+    objects: &mut Objects,
+) {
+    let Some(object) = context.object(name) else { return };
+    for (field, table) in rules.0 {
+        let Some(definition) = context.field(object, &field) else { continue };
+        if let Some(policy) = field_policy(context, definition, &field, table) {
+            objects.entry(object).or_default().fields.insert(field.into_inner(), policy);
         }
     }
 }
 
 fn field_policy(
-    context: &Context<'_>,
-    definition: &canonical::FieldDef,
-    field: &At<&str>,
-    table: Table<'_>,
+    context: &mut Context<'_>,
+    definition: &FieldDef,
+    field: &Spanned<String>,
+    table: Spanned<FieldPolicyTable>,
 ) -> Option<FieldPolicy> {
-    let rule = one_rule(context, &table);
-    if let Some(rule) = &rule {
-        check_kind(context, definition, field, rule);
-    }
-    let cleared = match table.text("cleared") {
-        Some(word) if word.value == "clear" => Cleared::Clear,
-        Some(word) if word.value != "keep" => {
-            let finding = Finding::error(word.span, format!("`{}` is not what a cleared value can do", word.value));
-            context.findings.add(finding.help("cleared = \"keep\" or \"clear\""));
-            Cleared::Keep
-        }
-        _ => Cleared::Keep,
-    };
-    let why = table.text("why").map(|t| t.value).filter(|why| !why.trim().is_empty());
-    if why.is_none() {
-        let finding =
-            Finding::error(field.span.clone(), format!("the rule of `{}.{}` has no `why`", definition.object, field.value));
-        context.findings.add(finding.help("say in a few words why this field differs; the data dictionary shows it"));
-    }
-    table.finish();
-    Some(FieldPolicy { rule: rule?, cleared, why })
+    let at = table.span();
+    let table = table.into_inner();
+    let (cleared, why) = (table.cleared, table.why.clone());
+    let rule = one_rule(context, &at, table)?;
+    check_kind(context, definition, field, &rule);
+    Some(FieldPolicy { rule, cleared, why })
 }
 
-fn one_rule(context: &Context<'_>, table: &Table<'_>) -> Option<Survivorship> {
-    let rule = table.text("rule");
-    let owner = table.text("owner");
-    let prefer = table.texts("prefer");
-    if [rule.is_some(), owner.is_some(), prefer.is_some()].iter().filter(|there| **there).count() != 1 {
-        let finding = Finding::error(table.span(), "a field rule has exactly one of `rule`, `owner` and `prefer`");
-        context.findings.add(finding);
-        return None;
+fn one_rule(context: &mut Context<'_>, at: &Span, table: FieldPolicyTable) -> Option<Survivorship> {
+    for connection in table.owner.iter().chain(table.prefer.iter().flatten()) {
+        context.connection(connection);
     }
-    for connection in owner.iter().chain(prefer.iter().flatten()) {
-        context.known_connection(connection);
-    }
-    match (rule, owner, prefer) {
-        (Some(rule), ..) => simple_rule(context, &rule),
-        (_, Some(owner), _) => Some(Survivorship::Owner(owner.value.into())),
-        (_, _, Some(prefer)) => Some(Survivorship::Prefer(prefer.into_iter().map(|t| t.value.into()).collect())),
-        _ => None,
+    match (table.rule, table.owner, table.prefer) {
+        (Some(rule), None, None) => Some(rule),
+        (None, Some(owner), None) => Some(Survivorship::Owner(owner.into_inner().into())),
+        (None, None, Some(prefer)) => {
+            Some(Survivorship::Prefer(prefer.into_iter().map(|connection| connection.into_inner().into()).collect()))
+        }
+        _ => {
+            if !context.report.has_error_within(at) {
+                context.report.error(at.clone(), "a field rule has exactly one of `rule`, `owner` and `prefer`");
+            }
+            None
+        }
     }
 }
 
 /// `union` is for sets, `most_restrictive` for levels of consent.
-fn check_kind(context: &Context<'_>, definition: &canonical::FieldDef, field: &At<&str>, rule: &Survivorship) {
+fn check_kind(context: &mut Context<'_>, definition: &FieldDef, field: &Spanned<String>, rule: &Survivorship) {
     let wrong = match rule {
         Survivorship::Union if definition.kind != FieldKind::Set => "`union` is for sets",
         Survivorship::MostRestrictive if !is_consent(definition.kind) => "`most_restrictive` is for levels of consent",
         _ => return,
     };
-    let finding =
-        Finding::error(field.span.clone(), format!("{wrong}, and `{}` is of kind {}", field.value, definition.kind.name()));
-    context.findings.add(finding);
+    let message = format!("{wrong}, and `{}` is of kind {}", definition.name, definition.kind.name());
+    context.report.error(field.span(), message);
 }
 
 fn is_consent(kind: FieldKind) -> bool {

@@ -54,7 +54,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, CommandError> {
     let default = ConfigArgs { config: None, providers: args.providers.clone() }.load_sound()?;
     let scripts = scripts(&registry, &default.sound()?.hub)?;
     let sections: String = scripts.iter().map(|script| format!("\n{}", script.section)).collect();
-    let loaded = Loaded::with(&registry, &default.source.path, default.source.text + &sections, None);
+    let loaded = Loaded::with(&registry, &default.source.file, format!("{}{sections}", default.source.text), None);
     loaded.sound()?;
     eprintln!("building the functions …");
     let binaries = build(args.release)?;

@@ -7,7 +7,7 @@ use providers::Provider;
 use sync::config::{Cleared, Effect, EffectValue, FieldPolicy, ObjectPolicy, Survivorship};
 
 use super::comments::Comments;
-use super::english::{Told, code, codes, listing, place, validation};
+use super::english::{RuleContext, code, codes, listing, validation};
 use super::facts::{Facts, reason};
 use crate::config::DEFAULT_PATH;
 
@@ -187,29 +187,29 @@ impl Origin<'_> {
                 let rules = plan.rules.iter().filter(|rule| !self.own || rule.file.is_some());
                 for rule in rules {
                     let Some(def) = find_field(plan.object, &rule.field) else { continue };
-                    let told = Told { map, plan, rule, def };
-                    let row = self.row(told, written, &comments);
+                    let context = RuleContext { map, plan, rule, def };
+                    let row = self.row(context, written, &comments);
                     rows.entry((plan.object, def.name)).or_default().extend(row);
                 }
             }
         }
     }
 
-    fn row(&self, told: Told<'_>, written: bool, comments: &Comments<'_>) -> Option<Row> {
-        let Told { map, plan, rule, .. } = told;
+    fn row(&self, context: RuleContext<'_>, written: bool, comments: &Comments<'_>) -> Option<Row> {
+        let RuleContext { map, plan, rule, .. } = context;
         let property = rule.to.clone().filter(|_| written && rule.direction.writes());
         let way = Way::of(rule.direction.reads(), property.is_some())?;
-        let mut paths: Vec<String> = rule.from.iter().map(|input| place(map, input)).collect();
-        paths.extend(rule.pairs.iter().map(|pairs| place(map, &pairs.list)));
+        let mut paths: Vec<String> = rule.from.iter().map(|input| map.input_name(input)).collect();
+        paths.extend(rule.pairs.iter().map(|pairs| map.input_name(&pairs.list)));
         Some(Row {
             source: self.title.clone(),
             provider: self.name.to_owned(),
             object: plan.remote.clone(),
             paths: if way.reads() { paths } else { Vec::new() },
             way,
-            checks: told.checks(property.is_some()),
-            incoming: if way.reads() { told.incoming() } else { Vec::new() },
-            outgoing: if property.is_some() { told.outgoing() } else { Vec::new() },
+            checks: context.checks(property.is_some()),
+            incoming: if way.reads() { context.incoming() } else { Vec::new() },
+            outgoing: if property.is_some() { context.outgoing() } else { Vec::new() },
             reason: reason(rule, comments),
             file: format!("shared/providers/{}", map.file),
             property,

@@ -1,6 +1,6 @@
 //! What the pages are made from: the providers' folders, the configuration, the template.
 
-use mapping::Rule;
+use mapping::FieldRule;
 use providers::{Overrides, Provider};
 
 use super::comments::Comments;
@@ -39,7 +39,7 @@ impl<'a> Facts<'a> {
             provider.map(|provider| Folder { name, provider }).map_err(|e| CommandError::Usage(format!("provider `{name}`: {e}")))
         };
         let folders = names.iter().map(folder).collect::<Result<Vec<Folder>, CommandError>>()?;
-        let own = |name: &str| compiled.differences.get(name).is_some_and(|d| !d.mappings.is_empty());
+        let own = |name: &str| compiled.overrides.get(name).is_some_and(|own| !own.mappings.is_empty());
         let overridden = loaded.providers.iter().filter(|(name, _)| own(name)).map(|(name, p)| (name.as_str(), p)).collect();
         Ok(Facts { folders, overridden, compiled, template })
     }
@@ -63,7 +63,7 @@ impl Folder {
 }
 
 /// Why a rule is as it is: what it says itself, else the comment that stands at it.
-pub fn reason(rule: &Rule, comments: &Comments<'_>) -> String {
+pub fn reason(rule: &FieldRule, comments: &Comments<'_>) -> String {
     match (&rule.why, &rule.file) {
         (Some(why), _) => why.clone(),
         // The line is one of an overriding file.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use mapping::{Map, Plan, Speak};
+use mapping::{Coverage, Map, Plan};
 use providers::{EventAction, EventRule, Events, Manifest, OneOrMore};
 
 use super::comments::Comments;
-use super::english::{code, codes, conditions, listing, places, unit};
+use super::english::{code, codes, conditions, inputs, listing, time_unit};
 use super::facts::{Facts, Folder};
 use super::markdown::{GENERATED, Table, escape};
 use super::phrases::{duration, lane, roles, with_comment};
@@ -146,7 +146,7 @@ fn traits(manifest: &Manifest, comments: &Comments<'_>) -> Vec<(&'static str, St
             .extend(events.single_use_token.iter().map(|token| ("a signature counts once, by", codes(token.as_slice(), "else"))));
         let stamp = events.stamp.as_ref().map(|stamp| {
             let sequence = stamp.sequence.as_ref().map(|s| format!(", then the number {}", codes(s.as_slice(), "else")));
-            format!("{} ({}){}", codes(stamp.from.as_slice(), "else"), unit(stamp.unit), sequence.unwrap_or_default())
+            format!("{} ({}){}", codes(stamp.from.as_slice(), "else"), time_unit(stamp.unit), sequence.unwrap_or_default())
         });
         traits.push((
             "order by",
@@ -267,13 +267,13 @@ fn note(file: &Comments<'_>, plan: &Plan, nth: usize) -> String {
 }
 
 fn object_row(map: &Map, plan: &Plan, written: bool, note: &str) -> [String; 9] {
-    let says = match plan.kind {
-        Speak::Snapshot => "the whole object",
-        Speak::Partial => "some fields",
+    let says = match plan.coverage {
+        Coverage::Snapshot => "the whole object",
+        Coverage::Partial => "some fields",
     };
     let stamp = plan.stamp.as_ref().map_or_else(
         || "the event's time".to_owned(),
-        |stamp| format!("{} ({})", places(map, &stamp.from, "else"), unit(stamp.unit)),
+        |stamp| format!("{} ({})", inputs(map, &stamp.from, "else"), time_unit(stamp.unit)),
     );
     let suffix = if plan.id_suffix.is_empty() { String::new() } else { format!(", with `{}` behind", plan.id_suffix) };
     let word = if plan.id_join.is_some() { "and" } else { "else" };
@@ -282,7 +282,7 @@ fn object_row(map: &Map, plan: &Plan, written: bool, note: &str) -> [String; 9] 
         code(&plan.remote),
         plan.object.to_string(),
         if written { "yes" } else { "" }.to_owned(),
-        format!("{}{suffix}", places(map, &plan.id, word)),
+        format!("{}{suffix}", inputs(map, &plan.id, word)),
         says.to_owned(),
         stamp,
         conditions(map, &plan.when, "and"),

@@ -14,7 +14,7 @@ use sync::seal::Vault;
 
 use super::Ports;
 use super::open::HubArgs;
-use crate::config::finding::suggestion;
+use crate::config::suggestion;
 use crate::out::{CommandError, block_on, print};
 use crate::text::{instant, table};
 

@@ -13,7 +13,7 @@ use canonical::QueueName;
 use sync::config::Hub;
 use sync::ports::{Clock, Delivery, PortError, Queue, Secrets, Store};
 
-use crate::config::finding::suggestion;
+use crate::config::suggestion;
 use crate::out::CommandError;
 
 /// Receiving and deleting messages by hand. Lambda polls the queues for the functions; nobody polls a dead-letter queue.

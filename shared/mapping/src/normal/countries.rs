@@ -6,7 +6,7 @@ pub(super) struct Country {
     pub alpha3: &'static str,
     /// ITU-T E.164.
     pub code: u16,
-    /// Dialled before a national number and no part of it.
+    /// Dialled before a national number, but not a part of it.
     pub trunk: &'static str,
     /// Fewest digits of a national number.
     pub min: u8,

@@ -1,3 +1,5 @@
+//! Countries by code and by name.
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -51,7 +53,7 @@ pub fn country(text: &str) -> Result<&'static str, Fault> {
     NAMES.get(&fold(text)).copied().ok_or(Fault("no country has this name or code"))
 }
 
-/// The country that a text tells: as a whole, or behind the last comma of an address.
+/// The country that a text names: as a whole, or behind the last comma of an address.
 pub fn country_in(text: &str) -> Option<&'static str> {
     country(text).ok().or_else(|| country(text.rsplit_once(',')?.1).ok())
 }
@@ -79,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_sorted_and_every_code_stands_once() {
+    fn the_table_is_sorted_and_has_every_code_once() {
         assert!(COUNTRIES.windows(2).all(|pair| pair[0].alpha2 < pair[1].alpha2));
         for c in COUNTRIES {
             for name in c.names.iter().chain([&c.alpha3]) {
@@ -89,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_may_tell_the_country() {
+    fn an_address_may_name_the_country() {
         assert_eq!(country_in("1 Main St, Springfield, IL 62704, USA"), Some("US"));
         assert_eq!(country_in("somewhere"), None);
     }

@@ -1,4 +1,4 @@
-//! ISO 4217: the codes in use, and how many decimals those have that do not have two.
+//! ISO 4217: the codes in use, and the decimals of those that do not have two.
 
 /// Sorted.
 pub(super) static CODES: &[&str] = &[

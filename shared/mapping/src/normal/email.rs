@@ -1,10 +1,12 @@
+//! E-mail addresses.
+
 use super::Fault;
-use super::text::ascii_host;
+use super::host::ascii_host;
 
 /// Longest address that SMTP carries (RFC 5321 §4.5.3.1.3).
 const LONGEST: usize = 254;
 
-/// An e-mail address in lower case, its domain in ASCII (RFC 3492). A display name around it (`Jo <jo@a.example>`) goes.
+/// An e-mail address in lower case, its domain in ASCII (RFC 3492). A display name around it (`Jo <jo@a.example>`) is removed.
 ///
 /// # Errors
 /// It has no local part or no domain with a dot, holds white space, or is longer than SMTP allows.
@@ -54,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address() {
+    fn what_is_not_an_address() {
         for text in
             ["", "pat", "@example.com", "pat@", "pat@example", "p at@example.com", "a@b@", "a@-b.com", "a@b..com", ".a@b.com"]
         {

@@ -1,10 +1,12 @@
-//! Normalisers: one text in, its canonical form out. All of them are idempotent.
+//! Normalisers: one text in, its canonical form out. Each is idempotent: normalising twice is normalising once.
 
 mod countries;
 mod country;
 mod currencies;
 mod email;
+mod host;
 mod money;
+mod number;
 mod phone;
 mod text;
 mod time;
@@ -13,9 +15,11 @@ use thiserror::Error;
 
 pub use country::{country, country_in};
 pub use email::email;
+pub use host::{domain, url};
 pub use money::{currency, exponent, major, minor};
+pub use number::{decimal, percent};
 pub use phone::{Phone, phone, region_of_code};
-pub use text::{decimal, domain, industry, name, percent, tidy, url};
+pub use text::{industry, name, tidy};
 pub use time::{Zone, date, day_before, day_of, instant, instant_ms, zone};
 
 /// Why a value has no canonical form. Never holds the value.

@@ -1,13 +1,15 @@
+//! Currencies and exact amounts.
+
 use canonical::Money;
 
 use super::Fault;
 use super::currencies::{CODES, decimals};
-use super::text::Number;
+use super::number::Number;
 
 /// An ISO 4217 code, upper case.
 ///
 /// # Errors
-/// It is no code in use.
+/// It is not a code in use.
 pub fn currency(text: &str) -> Result<&'static str, Fault> {
     let code: Option<[u8; 3]> = text.trim().as_bytes().try_into().ok();
     let code = code.map(|code| code.map(|b| b.to_ascii_uppercase()));
@@ -23,27 +25,27 @@ pub fn exponent(currency: &str) -> u32 {
 /// Money from a decimal number that counts units of `10^-scale` of its currency (0: whole units), times a factor.
 ///
 /// # Errors
-/// The number is none, does not fit 64 bits, or has more decimals than its currency.
+/// The text is not a number, does not fit 64 bits, or has more decimals than its currency.
 pub fn minor(amount: &str, scale: u32, currency: &'static str, times: Option<&str>) -> Result<Money, Fault> {
     let number = Number::parse(amount.trim()).ok_or(Fault("not a number"))?;
     let mut value = signed(&number)?;
-    let mut places = i64::try_from(number.scale).map_err(|_| RANGE)? + i64::from(scale);
+    let mut decimals = i64::try_from(number.scale).map_err(|_| RANGE)? + i64::from(scale);
     if let Some(times) = times {
         let factor = Number::parse(times.trim()).ok_or(Fault("the quantity is not a number"))?;
         value = value.checked_mul(signed(&factor)?).ok_or(RANGE)?;
-        places += i64::try_from(factor.scale).map_err(|_| RANGE)?;
+        decimals += i64::try_from(factor.scale).map_err(|_| RANGE)?;
     }
     let target = i64::from(exponent(currency));
-    while places < target {
+    while decimals < target {
         value = value.checked_mul(10).ok_or(RANGE)?;
-        places += 1;
+        decimals += 1;
     }
-    while places > target {
+    while decimals > target {
         if value % 10 != 0 {
             return Err(Fault("more decimals than the currency has"));
         }
         value /= 10;
-        places -= 1;
+        decimals -= 1;
     }
     let minor = i64::try_from(value).map_err(|_| RANGE)?;
     Ok(Money { minor, currency: currency.to_owned() })

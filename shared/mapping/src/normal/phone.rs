@@ -1,3 +1,5 @@
+//! Telephone numbers.
+
 use std::sync::LazyLock;
 
 use super::Fault;
@@ -9,7 +11,7 @@ use super::country::by_alpha2;
 pub struct Phone {
     /// ITU-T E.164, with `+`.
     pub e164: String,
-    /// True when the text also held an extension, which E.164 has no place for.
+    /// True when the text also held an extension, which E.164 cannot hold.
     pub extension: bool,
 }
 
@@ -27,15 +29,15 @@ static LENGTHS: LazyLock<Vec<(u8, u8)>> = LazyLock::new(|| {
     lengths
 });
 
-/// What may stand before a number in an address.
+/// What an address may put before a number.
 const SCHEMES: &[&str] = &["tel:", "sms:", "whatsapp:", "rcs:"];
 
 const NUMBER: Fault = Fault("not a telephone number");
 
 /// A telephone number in E.164. A national number needs the region (ISO 3166-1 alpha-2) that it is dialled in.
 ///
-/// The rules are those of the numbering plans' outline: calling codes, trunk prefixes and lengths; whether a number is in
-/// service nobody can tell.
+/// The rules are the outline of the numbering plans: calling codes, trunk prefixes and lengths. They do not show whether a number
+/// is in service.
 ///
 /// # Errors
 /// Letters or too many digits, an unknown calling code, a length that its country does not have, or no region.
@@ -130,8 +132,8 @@ fn national(digits: &str, country: &super::countries::Country) -> Result<String,
     Ok(format!("+{code}{number}"))
 }
 
-/// `parts`: of a North American number, how many of area code and exchange must be possible. Whoever writes a number in full is
-/// believed about the exchange: examples and withheld numbers have impossible ones.
+/// `parts`: of a North American number, how many of area code and exchange must be possible. A number with its calling code may have
+/// an impossible exchange: examples and withheld numbers do.
 fn check(code: &str, national: &str, min: u8, max: u8, parts: usize) -> Result<(), Fault> {
     if !(usize::from(min)..=usize::from(max)).contains(&national.len()) || code.len() + national.len() > 15 {
         return Err(Fault("a telephone number of the wrong length for its country"));
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_calling_code_apart_says_how_to_read_the_rest() {
+    fn a_separate_calling_code_shows_how_to_read_the_rest() {
         for (code, text, e164) in [
             ("64", "04 1111111", "+6441111111"),
             ("61", "02 9876 5432", "+61298765432"),
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extension_is_told() {
+    fn an_extension_is_flagged() {
         let found = phone("+1 650 555 0123 ext. 45", None).unwrap();
         assert_eq!((found.e164.as_str(), found.extension), ("+16505550123", true));
         assert!(phone("+1 650 555 0123x45", None).unwrap().extension);
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number() {
+    fn what_is_not_a_number() {
         for (text, region) in [
             ("", None),
             ("12", Some("US")),

@@ -1,3 +1,5 @@
+//! Days and points in time.
+
 use std::fmt::Write as _;
 
 use jiff::civil::{Date, DateTime};
@@ -5,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Fault;
-use crate::plan::Unit;
+use crate::rule::TimeUnit;
 
 /// A time zone, looked up once.
 pub type Zone = TimeZone;
@@ -26,7 +28,7 @@ pub fn zone(name: &str) -> Result<Zone, Fault> {
 /// A calendar day, `2026-01-31`.
 ///
 /// # Errors
-/// It is no day, or it is more than a day: an instant becomes a day only where a rule names the zone.
+/// It is not a day, or it is more than a day: an instant becomes a day only where a rule names the zone.
 pub fn date(text: &str) -> Result<String, Fault> {
     let text = text.trim();
     let shaped = text.len() == 10 && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-';
@@ -37,7 +39,7 @@ pub fn date(text: &str) -> Result<String, Fault> {
 /// The calendar day of a canonical instant in a zone.
 ///
 /// # Errors
-/// It is no instant.
+/// It is not an instant.
 pub fn day_of(instant: &str, zone: &Zone) -> Result<String, Fault> {
     let at: Timestamp = instant.parse().map_err(|_| INSTANT)?;
     Ok(at.to_zoned(zone.clone()).date().to_string())
@@ -46,7 +48,7 @@ pub fn day_of(instant: &str, zone: &Zone) -> Result<String, Fault> {
 /// The day before a canonical day.
 ///
 /// # Errors
-/// There is none in the calendar.
+/// The calendar has no such day.
 pub fn day_before(day: &str) -> Result<String, Fault> {
     let day: Date = day.parse().map_err(|_| Fault("not a calendar day"))?;
     day.yesterday().map(|day| day.to_string()).map_err(|_| Fault("not a calendar day"))
@@ -55,16 +57,16 @@ pub fn day_before(day: &str) -> Result<String, Fault> {
 /// A point in time in UTC, with the precision that the source gave it. A time without an offset needs a zone.
 ///
 /// # Errors
-/// It is no point in time of the years 1 to 9999, or it has neither an offset nor a zone, or it is only a day.
-pub fn instant(text: &str, unit: Unit, zone: Option<&Zone>) -> Result<String, Fault> {
+/// It is not a point in time of the years 1 to 9999, or it has neither an offset nor a zone, or it is only a day.
+pub fn instant(text: &str, unit: TimeUnit, zone: Option<&Zone>) -> Result<String, Fault> {
     let text = text.trim();
     match unit {
-        Unit::S => seconds(text),
-        Unit::Ms => milliseconds(text),
-        Unit::IsoOrMs if digits(text) => milliseconds(text),
-        Unit::IsoOrS if digits(text) => seconds(text),
-        Unit::Dotnet if text.starts_with("/Date(") => dotnet(text),
-        Unit::Rfc1123 => {
+        TimeUnit::S => seconds(text),
+        TimeUnit::Ms => milliseconds(text),
+        TimeUnit::IsoOrMs if digits(text) => milliseconds(text),
+        TimeUnit::IsoOrS if digits(text) => seconds(text),
+        TimeUnit::Dotnet if text.starts_with("/Date(") => dotnet(text),
+        TimeUnit::Rfc1123 => {
             let at = jiff::fmt::rfc2822::parse(text).or_else(|_| jiff::fmt::rfc2822::parse(&short_names(text)));
             print(at.map_err(|_| INSTANT)?.timestamp(), 0)
         }
@@ -111,7 +113,7 @@ fn milliseconds(text: &str) -> Result<String, Fault> {
     print(Timestamp::from_millisecond(ms).map_err(|_| INSTANT)?, 3)
 }
 
-/// The offset behind the milliseconds says how the source shows the time; it does not move it.
+/// The offset behind the milliseconds is how the source displays the time; it does not change the point in time.
 fn dotnet(text: &str) -> Result<String, Fault> {
     let inside = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")).ok_or(INSTANT)?;
     let end = inside.char_indices().skip(1).find(|(_, c)| matches!(c, '+' | '-')).map_or(inside.len(), |(at, _)| at);
@@ -180,20 +182,20 @@ mod tests {
     #[test]
     fn precision_is_kept() {
         for (text, unit, canonical) in [
-            ("1234567890", Unit::S, "2009-02-13T23:31:30Z"),
-            ("1234567890.25", Unit::S, "2009-02-13T23:31:30.25Z"),
-            ("1462216307945", Unit::Ms, "2016-05-02T19:11:47.945Z"),
-            ("1462216307000", Unit::Ms, "2016-05-02T19:11:47.000Z"),
-            ("2022-11-03T20:26:10.344522Z", Unit::Iso, "2022-11-03T20:26:10.344522Z"),
-            ("2022-11-03T20:26:10+02:00", Unit::Iso, "2022-11-03T18:26:10Z"),
-            ("2024-09-03T09:56:05.000+0000", Unit::Iso, "2024-09-03T09:56:05.000Z"),
-            ("1462216307945", Unit::IsoOrMs, "2016-05-02T19:11:47.945Z"),
-            ("Tue, 15 Nov 1994 12:45:26 +0000", Unit::Rfc1123, "1994-11-15T12:45:26Z"),
-            ("Thurs, 20 July 1989 18:30:43 +0000", Unit::Rfc1123, "1989-07-20T18:30:43Z"),
-            ("/Date(1488391422280+0000)/", Unit::Dotnet, "2017-03-01T18:03:42.280Z"),
-            ("/Date(-62)/", Unit::Dotnet, "1969-12-31T23:59:59.938Z"),
-            ("2017-03-01T18:03:42.28Z", Unit::Dotnet, "2017-03-01T18:03:42.28Z"),
-            ("-1", Unit::S, "1969-12-31T23:59:59Z"),
+            ("1234567890", TimeUnit::S, "2009-02-13T23:31:30Z"),
+            ("1234567890.25", TimeUnit::S, "2009-02-13T23:31:30.25Z"),
+            ("1462216307945", TimeUnit::Ms, "2016-05-02T19:11:47.945Z"),
+            ("1462216307000", TimeUnit::Ms, "2016-05-02T19:11:47.000Z"),
+            ("2022-11-03T20:26:10.344522Z", TimeUnit::Iso, "2022-11-03T20:26:10.344522Z"),
+            ("2022-11-03T20:26:10+02:00", TimeUnit::Iso, "2022-11-03T18:26:10Z"),
+            ("2024-09-03T09:56:05.000+0000", TimeUnit::Iso, "2024-09-03T09:56:05.000Z"),
+            ("1462216307945", TimeUnit::IsoOrMs, "2016-05-02T19:11:47.945Z"),
+            ("Tue, 15 Nov 1994 12:45:26 +0000", TimeUnit::Rfc1123, "1994-11-15T12:45:26Z"),
+            ("Thurs, 20 July 1989 18:30:43 +0000", TimeUnit::Rfc1123, "1989-07-20T18:30:43Z"),
+            ("/Date(1488391422280+0000)/", TimeUnit::Dotnet, "2017-03-01T18:03:42.280Z"),
+            ("/Date(-62)/", TimeUnit::Dotnet, "1969-12-31T23:59:59.938Z"),
+            ("2017-03-01T18:03:42.28Z", TimeUnit::Dotnet, "2017-03-01T18:03:42.28Z"),
+            ("-1", TimeUnit::S, "1969-12-31T23:59:59Z"),
         ] {
             assert_eq!(instant(text, unit, None).as_deref(), Ok(canonical), "{text}");
         }
@@ -201,9 +203,9 @@ mod tests {
 
     #[test]
     fn a_time_without_a_zone_needs_one() {
-        assert!(instant("2026-07-01 10:00:00", Unit::Iso, None).is_err());
+        assert!(instant("2026-07-01 10:00:00", TimeUnit::Iso, None).is_err());
         let berlin = zone("Europe/Berlin").unwrap();
-        assert_eq!(instant("2026-07-01 10:00:00", Unit::Iso, Some(&berlin)).as_deref(), Ok("2026-07-01T08:00:00Z"));
+        assert_eq!(instant("2026-07-01 10:00:00", TimeUnit::Iso, Some(&berlin)).as_deref(), Ok("2026-07-01T08:00:00Z"));
     }
 
     #[test]
@@ -211,20 +213,20 @@ mod tests {
         assert_eq!(date("2026-01-31").as_deref(), Ok("2026-01-31"));
         assert!(date("2026-01-31T00:00:00Z").is_err());
         assert!(date("2026-02-30").is_err());
-        assert!(instant("2026-01-31", Unit::Iso, Some(&TimeZone::UTC)).is_err());
+        assert!(instant("2026-01-31", TimeUnit::Iso, Some(&TimeZone::UTC)).is_err());
         assert_eq!(day_of("2026-01-31T23:30:00Z", &zone("Europe/Berlin").unwrap()).as_deref(), Ok("2026-02-01"));
     }
 
     #[test]
-    fn what_is_no_time() {
+    fn what_is_not_a_time() {
         for (text, unit) in [
-            ("", Unit::S),
-            ("x", Unit::S),
-            ("/Date()/", Unit::Dotnet),
-            ("/Date(1", Unit::Dotnet),
-            ("1e3", Unit::S),
-            ("9999999999999999", Unit::Ms),
-            ("12-34", Unit::IsoOrMs),
+            ("", TimeUnit::S),
+            ("x", TimeUnit::S),
+            ("/Date()/", TimeUnit::Dotnet),
+            ("/Date(1", TimeUnit::Dotnet),
+            ("1e3", TimeUnit::S),
+            ("9999999999999999", TimeUnit::Ms),
+            ("12-34", TimeUnit::IsoOrMs),
         ] {
             assert!(instant(text, unit, None).is_err(), "{text}");
         }

@@ -1,12 +1,15 @@
+//! What maps make of bodies, and back.
+
 use std::sync::LazyLock;
 
 use canonical::{Change, ChangeKind, Fields, Money, Stamp, Value};
-use mapping::compile::{Source, compile};
+use mapping::compile::compile;
+use mapping::file::Source;
 use mapping::{Context, Map, Reader};
 use serde_json::json;
 
 pub static MAP: LazyLock<(Map, Reader)> = LazyLock::new(|| {
-    let source = Source { file: "contact.map.toml".into(), text: include_str!("contact.map.toml").into() };
+    let source = Source::new("contact.map.toml", include_str!("contact.map.toml"));
     let map = compile(&source, "contacts", &[]).unwrap();
     let reader = Reader::new(&map.paths);
     (map, reader)
@@ -63,9 +66,9 @@ fn absent_null_and_empty_stay_apart() {
 fn a_broken_field_is_set_aside_alone_and_shows_no_value() {
     let change = contact(json!({"email": "not-an-address", "firstname": "Jo", "phone": "555 0100"}));
     assert_eq!(value(&change, "first_name"), Some(&Value::text("Jo")));
-    let told: Vec<String> = change.problems.iter().map(|p| format!("{} {} {}", p.field, p.path, p.reason)).collect();
+    let problems: Vec<String> = change.problems.iter().map(|p| format!("{} {} {}", p.field, p.path, p.reason)).collect();
     assert_eq!(
-        told,
+        problems,
         [
             "email properties.email not an e-mail address: no `@` (met a text; contact.map.toml:12:1)",
             "phone properties.phone a national number, and no country tells where (met a text; contact.map.toml:15:1)",
@@ -74,7 +77,7 @@ fn a_broken_field_is_set_aside_alone_and_shows_no_value() {
 }
 
 #[test]
-fn an_unknown_member_is_kept_and_flagged() {
+fn an_unknown_member_is_stored_as_it_came_and_flagged() {
     let change = contact(json!({"lifecyclestage": "12345"}));
     assert_eq!(value(&change, "lifecycle"), Some(&Value::text("12345")));
     assert!(change.fields["lifecycle"].flagged);
@@ -91,7 +94,7 @@ fn fields_have_their_own_stamps_where_the_source_gives_them() {
 }
 
 #[test]
-fn a_deleted_record_is_a_tombstone_and_a_record_without_an_id_is_none() {
+fn a_deleted_record_is_a_tombstone_and_a_record_needs_an_id() {
     let change = run(&json!({"id": "1", "archived": true, "properties": {"email": "a@b.example"}}));
     assert_eq!((change.kind, change.fields.len()), (ChangeKind::Delete { privacy: false }, 0));
     assert!(MAP.0.run(&MAP.1, b"{\"properties\":{}}", &Context::default()).is_err());
@@ -117,11 +120,11 @@ fn rendering_truncates_by_characters_and_reverses_names() {
     assert_eq!(output.by_field["revenue"], ["annualrevenue", "currency"]);
     assert_eq!((output.missing, output.problems), (vec![], vec![]));
     let back = contact(json!({"lastname": "[none]"}));
-    assert_eq!(value(&back, "last_name"), None, "a placeholder is no value");
+    assert_eq!(value(&back, "last_name"), None, "a placeholder is not a value");
 }
 
 #[test]
-fn what_a_destination_cannot_hold_is_told() {
+fn what_a_destination_cannot_hold_is_a_problem() {
     let output = MAP.0.render(&fields(&[
         ("lifecycle", Value::text("12345")),
         ("balance", Value::Money(Money { minor: 5, currency: "EUR".into() })),
@@ -131,7 +134,7 @@ fn what_a_destination_cannot_hold_is_told() {
 }
 
 #[test]
-fn a_full_name_stands_in_for_a_required_family_name() {
+fn a_full_name_replaces_a_missing_required_family_name() {
     let output = MAP.0.render(&fields(&[("full_name", Value::text("Jenny Rosen"))]));
     assert_eq!(output.properties["lastname"], "Jenny Rosen");
     assert_eq!(output.by_field.keys().map(|k| &**k).collect::<Vec<_>>(), ["last_name"]);
@@ -146,7 +149,7 @@ id = "id"
 from = { from = "from", unless = { from = ["sip:*", "client:*"], hidden = true } }
 from_address = { from = "from", when = { from = ["sip:*", "client:*"] } }
 "#;
-    let source = Source { file: "calls.map.toml".into(), text: text.into() };
+    let source = Source::new("calls.map.toml", text);
     let map = compile(&source, "calls", &[]).unwrap();
     let reader = Reader::new(&map.paths);
     for (body, number, address) in [

@@ -59,7 +59,7 @@ fn decoded<'f>(field: &'f Field<'_>, charset: Option<&str>) -> Cow<'f, str> {
 
 /// Form parameters (`application/x-www-form-urlencoded`) as an object; brackets in their names make objects and lists.
 pub(crate) fn nested_object(text: &str) -> Result<String, Malformed> {
-    let decode = |text| mapping::decode(text).ok_or_else(|| Malformed::new("a form parameter is not UTF-8"));
+    let decode = |text| mapping::decode_parameter(text).ok_or_else(|| Malformed::new("a form parameter is not UTF-8"));
     let mut root = JsonMap::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mapping::Unit;
+use mapping::TimeUnit;
 use serde::{Deserialize, Serialize};
 
 /// How a body becomes events.
@@ -174,7 +174,7 @@ pub struct EventStamp {
     /// The time.
     pub from: OneOrMore,
     /// The unit or format of the time.
-    pub unit: Unit,
+    pub unit: TimeUnit,
     /// The provider's sequence number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<OneOrMore>,

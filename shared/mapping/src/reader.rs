@@ -1,47 +1,51 @@
+//! Reads all paths of a map in one pass over a body: a trie of paths that follows the JSON parser.
+
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::capture::{Captured, capture, decode, fits};
-use crate::path::{Condition, Path, Segment};
+use crate::captured::{Captured, capture, fits};
+use crate::path::{ElementFilter, Path, Segment};
 
-/// What a reader found, by slot.
+/// What a reader found: one value for each path, in the order of the paths.
 pub type Slots<'a> = Vec<Captured<'a>>;
 
 /// A body that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{reason}")]
 pub struct Unreadable {
-    /// What is wrong, without any part of the body.
+    /// What is wrong; holds no part of the body.
     pub reason: &'static str,
     /// The byte at which reading ended, where known.
     pub at: Option<usize>,
 }
 
+/// A step of the trie: the slot that is filled here, and the nodes that the next steps lead to.
 #[derive(Debug, Clone, Default)]
 struct Node {
     slot: Option<u16>,
+    /// By name, sorted by [`order`].
     keys: Vec<(Box<str>, u32)>,
     index: Vec<(usize, u32)>,
     each: Option<u32>,
-    picked: Vec<(Condition, u32)>,
+    filtered: Vec<(ElementFilter, u32)>,
 }
 
 impl Node {
     fn is_leaf(&self) -> bool {
-        self.keys.is_empty() && self.index.is_empty() && self.each.is_none() && self.picked.is_empty()
+        self.keys.is_empty() && self.index.is_empty() && self.each.is_none() && self.filtered.is_empty()
     }
 
-    /// The nodes that an element goes to, and whether it is one of many. A condition is used up by the first that fits.
+    /// The nodes that an element goes to, and whether it is one of many. A filter that wants only the first element is closed by it.
     fn children(&self, index: usize, raw: &str, open: &mut [bool]) -> Vec<(u32, bool)> {
         let mut children: Vec<(u32, bool)> = self.element(index).map(|node| (node, false)).into_iter().collect();
         children.extend(self.each.map(|node| (node, true)));
-        for ((condition, node), open) in self.picked.iter().zip(open) {
-            if *open && fits(condition, raw) {
-                *open = condition.every;
-                children.push((*node, condition.every));
+        for ((filter, node), open) in self.filtered.iter().zip(open) {
+            if *open && fits(filter, raw) {
+                *open = filter.every;
+                children.push((*node, filter.every));
             }
         }
         children
@@ -49,7 +53,7 @@ impl Node {
 
     fn below(&self) -> impl Iterator<Item = u32> + '_ {
         let named = self.keys.iter().map(|(_, node)| *node).chain(self.index.iter().map(|(_, node)| *node));
-        named.chain(self.picked.iter().map(|(_, node)| *node)).chain(self.each)
+        named.chain(self.filtered.iter().map(|(_, node)| *node)).chain(self.each)
     }
 
     fn key(&self, key: &str) -> Option<u32> {
@@ -103,10 +107,10 @@ impl Reader {
                 new
             }),
             Segment::Each => *node.each.get_or_insert(new),
-            Segment::Where(condition) => match node.picked.iter().find(|(c, _)| c == condition) {
+            Segment::Where(filter) => match node.filtered.iter().find(|(known, _)| known == filter) {
                 Some((_, node)) => *node,
                 None => {
-                    node.picked.push((condition.clone(), new));
+                    node.filtered.push((filter.clone(), new));
                     new
                 }
             },
@@ -117,7 +121,7 @@ impl Reader {
         found as usize
     }
 
-    /// Reads a JSON document. Of a name that stands twice in an object, the last counts.
+    /// Reads a JSON document. Of a name that an object holds twice, the last counts.
     ///
     /// # Errors
     /// It is not UTF-8, not JSON, or nested too deeply.
@@ -133,71 +137,35 @@ impl Reader {
         Ok(slots)
     }
 
-    /// Reads form parameters (`application/x-www-form-urlencoded`); `data[merges][EMAIL]` is the path `data.merges.EMAIL`.
-    /// Every value is a text.
-    ///
-    /// # Errors
-    /// It is not UTF-8, also after decoding.
-    pub fn form<'a>(&self, body: &'a [u8]) -> Result<Slots<'a>, Unreadable> {
-        let text =
-            std::str::from_utf8(body).map_err(|e| Unreadable { reason: "the body is not UTF-8", at: Some(e.valid_up_to()) })?;
-        let mut slots = vec![Captured::Absent; self.slots];
-        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let wrong = Unreadable { reason: "a form parameter is not UTF-8", at: None };
-            let name = decode(name).ok_or(wrong.clone())?;
-            let Some(node) = self.form_node(&name) else { continue };
-            let Some(slot) = self.nodes[node].slot else { continue };
-            store(&mut slots, slot, Captured::Text(decode(value).ok_or(wrong)?), name.ends_with("[]"));
-        }
-        Ok(slots)
-    }
-
-    fn form_node(&self, name: &str) -> Option<usize> {
-        let mut at = 0_usize;
-        for part in name.split('[') {
-            let part = part.strip_suffix(']').unwrap_or(part);
-            let node = &self.nodes[at];
-            let element = || part.parse().ok().and_then(|index| node.element(index));
-            let next = if part.is_empty() { node.each } else { node.key(part).or_else(element) };
-            at = next? as usize;
-        }
-        Some(at)
-    }
-
     fn seed<'t, 's, 'a>(&'t self, node: u32, slots: &'s mut Slots<'a>) -> Seed<'t, 's, 'a> {
         Seed { reader: self, node, slots, many: false }
     }
 
-    /// What a list has no element for.
-    fn unmatched(&self, node: &Node, count: usize, open: &[bool], slots: &mut Slots<'_>, many: bool) {
+    /// Fills the slots of a list's elements that the list does not have.
+    fn fill_unmatched(&self, node: &Node, count: usize, open: &[bool], slots: &mut Slots<'_>, many: bool) {
         let beyond = node.index.iter().filter(|(index, _)| *index >= count).map(|(_, child)| (*child, false));
-        let picked = node.picked.iter().zip(open).filter(|(_, open)| **open);
-        let picked = picked.map(|((condition, child), _)| (*child, condition.every));
+        let filtered = node.filtered.iter().zip(open).filter(|(_, open)| **open);
+        let filtered = filtered.map(|((filter, child), _)| (*child, filter.every));
         let each = node.each.filter(|_| count == 0).map(|child| (child, true));
-        for (child, every) in beyond.chain(picked).chain(each) {
-            if every { self.none(child, slots) } else { self.fill(child, slots, many, &Captured::Unmatched) }
+        for (child, every) in beyond.chain(filtered).chain(each) {
+            if every { self.fill_empty(child, slots) } else { self.fill(child, slots, many, &Captured::Unmatched) }
         }
     }
 
-    /// An empty list in every place below that nothing was found for.
-    fn none(&self, node: u32, slots: &mut Slots<'_>) {
+    /// Puts an empty list into every slot of this node and below it that nothing was found for.
+    fn fill_empty(&self, node: u32, slots: &mut Slots<'_>) {
         let node = &self.nodes[node as usize];
-        if let Some(place) = node.slot.map(|slot| &mut slots[usize::from(slot)])
-            && *place == Captured::Absent
+        if let Some(found) = node.slot.map(|slot| &mut slots[usize::from(slot)])
+            && *found == Captured::Absent
         {
-            *place = Captured::Many(Vec::new());
+            *found = Captured::Many(Vec::new());
         }
         for child in node.below() {
-            self.none(child, slots);
+            self.fill_empty(child, slots);
         }
     }
 
-    /// Everything below an absent object stays absent; below `null` it is null as well.
-    fn nullify(&self, node: u32, slots: &mut Slots<'_>, many: bool) {
-        self.fill(node, slots, many, &Captured::Null);
-    }
-
+    /// Fills this node and everything below it: what is inside of null is null as well.
     fn fill<'a>(&self, node: u32, slots: &mut Slots<'a>, many: bool, with: &Captured<'a>) {
         let node = &self.nodes[node as usize];
         if let Some(slot) = node.slot {
@@ -210,14 +178,15 @@ impl Reader {
 }
 
 fn store<'a>(slots: &mut Slots<'a>, slot: u16, value: Captured<'a>, many: bool) {
-    let place = &mut slots[usize::from(slot)];
-    match (many, place) {
+    let found = &mut slots[usize::from(slot)];
+    match (many, found) {
         (true, Captured::Many(list)) => list.push(value),
-        (true, place) => *place = Captured::Many(vec![value]),
-        (false, place) => *place = value,
+        (true, found) => *found = Captured::Many(vec![value]),
+        (false, found) => *found = value,
     }
 }
 
+/// Reads the value of one node.
 struct Seed<'t, 's, 'a> {
     reader: &'t Reader,
     node: u32,
@@ -236,7 +205,7 @@ impl<'a> DeserializeSeed<'a> for Seed<'_, '_, 'a> {
         if !node.is_leaf() {
             match captured {
                 Captured::Null => {
-                    self.reader.nullify(self.node, self.slots, self.many);
+                    self.reader.fill(self.node, self.slots, self.many, &Captured::Null);
                     return Ok(());
                 }
                 Captured::Object(_) | Captured::List(_) => {
@@ -277,8 +246,8 @@ impl<'a> Visitor<'a> for Seed<'_, '_, 'a> {
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
         let node = &self.reader.nodes[self.node as usize];
         let Seed { reader, slots, many, .. } = self;
-        let plain = node.picked.is_empty();
-        let mut open = vec![true; node.picked.len()];
+        let plain = node.filtered.is_empty();
+        let mut open = vec![true; node.filtered.len()];
         for index in 0.. {
             let more = match (node.element(index), node.each) {
                 (Some(child), None) if plain => seq.next_element_seed(Seed { reader, node: child, slots, many })?,
@@ -298,7 +267,7 @@ impl<'a> Visitor<'a> for Seed<'_, '_, 'a> {
                 },
             };
             if more.is_none() {
-                reader.unmatched(node, index, &open, slots, many);
+                reader.fill_unmatched(node, index, &open, slots, many);
                 break;
             }
         }
@@ -306,7 +275,7 @@ impl<'a> Visitor<'a> for Seed<'_, '_, 'a> {
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
-        self.reader.nullify(self.node, self.slots, self.many);
+        self.reader.fill(self.node, self.slots, self.many, &Captured::Null);
         Ok(())
     }
 
@@ -353,7 +322,7 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 }
 
-/// serde_json's own words, reduced to what cannot hold a part of the body.
+/// What serde_json reports, reduced to words that cannot hold a part of the body.
 fn reason_of(error: &serde_json::Error) -> &'static str {
     if error.is_eof() {
         "the JSON ends too early"
@@ -423,21 +392,14 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_there_says_what_it_has_not() {
+    fn an_element_that_a_list_lacks_is_unmatched() {
         let slots = read(&["a[0].v", "a[k=x].v", "a[*].v", "b[*].v", "c[1]"], r#"{"a":[],"c":["only"]}"#);
         assert_eq!(slots[..2], [Captured::Unmatched, Captured::Unmatched]);
         assert_eq!(slots[2..], [Captured::Many(vec![]), Captured::Absent, Captured::Unmatched]);
     }
 
     #[test]
-    fn form_parameters_with_brackets() {
-        let paths: Vec<Path> = ["data.merges.EMAIL", "type"].iter().map(|p| p.parse().unwrap()).collect();
-        let slots = Reader::new(&paths).form(b"type=subscribe&data%5Bmerges%5D%5BEMAIL%5D=a%2Bb%40example.com").unwrap();
-        assert_eq!(slots, [Captured::Text("a+b@example.com".into()), Captured::Text("subscribe".into())]);
-    }
-
-    #[test]
-    fn broken_bodies_say_where_and_not_what() {
+    fn an_error_names_the_position_and_not_the_value() {
         let reader = Reader::new(&["a".parse().unwrap()]);
         assert_eq!(reader.json(b"{\"a\": secret}").unwrap_err(), Unreadable { reason: "the body is not JSON", at: Some(6) });
         assert_eq!(reader.json(b"{\"a\": \"x").unwrap_err().reason, "the JSON ends too early");

@@ -1,9 +1,11 @@
+//! Values as a body holds them, before anything is made of them.
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::path::Condition;
+use crate::path::ElementFilter;
 
 /// What a body holds at a path.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -13,11 +15,11 @@ pub enum Captured<'a> {
     Absent,
     /// `null`.
     Null,
-    /// The list is there, the element is not: a whole object says that there is none, a part of one says nothing.
+    /// The list is there, but the element is not. In a snapshot this means null; in a partial body it means absent.
     Unmatched,
     /// True or false.
     Bool(bool),
-    /// A number, digit by digit as the body writes it.
+    /// A number, with its digits as the body writes them.
     Number(&'a str),
     /// A text.
     Text(Cow<'a, str>),
@@ -45,7 +47,7 @@ impl Captured<'_> {
     }
 }
 
-/// The text of a scalar; numbers and booleans as they are written.
+/// The text of a scalar; a number or boolean as the body writes it.
 pub fn text_of<'c>(captured: &'c Captured<'_>) -> Option<&'c str> {
     match captured {
         Captured::Text(text) => Some(text),
@@ -56,7 +58,7 @@ pub fn text_of<'c>(captured: &'c Captured<'_>) -> Option<&'c str> {
     }
 }
 
-/// One JSON value, of which the parser has only said where it ends.
+/// Reads one JSON value, of which the parser has only found the end.
 pub(crate) fn capture(raw: &str) -> Result<Captured<'_>, serde_json::Error> {
     Ok(match raw.as_bytes().first() {
         Some(b'"') => {
@@ -76,8 +78,9 @@ pub(crate) fn capture(raw: &str) -> Result<Captured<'_>, serde_json::Error> {
     })
 }
 
-pub(crate) fn fits(condition: &Condition, raw: &str) -> bool {
-    condition.members.iter().all(|(path, equals)| member(raw, path).is_some_and(|text| text == *equals))
+/// Whether an element of a list fits a filter.
+pub(crate) fn fits(filter: &ElementFilter, raw: &str) -> bool {
+    filter.members.iter().all(|(path, equals)| member(raw, path).is_some_and(|text| text == *equals))
 }
 
 /// The text of a member of an object.
@@ -98,30 +101,4 @@ fn member<'a>(raw: &'a str, path: &[String]) -> Option<Cow<'a, str>> {
 pub(crate) fn elements(raw: &str) -> Vec<Captured<'_>> {
     let list: Vec<&RawValue> = serde_json::from_str(raw).unwrap_or_default();
     list.into_iter().filter_map(|element| capture(element.get()).ok()).collect()
-}
-
-/// Percent and plus decoding of a form parameter; `None` when it is not UTF-8.
-pub fn decode(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains(['%', '+']) {
-        return Some(Cow::Borrowed(text));
-    }
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        let escape = || u8::from_str_radix(text.get(i + 1..i + 3)?, 16).ok();
-        match bytes[i] {
-            b'+' => out.push(b' '),
-            b'%' => match escape() {
-                Some(byte) => {
-                    out.push(byte);
-                    i += 2;
-                }
-                None => out.push(b'%'),
-            },
-            byte => out.push(byte),
-        }
-        i += 1;
-    }
-    String::from_utf8(out).ok().map(Cow::Owned)
 }

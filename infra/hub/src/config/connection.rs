@@ -1,0 +1,120 @@
+//! Connections: one account at one provider each.
+
+use std::collections::BTreeMap;
+
+use canonical::Lane;
+use mapping::file::{Report, Span, Spanned, suggestion};
+use sync::config::{Bucket, Connection};
+
+use super::file::{ConnectionTable, RateTable, Role};
+
+/// How a connection differs from its provider's folder.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectionOverride {
+    /// The signature versions that it accepts.
+    pub accept: Option<Vec<String>>,
+    /// How far the sender's clock may be off, in seconds.
+    pub tolerance_s: Option<u32>,
+    /// The topics of Amazon SNS that are its own.
+    pub topics: Option<Vec<String>>,
+    /// Mapping files of its own, relative to `hub.toml`, by the name of the provider's mapping file that they change.
+    pub mappings: BTreeMap<String, Spanned<String>>,
+}
+
+/// A connection's name is part of URLs, queue names and keys.
+pub(super) fn check_name(name: &Spanned<String>, report: &mut Report) {
+    let text = name.get_ref();
+    let fits = text.len() <= 40
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !fits {
+        let help = "use up to 40 lower-case letters, digits and `-`: it is part of URLs and queue names";
+        report.error(name.span(), format!("`{text}` cannot be the name of a connection")).help(help);
+    }
+}
+
+/// Takes what differs from the provider's folder out of a table.
+pub(super) fn connection_override(table: &mut ConnectionTable) -> ConnectionOverride {
+    let signature = std::mem::take(&mut table.signature);
+    let mappings = std::mem::take(&mut table.mappings);
+    ConnectionOverride {
+        accept: signature.accept,
+        tolerance_s: signature.tolerance.map(|ms| u32::try_from(ms.0 / 1_000).unwrap_or(u32::MAX)),
+        topics: signature.topics,
+        mappings: mappings.0.into_iter().map(|(map, file)| (map.into_inner(), file)).collect(),
+    }
+}
+
+/// Compiles a connection; `None` when it names no provider.
+pub(super) fn connection(
+    name: &str,
+    at: &Span,
+    table: ConnectionTable,
+    providers: &[&str],
+    report: &mut Report,
+) -> Option<Connection> {
+    check(name, at, &table, report);
+    let provider = table.provider?;
+    if !providers.contains(&provider.get_ref().as_str()) {
+        let help = suggestion(provider.get_ref(), providers.iter().copied());
+        report
+            .error(provider.span(), format!("there is no provider `{}`", provider.get_ref()))
+            .label("unknown provider")
+            .help(help);
+    }
+    Some(Connection {
+        provider: provider.into_inner(),
+        source: table.roles.contains(&Role::Source),
+        destination: table.roles.contains(&Role::Destination),
+        lane: table.lane.unwrap_or(Lane::Urgent),
+        base_url: table.base_url.map(Spanned::into_inner).unwrap_or_default(),
+        hosts: Vec::new(),
+        account: table.account,
+        api_version: table.api_version,
+        signing_secret: table.signing_secret,
+        api_secret: table.api_secret,
+        buckets: bucket(&table.rate, report).into_iter().collect(),
+        owner: table.owner,
+        sweep: table.sweep.into_iter().map(Spanned::into_inner).collect(),
+        test_records: table.test_records,
+    })
+}
+
+/// What no single key of a connection can be blamed for.
+fn check(name: &str, at: &Span, table: &ConnectionTable, report: &mut Report) {
+    let destination = table.roles.contains(&Role::Destination);
+    for (key, is_there) in [("base_url", table.base_url.is_some()), ("api_secret", table.api_secret.is_some())] {
+        if !is_there && (destination || !table.sweep.is_empty()) {
+            let why = if destination { "it is written to" } else { "it is swept" };
+            report.error(at.clone(), format!("connection `{name}` has no `{key}`")).label(why);
+        }
+    }
+    if table.owner.is_empty() {
+        let help = "add owner = \"a team or a person\": alerts name it";
+        report.warning(at.clone(), format!("nobody answers for connection `{name}`")).help(help);
+    }
+    if let Some(url) = &table.base_url {
+        check_base_url(url, report);
+    }
+}
+
+fn check_base_url(url: &Spanned<String>, report: &mut Report) {
+    let text = url.get_ref();
+    let host = text.strip_prefix("https://").unwrap_or_default();
+    if host.is_empty() || host.contains('@') || host.contains(char::is_whitespace) {
+        report.error(url.span(), "`base_url` must be an absolute https URL").help("for example https://api.hubapi.com");
+    } else if text.ends_with('/') {
+        report.error(url.span(), "`base_url` must not end in a slash");
+    }
+}
+
+/// The account's own rate, in place of those of the provider's manifest.
+fn bucket(rate: &RateTable, report: &mut Report) -> Option<Bucket> {
+    let (requests, per) = (rate.requests?, rate.per.as_ref()?);
+    let window_ms = per.get_ref().0;
+    if window_ms == 0 {
+        report.error(per.span(), "`per` must be longer than nothing").help("rate = { requests = 100, per = \"10s\" }");
+        return None;
+    }
+    Some(Bucket::of("rate", requests, window_ms))
+}

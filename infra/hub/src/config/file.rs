@@ -1,0 +1,127 @@
+//! `hub.toml` as serde reads it, after its keys were checked.
+
+use canonical::Lane;
+use mapping::file::{Entries, Milliseconds, Spanned, TextOr};
+use serde::Deserialize;
+use sync::config::{Cleared, Survivorship};
+
+/// The file as a whole.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ConfigurationFile {
+    pub generation: u64,
+    pub connections: Entries<Spanned<ConnectionTable>>,
+    pub destinations: Entries<Entries<Spanned<String>>>,
+    pub purposes: Entries<String>,
+    pub identity: Entries<IdentityTable>,
+    pub survivorship: Entries<TextOr<Entries<Spanned<FieldPolicyTable>>>>,
+    pub effects: Vec<Spanned<EffectTable>>,
+    pub retry: RetryTable,
+    pub limits: LimitsTable,
+    pub journal: JournalTable,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ConnectionTable {
+    pub provider: Option<Spanned<String>>,
+    pub roles: Vec<Role>,
+    pub account: String,
+    pub test_records: bool,
+    pub lane: Option<Lane>,
+    pub signing_secret: Option<String>,
+    pub signature: SignatureTable,
+    pub rotate_signing_secret: bool,
+    pub base_url: Option<Spanned<String>>,
+    pub api_version: String,
+    pub api_secret: Option<String>,
+    pub rate: RateTable,
+    pub sweep: Vec<Spanned<String>>,
+    pub mappings: Entries<Spanned<String>>,
+    pub owner: String,
+    pub sla: Option<Milliseconds>,
+}
+
+/// What a connection does for the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Role {
+    Source,
+    Destination,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SignatureTable {
+    pub accept: Option<Vec<String>>,
+    pub tolerance: Option<Milliseconds>,
+    pub topics: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RateTable {
+    pub requests: Option<u64>,
+    pub per: Option<Spanned<Milliseconds>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct IdentityTable {
+    pub keys: Vec<Spanned<String>>,
+    pub blocked: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct FieldPolicyTable {
+    /// One of the rules that need no connection.
+    pub rule: Option<Survivorship>,
+    pub owner: Option<Spanned<String>>,
+    pub prefer: Option<Vec<Spanned<String>>>,
+    pub cleared: Cleared,
+    pub why: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct EffectTable {
+    pub from: Option<Spanned<String>>,
+    pub when: Entries<Vec<Spanned<String>>>,
+    pub to: Option<Spanned<String>>,
+    pub about: Vec<Spanned<String>>,
+    pub set: Entries<Spanned<TextOr<AssignmentTable>>>,
+    pub why: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct AssignmentTable {
+    pub day_of: Option<Spanned<String>>,
+    pub text: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RetryTable {
+    pub schedule: Option<Vec<Milliseconds>>,
+    pub jitter_percent: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LimitsTable {
+    pub members: Option<usize>,
+    pub union_entries: Option<usize>,
+    pub item_bytes: Option<usize>,
+    pub body_bytes: Option<usize>,
+    pub claim_check_bytes: Option<usize>,
+    pub future: Option<Milliseconds>,
+    pub echo: Option<Milliseconds>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct JournalTable {
+    pub days: Option<u32>,
+}

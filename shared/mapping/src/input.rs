@@ -1,0 +1,33 @@
+//! What rules read, and the conditions under which they hold.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Input {
+    /// A path of the body, by slot.
+    Slot(u16),
+    /// A value that the caller knows: `$id`, `$header.webhook-id`.
+    Var(String),
+}
+
+/// A condition: the input has one of these values. `*` is any value but null, `x*` any text that begins with `x`, `!x` any but
+/// null and `x`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// What is looked at.
+    pub input: Input,
+    /// The values.
+    pub any: Vec<String>,
+}
+
+/// What conditions read.
+pub(crate) fn inputs(conditions: &[Condition]) -> impl Iterator<Item = &Input> {
+    conditions.iter().map(|condition| &condition.input)
+}
+
+/// For serde: false is left out of the packed form.
+pub(crate) fn is_false(flag: &bool) -> bool {
+    !*flag
+}
