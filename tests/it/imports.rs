@@ -21,6 +21,7 @@ const CLEAN: &[&str] = &[
     "functions/upsert",
     "infra/sandbox",
     "shared/adapters",
+    "shared/providers",
     "shared/runtime",
     "shared/sync",
     "shared/webhook",

@@ -17,6 +17,7 @@ const CLEAN: &[&str] = &[
     "functions/transform",
     "functions/upsert",
     "shared/adapters",
+    "shared/providers",
     "shared/runtime",
     "tests",
 ];

@@ -1,3 +1,5 @@
+//! Bodies of webhooks, by the manifests of real folders: broken ones, odd ones, and what their events become.
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -34,7 +36,7 @@ fn bodies_that_are_broken_as_a_whole() {
 }
 
 #[test]
-fn nesting_and_duplicate_names_harm_nobody() {
+fn deep_nesting_and_duplicate_names_do_no_harm() {
     let stripe = open("stripe");
     let deep = format!("{{\"id\":\"evt_1\",\"type\":\"customer.created\",\"data\":{}1{}}}", "[".repeat(5000), "]".repeat(5000));
     let _ = events(&stripe, deep.as_bytes());
@@ -45,7 +47,7 @@ fn nesting_and_duplicate_names_harm_nobody() {
 }
 
 #[test]
-fn keys_tell_events_apart_and_deliveries_not() {
+fn keys_distinguish_events_and_not_deliveries() {
     let hubspot = open("hubspot");
     let event = |change: &[(&str, Value)]| {
         let mut event = json!({"objectId": 1, "eventId": 2, "subscriptionId": 3, "portalId": 4, "appId": 5, "occurredAt": 6,
@@ -69,7 +71,7 @@ fn keys_tell_events_apart_and_deliveries_not() {
 }
 
 #[test]
-fn one_bad_event_leaves_its_neighbours_alone() {
+fn one_bad_event_does_not_affect_its_neighbours() {
     let found = events(
         &open("hubspot"),
         br#"[{"subscriptionType":"contact.creation","objectId":1}, 7, {"subscriptionType":"contact.creation"}]"#,
@@ -102,19 +104,19 @@ fn no_problem_shows_a_value() {
 }
 
 #[test]
-fn what_nothing_reads_is_listed() {
+fn paths_that_nothing_reads_are_listed() {
     let body = json!({"id": "evt_1", "type": "customer.created", "created": 1, "livemode": true, "api_version": "x",
         "data": {"object": {"id": "cus_1", "object": "customer", "email": "a@b.example", "livemode": true, "tax_exempt": "none", "metadata": {"a": 1}, "phone": null}}});
     let left = open("stripe").unmapped(body.to_string().as_bytes()).unwrap();
     assert_eq!(left, ["data.object.metadata.a", "data.object.tax_exempt"]);
 }
 
-/// A value of the fixtures with something replaced somewhere.
+/// A value of a fixture, in which one part is replaced.
 fn spoiled(mut value: Value, at: usize, with: Value) -> Value {
     let mut paths = Vec::new();
     collect(&value, String::new(), &mut paths);
-    if let Some(place) = paths.get(at % paths.len().max(1)).and_then(|path| value.pointer_mut(path)) {
-        *place = with;
+    if let Some(part) = paths.get(at % paths.len().max(1)).and_then(|path| value.pointer_mut(path)) {
+        *part = with;
     }
     value
 }

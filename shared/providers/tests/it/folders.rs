@@ -1,3 +1,5 @@
+//! The folders as a whole: they compile, survive packing, and declare the reads that their events need.
+
 use providers::fetch::Fetch;
 use providers::{Overrides, Provider};
 use serde_json::json;
@@ -14,9 +16,9 @@ fn every_folder_compiles_and_survives_packing() {
     }
 }
 
-/// A thin event without a way to read what it names would end as a dead letter each time.
+/// A thin event whose record cannot be read becomes a dead letter each time.
 #[test]
-fn what_events_ask_for_can_be_read() {
+fn every_record_that_a_thin_event_names_can_be_read() {
     for name in Provider::builtin_names() {
         let provider = Provider::builtin(name, &Overrides::default()).unwrap();
         for file in fixtures(name) {
@@ -32,7 +34,7 @@ fn what_events_ask_for_can_be_read() {
 }
 
 #[test]
-fn a_record_is_read_at_the_configured_host_alone() {
+fn a_record_is_read_only_at_the_configured_host() {
     let about = json!({"name": "made-up", "title": "Made up"});
     let api = json!({"fetch": {"page": "/{path}?updatedMin={since}&max=9", "thing": "/v2/things/{id}"}, "headers": {"tenant": "{account}"}});
     let packed = json!({"manifest": {"provider": about, "webhook": {"scheme": {"form": "basic"}}, "api": api}, "maps": []});

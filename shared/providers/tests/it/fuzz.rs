@@ -1,6 +1,6 @@
-//! Every decoder under mangled requests: bytes changed anywhere, values of a JSON body (also of JSON inside of texts) exchanged for
-//! others, headers and query changed. Nothing panics, and no reason shows a value. `HUB_FUZZ_CASES=1000000 cargo test --release -p
-//! providers --features compile mangled` goes on for longer.
+//! Every decoder with mangled requests: changed bytes, exchanged values of a JSON body (and of JSON inside texts), changed headers and a
+//! changed query. Nothing panics, and no reason shows a value. `HUB_FUZZ_CASES=1000000 cargo test --release -p providers --features
+//! compile mangled` runs for longer.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use webhook::{Headers, RawRequest, Scheme, answer_signed, answer_unsigned, certi
 
 use crate::golden::{fixtures, folder, read};
 
-/// Stands for what a person wrote: no reason may show it.
+/// A value that a person could have written. No reason may show it.
 const CANARY: &str = "Kanarien vögel@example";
 
 /// How many requests of each provider are mangled.
@@ -34,7 +34,7 @@ struct Case {
 struct Target {
     name: &'static str,
     provider: Provider,
-    /// What the hub checks its proof with.
+    /// The secret with which the hub verifies it.
     secret: String,
     cases: Vec<Case>,
 }
@@ -52,7 +52,7 @@ fn target(name: &'static str) -> Target {
     Target { name, provider, secret, cases }
 }
 
-/// The fixture, signed where it can be, so that what reads the proof finds one.
+/// The fixture, signed where that is possible, so that the code that verifies signatures runs as well.
 fn case(fixture: &Value, provider: &Provider, key: &str) -> Case {
     let mut headers: BTreeMap<String, String> = serde_json::from_value(fixture["headers"].clone()).unwrap_or_default();
     let object = fixture["object"].as_str().map(str::to_owned);
@@ -85,9 +85,9 @@ enum Edit {
     Insert(Index, u8),
     Remove(Index),
     Cut(Index),
-    /// Some bytes once more, elsewhere.
+    /// Copies some bytes to another position.
     Copy(Index, Index, u8),
-    /// Another value in a JSON body.
+    /// Exchanges a value of a JSON body.
     Value(Index, Value),
     Header(Index, Option<String>),
     Query(String),
@@ -107,7 +107,7 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-/// Texts that some parser cares about.
+/// Texts that are special to some parser.
 const ODD: [&str; 5] = [
     "| |-|0|-0|00|-1|0x1F|0x|1-0x3|99-0xFF|1e999|1e-7|18446744073709551616|9223372036854775808|+99999999999999999999|%|%zz|%C3",
     "2026-02-30|2026-03-02T09:00:60Z|0000-00-00|+262142-01-01T00:00:00Z|-9999-01-01|Mon, 02 Mar 2026 09:00:00 +9999|Date(-1)",
@@ -127,17 +127,17 @@ fn odd_values() -> Vec<Value> {
     others.into_iter().chain(odd_texts().into_iter().map(Value::String)).collect()
 }
 
-/// How many values a JSON value has, itself included; those of JSON inside of texts count.
+/// How many values a JSON value has, itself and those of JSON inside texts included.
 fn count(value: &Value) -> usize {
     1 + match value {
         Value::Array(list) => list.iter().map(count).sum(),
         Value::Object(members) => members.values().map(count).sum(),
-        Value::String(text) => inside(text).map_or(0, |inside| count(&inside)),
+        Value::String(text) => json_in(text).map_or(0, |inner| count(&inner)),
         _ => 0,
     }
 }
 
-fn inside(text: &str) -> Option<Value> {
+fn json_in(text: &str) -> Option<Value> {
     text.starts_with(['{', '[']).then(|| serde_json::from_str(text).ok()).flatten()
 }
 
@@ -152,7 +152,7 @@ fn exchange(value: &mut Value, nth: &mut usize, other: &Value) {
         Value::Array(list) => list.iter_mut().for_each(|v| exchange_within(v, nth, other)),
         Value::Object(members) => members.values_mut().for_each(|v| exchange_within(v, nth, other)),
         Value::String(text) => {
-            if let Some(mut inner) = inside(text) {
+            if let Some(mut inner) = json_in(text) {
                 exchange_within(&mut inner, nth, other);
                 *text = inner.to_string();
             }
@@ -199,14 +199,14 @@ impl Case {
         }
     }
 
-    /// Lets everything read it that reads such a request; gives the reasons that came back.
+    /// Runs everything that reads such a request, and returns the reasons that it gave.
     fn read(&self, target: &Target) -> Vec<String> {
         let provider = &target.provider;
         if let Some(object) = &self.object {
             let _ = provider.unmapped(&self.body);
             return provider.record("here", object, &self.body).err().map(|e| e.to_string()).into_iter().collect();
         }
-        self.prove(target);
+        self.verify(target);
         let _ = (provider.sequence(&self.body), provider.unmapped(&self.body));
         let inbound = Inbound { connection: "here", headers: &self.headers, target: &self.target, body: &self.body };
         let reason = |body: EventBody| match body {
@@ -222,7 +222,7 @@ impl Case {
         }
     }
 
-    fn prove(&self, target: &Target) {
+    fn verify(&self, target: &Target) {
         let webhook = &target.provider.manifest().webhook;
         let headers: Headers = self.headers.iter().collect();
         let url = url_of(&self.target);
@@ -258,6 +258,6 @@ fn the_fixtures_hold_every_kind_of_body() {
     let begins = |start: &[u8]| bodies().any(|body| body.trim_ascii_start().starts_with(start));
     let form = bodies().any(|body| body.contains(&b'=') && body[0].is_ascii_alphabetic());
     let kinds = [begins(b"{"), begins(b"["), begins(b"<"), begins(b"--"), bodies().any(Vec::is_empty), form];
-    // Any one provider may be left out, and be the only one of its kind.
-    assert!(kinds.iter().filter(|there| **there).count() >= 5, "{kinds:?}");
+    // A build may leave out one provider, and that may be the only one of its kind.
+    assert!(kinds.iter().filter(|found| **found).count() >= 5, "{kinds:?}");
 }

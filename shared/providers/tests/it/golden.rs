@@ -1,7 +1,8 @@
-//! Every fixture `<name>.json` of a provider has its golden `<name>.golden.json`. `UPDATE_GOLDEN=1 cargo test -p providers
-//! --features compile` writes them anew (`UPDATE_GOLDEN=stripe` those of one provider); what changed is then read by a person.
+//! Every fixture `<name>.json` of a provider has its golden file `<name>.golden.json`. `UPDATE_GOLDEN=1 cargo test -p providers
+//! --features compile` writes all golden files again, `UPDATE_GOLDEN=stripe` those of one provider. A person then reads the changes.
 //!
-//! A fixture is `{"headers": {…}, "body": …}` for a webhook (`"text"` instead of `"body"` where it is no JSON, `"target"` where its URL matters) and `{"object": "contacts", "record": …}` for a record of the API.
+//! A fixture is `{"headers": {…}, "body": …}` for a webhook (`"text"` instead of `"body"` where the body is not JSON, `"target"` where
+//! the URL matters), and `{"object": "contacts", "record": …}` for a record of the API.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -88,7 +89,7 @@ fn fixtures_map_to_their_golden_records() {
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
-/// An event that is shown once is shown at its best: one that is whole, one with little, one that is odd.
+/// One fixture would only show the ideal case: each event needs a complete one, a sparse one and an odd one.
 #[test]
 fn every_event_has_three_fixtures() {
     let mut missing = Vec::new();

@@ -1,4 +1,4 @@
-//! Bodies that no provider sends: each ends with a reason or without a change, for every provider, and nothing panics.
+//! Bodies that no provider sends. For every provider, each of them ends with a reason or without a change, and nothing panics.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ fn events(provider: &Provider, body: &[u8]) -> Result<Vec<InboundEvent>, Malform
     provider.events(&Inbound { connection: "here", headers: &BTreeMap::new(), target: "POST /hooks/here", body })
 }
 
-/// What a body of garbage says may be kept, but never acted on.
+/// Events of a garbage body are ignored or malformed, and never acted on.
 fn harmless(found: &Result<Vec<InboundEvent>, Malformed>) -> bool {
     let Ok(events) = found else { return true };
     events.iter().all(|e| matches!(e.body, EventBody::Ignored { .. } | EventBody::Malformed { .. }))
@@ -57,7 +57,7 @@ fn garbage_changes_nothing() {
 }
 
 #[test]
-fn nesting_ends_without_harm() {
+fn deep_nesting_does_no_harm() {
     const DEEP: usize = 100_000;
     let xml = format!("{}{}", "<a>".repeat(DEEP), "</a>".repeat(DEEP));
     let bodies = [
@@ -78,7 +78,7 @@ fn nesting_ends_without_harm() {
 }
 
 #[test]
-fn what_is_cut_off_is_told_as_such() {
+fn a_body_that_is_cut_off_gets_that_reason() {
     for (name, provider) in all() {
         let whole = |body: &&String| body.starts_with(['{', '[', '<']) && events(&provider, body.as_bytes()).is_ok();
         for body in bodies(name).iter().filter(|body| body.len() > 2).filter(whole) {
@@ -91,7 +91,7 @@ fn what_is_cut_off_is_told_as_such() {
     }
 }
 
-/// The front door takes 6 MB.
+/// `receive` accepts bodies of up to 6 MB.
 #[test]
 fn the_largest_body_is_read_in_time() {
     let long = "x".repeat(6_000_000);

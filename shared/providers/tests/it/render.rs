@@ -1,3 +1,5 @@
+//! Canonical values as native properties of the two CRMs, and back.
+
 use canonical::{FieldName, Fields, Money, Value};
 use providers::{Overrides, Provider};
 use serde_json::{Value as Json, json};
@@ -64,7 +66,7 @@ fn a_person_without_a_family_name() {
 }
 
 #[test]
-fn lengths_are_the_destinations_own() {
+fn lengths_follow_the_destinations_limits() {
     let long = "é".repeat(100);
     let rendered =
         open("salesforce").render("Contact", &fields(&[("first_name", Value::text(&*long)), ("last_name", Value::text("x"))]));
@@ -97,7 +99,7 @@ fn a_ticket_needs_a_stage() {
 }
 
 #[test]
-fn what_a_destination_gets_reads_back() {
+fn rendered_values_are_read_back_equal() {
     let contact = fields(&[
         ("email", Value::text("lena@example.de")),
         ("first_name", Value::text("Lena")),
@@ -130,7 +132,7 @@ fn what_a_destination_gets_reads_back() {
 }
 
 #[test]
-fn everything_that_is_written_can_be_read_and_names_are_known() {
+fn everything_that_is_written_can_be_read() {
     for (provider, object, count) in
         [("hubspot", "contacts", 20), ("hubspot", "companies", 15), ("salesforce", "Contact", 15), ("salesforce", "Case", 8)]
     {
