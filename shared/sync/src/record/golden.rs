@@ -31,7 +31,7 @@ pub struct Resolved {
 pub struct GoldenRecord {
     /// Its id.
     pub id: GoldenId,
-    /// The canonical object.
+    /// Its canonical object type.
     pub object: ObjectType,
     /// Rises with every change; each write checks it.
     #[serde(skip)]

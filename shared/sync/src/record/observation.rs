@@ -1,21 +1,21 @@
-//! What one source says about one field, over time.
+//! What one source reported about one field, over time.
 //!
-//! A field keeps the recent *points* at which its source was seen to hold a value. The current value is that of the newest
-//! point; it counts from the first point of the newest run of equal values, so that a snapshot which merely repeats a value
-//! does not make it look newer than another source's real change. An explicit statement (a form, a property-change event)
-//! counts from itself. All of that is a function of the *set* of points: order and repetition of arrival do not matter.
+//! A field keeps the recent *points* in time at which its source held a value. The current value is the value of the newest point.
+//! It counts from the first point of the newest run of equal values, so that a snapshot which merely repeats a value does not make
+//! it look newer than another source's real change. An explicit statement (a form, a property-change event) counts from its own
+//! time. All of this is a function of the *set* of points: the order and the repetition of arrivals do not matter.
 
 use std::collections::BTreeMap;
 
 use canonical::{Stamp, Value};
 use serde::{Deserialize, Serialize};
 
-/// Points kept per field. A statement that is older than all of these can no longer split a run of equal values.
+/// Most points that are kept per field. A point older than all of them can no longer split a run of equal values.
 pub const MAX_POINTS: usize = 8;
 
 /// The consent levels from the loosest to the strictest; see [`strictness`].
 const LEVELS: &[&str] = &["granted", UNKNOWN, "pending", "suppressed", "withdrawn"];
-/// Nobody has said anything.
+/// The level before any consent or refusal was reported.
 const UNKNOWN: &str = "unknown";
 
 /// One moment at which the source held a value.
@@ -27,21 +27,21 @@ pub struct Point {
     /// When, by the source's clock.
     #[serde(rename = "t")]
     pub stamp: Stamp,
-    /// True for an explicit statement, false for a value that was merely there in a snapshot.
+    /// True for an explicit statement, false for a value that a snapshot merely contained.
     #[serde(rename = "s", default, skip_serializing_if = "std::ops::Not::not")]
     pub stated: bool,
-    /// True when the value was kept without being understood.
+    /// True when the value was stored without being understood.
     #[serde(rename = "f", default, skip_serializing_if = "std::ops::Not::not")]
     pub flagged: bool,
 }
 
-/// What a source says about one field.
+/// What one source reported about one field.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
     /// Ascending by stamp, then value.
     #[serde(rename = "p")]
     points: Vec<Point>,
-    /// For consent: the newest stamp of each level that was ever stated, and of the person's own grants. Never shrinks.
+    /// For consent: the newest stamp of each level that was ever reported, and of the person's own grants. It never shrinks.
     #[serde(rename = "l", default, skip_serializing_if = "BTreeMap::is_empty")]
     levels: BTreeMap<String, Stamp>,
 }
@@ -61,14 +61,14 @@ impl Observation {
     /// Adds a point.
     pub fn add(&mut self, point: Point) -> Observed {
         let before = self.current().map(|c| (c.value.clone(), c.stamp));
-        let place = self.points.partition_point(|p| (p.stamp, &p.value) < (point.stamp, &point.value));
+        let index = self.points.partition_point(|p| (p.stamp, &p.value) < (point.stamp, &point.value));
         let newest = self.points.last().map(|p| p.stamp);
-        match self.points.get_mut(place) {
+        match self.points.get_mut(index) {
             Some(same) if same.stamp == point.stamp && same.value == point.value => {
                 same.stated |= point.stated;
                 same.flagged |= point.flagged;
             }
-            _ => self.points.insert(place, point.clone()),
+            _ => self.points.insert(index, point.clone()),
         }
         self.prune();
         let after = self.current().map(|c| (c.value.clone(), c.stamp));
@@ -84,7 +84,7 @@ impl Observation {
         }
     }
 
-    /// Notes a consent level and, where the person herself granted it, the grant.
+    /// Adds a consent level. A grant by the person concerned is stored under a key of its own.
     pub fn add_level(&mut self, level: &str, stamp: Stamp, own_grant: bool) {
         let key = if own_grant { OWN_GRANT } else { level };
         let at = self.levels.entry(key.to_owned()).or_insert(stamp);
@@ -106,12 +106,12 @@ impl Observation {
         })
     }
 
-    /// The consent levels ever stated.
+    /// The newest stamp of each consent level that was ever reported.
     pub fn levels(&self) -> &BTreeMap<String, Stamp> {
         &self.levels
     }
 
-    /// Every point kept, the oldest first.
+    /// The points, the oldest first.
     pub fn points(&self) -> &[Point] {
         &self.points
     }
@@ -128,7 +128,7 @@ impl Observation {
     }
 }
 
-/// The key under which a person's own grant is noted.
+/// The key of a person's own grant among the consent levels.
 const OWN_GRANT: &str = "granted by the person";
 
 /// A source's current value of a field.
@@ -136,24 +136,23 @@ const OWN_GRANT: &str = "granted by the person";
 pub struct Current<'a> {
     /// The value.
     pub value: &'a Value,
-    /// Since when it counts.
+    /// Since when the value counts.
     pub stamp: Stamp,
-    /// When it was last seen.
+    /// The newest point at which the source held the value.
     pub seen: Stamp,
-    /// True when it was not understood.
+    /// True when the value was not understood.
     pub flagged: bool,
-    /// True when the source said two different things with the same stamp.
+    /// True when the source reported two different values with the same stamp.
     pub contested: bool,
 }
 
-/// How strict a consent level is; an unknown level is as strict as `suppressed`, since it must not loosen anything.
+/// How strict a consent level is. A level that is not in the list is as strict as `suppressed`, because it must not loosen anything.
 pub fn strictness(level: &str) -> usize {
     LEVELS.iter().position(|l| *l == level).unwrap_or(3)
 }
 
-/// The consent that holds, given the levels that all sources ever stated: the strictest one that is not older than the
-/// person's own newest grant; `granted` where nothing stricter remains. `unknown` says nothing, so it only holds where nobody
-/// has said anything.
+/// The consent that holds, given the levels that all sources ever reported: the strictest one that is not older than the person's
+/// own newest grant, or `granted` when nothing stricter remains. `unknown` holds only when no source reported another level.
 pub fn effective_level<'a>(levels: impl Iterator<Item = &'a BTreeMap<String, Stamp>>) -> Option<(String, Stamp)> {
     let mut newest: BTreeMap<&str, Stamp> = BTreeMap::new();
     for source in levels {

@@ -11,26 +11,26 @@ use crate::failure::Failure;
 use crate::ports::{Attr, Clock, Item, Key, Store, Table};
 use crate::seal::Vault;
 
-/// One object at one connection, with everything that it said.
+/// One object at one connection, with every observation of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRecord {
-    /// Which object.
+    /// The object.
     pub source: RemoteId,
-    /// The canonical object.
+    /// Its canonical object type.
     pub object: ObjectType,
-    /// The golden record that it belonged to when it was written; that one may since redirect to another.
+    /// The golden record that it belonged to when it was written. That record may redirect to another one since then.
     pub golden: GoldenId,
-    /// Rises with every write; the store checks it.
+    /// Rises with every write; each write checks it.
     #[serde(skip)]
     pub version: u64,
-    /// What it said, by field.
+    /// The observations, by field.
     pub fields: BTreeMap<FieldName, Observation>,
     /// Hashes of every identity key that it ever had.
     pub keys: BTreeSet<KeyHash>,
     /// When it was deleted at the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<Stamp>,
-    /// When it was last seen alive.
+    /// When the source last reported that it exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alive: Option<Stamp>,
     /// True for records that the source marks as tests.
@@ -39,7 +39,7 @@ pub struct SourceRecord {
 }
 
 impl SourceRecord {
-    /// A record of which nothing is known yet.
+    /// A record without observations, not stored yet.
     pub fn new(source: RemoteId, object: ObjectType, golden: GoldenId) -> SourceRecord {
         SourceRecord {
             source,
@@ -54,12 +54,12 @@ impl SourceRecord {
         }
     }
 
-    /// True while the source's last word is that the object is gone.
+    /// True when the source's newest report is that the object was deleted.
     pub fn is_deleted(&self) -> bool {
         self.deleted.is_some_and(|deleted| self.alive.is_none_or(|alive| alive <= deleted))
     }
 
-    /// Where it lies. The id is hashed, since some providers' ids are e-mail addresses.
+    /// The key of its item. The id is hashed, because some providers' ids are e-mail addresses.
     pub fn key(vault: &Vault, source: &RemoteId) -> Key {
         let hash = vault.hash(&["source", &source.connection, &source.object, &source.id]);
         Key::new(format!("s#{}/{}/{hash}", source.connection, source.object), "source")

@@ -1,4 +1,4 @@
-//! What a change of one object says about another, by the configuration's table of effects.
+//! Effects: changes of one object that follow from a change of another one, by the rules in `hub.toml`.
 
 use std::collections::BTreeMap;
 
@@ -6,36 +6,36 @@ use canonical::{Change, ChangeKind, FieldName, FieldValue, RemoteId, Value, find
 
 use crate::config::{Effect, EffectValue, Hub};
 
-/// The changes that follow from a change.
-pub fn expand(hub: &Hub, change: &Change) -> Vec<Change> {
+/// Derives the changes that follow from a change.
+pub fn derive_changes(hub: &Hub, change: &Change) -> Vec<Change> {
     if !matches!(change.kind, ChangeKind::Snapshot | ChangeKind::Partial) {
         return Vec::new();
     }
     hub.effects
         .iter()
         .filter(|effect| effect.from == change.object && applies(effect, change))
-        .map(|e| derive(e, change))
+        .map(|effect| derive_change(effect, change))
         .collect()
 }
 
-fn value<'a>(change: &'a Change, field: &str) -> Option<&'a Value> {
+fn value_of<'a>(change: &'a Change, field: &str) -> Option<&'a Value> {
     change.fields.get(field).map(|f| &f.value).filter(|v| !v.is_null())
 }
 
 fn applies(effect: &Effect, change: &Change) -> bool {
-    effect.when.iter().all(|(field, wanted)| value(change, field).is_some_and(|v| wanted.contains(&v.to_string())))
+    effect.when.iter().all(|(field, wanted)| value_of(change, field).is_some_and(|v| wanted.contains(&v.to_string())))
 }
 
-fn derive(effect: &Effect, change: &Change) -> Change {
+fn derive_change(effect: &Effect, change: &Change) -> Change {
     let mut fields = BTreeMap::new();
     for (name, from) in &effect.set {
-        if let Some(value) = compute(from, change) {
+        if let Some(value) = compute_value(from, change) {
             fields.insert(FieldName::from(name.as_str()), FieldValue { value, stamp: None, flagged: false });
         }
     }
     Change {
         object: effect.to,
-        source: subject(effect, change),
+        source: affected_object(effect, change),
         kind: ChangeKind::Partial,
         stamp: change.stamp,
         fields,
@@ -45,25 +45,26 @@ fn derive(effect: &Effect, change: &Change) -> Change {
     }
 }
 
-/// Whom an effect is about: the first reference that has a value. A reference to a record of the affected kind *is* that
-/// record; any other only lends its id, so that everything that hangs on one subscription speaks of one deal.
-fn subject(effect: &Effect, change: &Change) -> RemoteId {
+/// The object that an effect changes: the first of the configured references that has a value. A reference to a record of the
+/// affected type is that record. Any other reference only gives its id to a record of the affected type, so that all changes that
+/// belong to one subscription change one deal.
+fn affected_object(effect: &Effect, change: &Change) -> RemoteId {
     for field in &effect.about {
-        let Some((object, id)) = value(change, field).and_then(Value::as_text).and_then(|text| text.split_once(':')) else {
+        let Some((object, id)) = value_of(change, field).and_then(Value::as_text).and_then(|text| text.split_once(':')) else {
             continue;
         };
-        let same_kind = find_field(change.object, field)
+        let same_type = find_field(change.object, field)
             .is_some_and(|def| matches!(def.kind, canonical::FieldKind::Ref(target) if target == effect.to));
-        let object = if same_kind { object.to_owned() } else { format!("{}-of-{object}", effect.to) };
+        let object = if same_type { object.to_owned() } else { format!("{}-of-{object}", effect.to) };
         return RemoteId { connection: change.source.connection.clone(), object, id: id.to_owned() };
     }
     RemoteId { object: format!("{}-of-{}", effect.to, change.source.object), ..change.source.clone() }
 }
 
-fn compute(from: &EffectValue, change: &Change) -> Option<Value> {
+fn compute_value(from: &EffectValue, change: &Change) -> Option<Value> {
     match from {
-        EffectValue::Field(field) => value(change, field).cloned(),
-        EffectValue::DayOf(field) => value(change, field)?.as_text()?.get(..10).map(Value::text),
+        EffectValue::Field(field) => value_of(change, field).cloned(),
+        EffectValue::DayOf(field) => value_of(change, field)?.as_text()?.get(..10).map(Value::text),
         EffectValue::Text(template) => {
             let mut text = String::new();
             let mut rest = template.as_str();
@@ -73,7 +74,7 @@ fn compute(from: &EffectValue, change: &Change) -> Option<Value> {
                 if field == "id" {
                     text.push_str(&change.source.id);
                 } else {
-                    text.push_str(&value(change, field)?.to_string());
+                    text.push_str(&value_of(change, field)?.to_string());
                 }
                 rest = tail;
             }

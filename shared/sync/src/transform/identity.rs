@@ -1,4 +1,4 @@
-//! The identity keys of a change: what joins source records into one cluster.
+//! The identity keys of a change: they join source records into one cluster.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,10 @@ use crate::config::ObjectPolicy;
 use crate::record::{SourceRecord, remote_hash};
 use crate::seal::Vault;
 
-/// The identity keys of a change, hashed: its own remote id, its other ids, and its policy's key fields.
+/// The namespace of [`Change::external_ids`] in which a destination reports the golden record's id.
+pub const HUB_NAMESPACE: &str = "hub";
+
+/// The identity keys of a change, hashed: its own remote id, its ids elsewhere, and the key fields of its policy.
 pub fn identity_keys(vault: &Vault, policy: &ObjectPolicy, change: &Change, source: Option<&SourceRecord>) -> BTreeSet<KeyHash> {
     let mut keys = BTreeSet::from([remote_hash(vault, &change.source)]);
     if let ChangeKind::MergedInto { id } = &change.kind {
@@ -43,10 +46,7 @@ pub fn founded_id(vault: &Vault, change: &Change) -> GoldenId {
     vault.hash(&["golden", change.object.name(), &source.connection, &source.object, &source.id]).into()
 }
 
-/// The namespace of [`Change::external_ids`] in which a destination hands back the golden record's id.
-pub const HUB_NAMESPACE: &str = "hub";
-
-/// True when a value of an identity key stands for many (`info@*`): it joins nobody.
+/// True when a value of an identity key is blocked because many share it (`info@*`): it joins no records.
 pub fn blocks(pattern: &str, value: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(prefix) => value.starts_with(prefix),

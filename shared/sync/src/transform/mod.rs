@@ -34,7 +34,7 @@ use crate::ports::{Attr, Blob, Clock, Condition, Delivery, Item, Key, Queue, Sec
 use crate::quarantine::quarantine_reason;
 use crate::record::journal::{AccountLine, DAY_MS, JournalEntry, entry_key, outcome_of, proof_key};
 use crate::seal::Vault;
-use crate::transform::effects::expand;
+use crate::transform::effects::derive_changes;
 use crate::transform::merge::Merged;
 use crate::transform::transaction::Transaction;
 
@@ -261,7 +261,7 @@ impl<P: Ports> Transform<'_, P> {
 
     /// The changes, followed by those that the configured effects derive from them.
     fn with_effects(&self, changes: &[Change]) -> Vec<Change> {
-        let derived = changes.iter().flat_map(|change| expand(self.config.hub(), change));
+        let derived = changes.iter().flat_map(|change| derive_changes(self.config.hub(), change));
         changes.iter().cloned().chain(derived).collect()
     }
 

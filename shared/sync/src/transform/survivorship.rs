@@ -1,4 +1,5 @@
-//! Which value of a field survives, among the source records of a cluster. Pure, and independent of order.
+//! Survivorship: which value of a field the golden record takes, among the source records of its cluster. Pure, and independent of
+//! the order of the records.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ impl Candidate<'_> {
     }
 }
 
-/// Resolves every field of a cluster. Deleted members have no say.
+/// Resolves every field of a cluster. Deleted members are left out.
 pub fn resolve<'a>(
     members: impl Iterator<Item = &'a SourceRecord>,
     policy: &ObjectPolicy,
