@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use canonical::{ObjectType, fields_of};
 use hub::config::{DEFAULT, DEFAULT_PATH, Loaded, Source, compile};
-use hub::docs::{FOLDER, Facts, Page, faults, pages};
+use hub::docs::{FOLDER, Facts, Page, WRITTEN_FOLDER, faults, key_pages, pages};
 use providers::Provider;
 use sync::failure::Code;
 
@@ -112,6 +112,13 @@ fn the_generated_pages_are_fresh() {
     let pages = generated(Provider::builtin_names());
     let faults = faults(&root().join(FOLDER), &pages).expect("docs/generated");
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_tables_of_keys_are_fresh() {
+    for page in key_pages(&root().join(WRITTEN_FOLDER)).expect("the pages show every key") {
+        assert!(page.text == page.fresh, "docs/{} is stale; run `cargo hub docs`", page.name);
+    }
 }
 
 #[test]

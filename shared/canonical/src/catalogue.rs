@@ -62,7 +62,7 @@ kinds! {
     Money "money" "An exact amount in minor units with its currency. An amount with more decimals than its currency has is a problem; it is never rounded.";
     Date "date" "A calendar day without a zone: `2026-01-31`. An instant becomes a day only with `zone`.";
     Instant "instant" "A point in time in UTC with the source's precision: `2026-01-31T09:30:00Z`. A day never becomes an instant.";
-    Enum(&'static [&'static str]) "enum" "A member of the catalogue's list. An unknown value is kept and flagged.";
+    Enum(&'static [&'static str]) "enum" "A member of the catalogue's list. An unknown value is stored as it came and flagged.";
     Bool "bool" "True or false.";
     Int "int" "A whole number of 64 bits.";
     Decimal "decimal" "A decimal number, kept as text so that no digit is lost.";

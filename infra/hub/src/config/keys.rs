@@ -52,8 +52,11 @@ const ACCOUNT_KEYS: &[Key] = &[
     key("provider", TEXT, "The folder in `shared/providers/`.").needed(),
     key("roles", ROLES, "`source`: it sends webhooks. `destination`: the hub writes to it.").needed(),
     key("account", TEXT, "The tenant, company or mailbox at the provider, where its API asks for one."),
-    key("test_records", FLAG, "Events about test records (Stripe's test mode, trial submissions of a form) count as well. Without it, they are ignored, and counted as such.")
-        .default("`false`"),
+    key(
+        "test_records",
+        FLAG,
+        "Events about test records (Stripe's test mode, trial submissions of a form) count as well. Without it, they are ignored, and counted as such.",
+    ),
 ];
 
 const WEBHOOK_KEYS: &[Key] = &[
@@ -65,8 +68,7 @@ const WEBHOOK_KEYS: &[Key] = &[
         "The name of the signing secret in Secrets Manager, below the stack's prefix; never the secret itself. Amazon SES needs none, because the certificate that a message names is fetched from Amazon; with one, the secret is the certificate (PEM), and no other is accepted.",
     ),
     key("signature", ValueType::Table(&SIGNATURE), "How signatures are checked, where it differs from the provider's manifest."),
-    key("rotate_signing_secret", FLAG, "The hub issues the signing secret itself and changes it on a schedule.")
-        .default("`false`"),
+    key("rotate_signing_secret", FLAG, "The hub issues the signing secret itself and changes it on a schedule."),
 ];
 
 static SIGNATURE: KeyTable = KeyTable::inline(

@@ -28,7 +28,7 @@ fn words(table: &KeyTable, key: &str) -> Vec<&'static str> {
 }
 
 fn nested(table: &KeyTable, key: &str) -> &'static KeyTable {
-    table.find(key).unwrap().value.tables().unwrap()
+    table.find(key).unwrap().value.table().unwrap()
 }
 
 #[test]

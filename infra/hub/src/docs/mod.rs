@@ -1,6 +1,6 @@
 //! `hub docs`: writes the pages that follow from data. The data dictionary, the inventory of integrations, the matrix of API
 //! capabilities and the table of deadlines are written from the providers' folders, the configuration and `template.yaml`, so that
-//! they cannot differ from these.
+//! they cannot differ from these. So are the tables of keys inside the pages on mapping files, manifests and the configuration.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,15 +21,20 @@ mod dictionary_md;
 mod english;
 mod facts;
 mod integrations;
+mod key_tables;
 mod markdown;
 mod phrases;
 mod signing;
 mod sla;
 
 pub use facts::{Facts, Folder};
+pub use key_tables::{KeyPage, key_pages};
 
 /// The folder of the pages, from the repository's root.
 pub const FOLDER: &str = "docs/generated";
+
+/// The folder of the pages that people write, from the repository's root.
+pub const WRITTEN_FOLDER: &str = "docs";
 
 /// A generated file.
 pub struct Page {
@@ -59,13 +64,21 @@ pub fn run(args: &DocsArgs) -> Result<ExitCode, CommandError> {
     let template = read_text(&root().join("template.yaml"))?;
     let pages = pages(&Facts::new(&loaded, args.config.providers.registry()?.names(), &template)?);
     let folder = args.out.clone().unwrap_or_else(|| root().join(FOLDER));
+    let written_folder = root().join(WRITTEN_FOLDER);
     if !args.check {
         for page in &pages {
             write(&folder.join(page.name), page.text.as_bytes())?;
         }
         print_line(format_args!("{}: {} written", shown(&folder), counted(pages.len(), "page")))?;
+        for page in key_pages(&written_folder)?.iter().filter(|page| page.text != page.fresh) {
+            let path = written_folder.join(page.name);
+            write(&path, page.fresh.as_bytes())?;
+            print_line(format_args!("{}: its tables of keys are written", shown(&path)))?;
+        }
     }
-    let faults = faults(&folder, &pages)?;
+    let mut faults = faults(&folder, &pages)?;
+    let stale = key_pages(&written_folder)?.into_iter().filter(|page| page.text != page.fresh);
+    faults.extend(stale.map(|page| format!("{} is stale; run `cargo hub docs`", shown(&written_folder.join(page.name)))));
     faults.iter().try_for_each(print_line)?;
     if faults.is_empty() && args.check {
         print_line(format_args!("{} is fresh", shown(&folder)))?;

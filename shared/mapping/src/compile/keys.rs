@@ -89,7 +89,7 @@ pub static PLAN: KeyTable = KeyTable::section(
             keys: &[
                 key("direction", DIRECTION, "The direction of rules that name none.").default("`both`"),
                 key("empty", ValueType::OneOf(&["kept", "null"]), "`null`: an empty text clears the field.").default("`kept`"),
-                key("typed", FLAG, "Numbers and booleans are written as such, not as texts.").default("`false`"),
+                key("typed", FLAG, "Numbers and booleans are written as such, not as texts."),
                 key(
                     "exponents",
                     ValueType::Named(&ValueType::Number { least: 0 }),
@@ -173,7 +173,7 @@ static PAIRS: KeyTable = KeyTable::inline(
             key("list", PATH, "Where the list is."),
             key("name", PATHS, "Where an element has its name."),
             key("value", PATHS, "Where an element has its value."),
-            key("bare", FLAG, "An element without a value counts by its name.").default("`false`"),
+            key("bare", FLAG, "An element without a value counts by its name."),
             key("object", PATH, "Instead of `list`: an object whose own members are the pairs."),
         ],
     }],

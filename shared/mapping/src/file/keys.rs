@@ -162,22 +162,23 @@ impl ValueType {
             ValueType::Text => "texts".to_owned(),
             ValueType::Path => "paths".to_owned(),
             ValueType::Scalar => "values".to_owned(),
+            ValueType::Flag => "values, true or false".to_owned(),
+            ValueType::Number { least } => format!("whole numbers of at least {least}"),
             ValueType::Duration => "durations".to_owned(),
+            ValueType::OneOf(words) => quoted(words),
             ValueType::Table(_) | ValueType::Unchecked | ValueType::Named(_) | ValueType::ByPath(_) => "tables".to_owned(),
             ValueType::TextOrTable(_) => "texts or tables".to_owned(),
-            ValueType::OneOf(words) => quoted(words),
-            ValueType::Flag | ValueType::Number { .. } | ValueType::OneOrMore(_) | ValueType::List(_) => {
-                format!("values, each {}", self.description())
-            }
+            ValueType::OneOrMore(inner) => format!("{}, or lists of them", inner.plural()),
+            ValueType::List(inner) => format!("lists of {}", inner.plural()),
         }
     }
 
-    /// The tables with declared keys that such a value may hold.
-    pub fn tables(&self) -> Option<&'static KeyTable> {
+    /// The declared keys of the table, or tables, that such a value is.
+    pub fn table(&self) -> Option<&'static KeyTable> {
         match self {
             ValueType::Table(table) | ValueType::TextOrTable(table) => Some(table),
             ValueType::Named(inner) | ValueType::ByPath(inner) | ValueType::OneOrMore(inner) | ValueType::List(inner) => {
-                inner.tables()
+                inner.table()
             }
             _ => None,
         }
