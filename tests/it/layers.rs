@@ -71,3 +71,15 @@ fn planted_bugs_are_in_no_function() {
     let default = manifest["features"].get("default").and_then(|d| d.as_array()).cloned().unwrap_or_default();
     assert!(default.is_empty(), "the feature `mutants` must not be a default one: {default:?}");
 }
+
+/// Only verified requests and records that were read become envelopes (I9), because nothing else sends messages or calls providers.
+#[test]
+fn messages_leave_by_the_outbox_and_calls_by_the_client() {
+    let allowed = [(".send(", vec!["outbox.rs"]), (".http(", vec!["client.rs", "receive/sns.rs"])];
+    let files = crate::source::files();
+    for (call, expected) in allowed {
+        let here = |file: &&crate::source::SourceFile| file.path.starts_with("shared/sync/src/") && file.text.contains(call);
+        let callers: Vec<&str> = files.iter().filter(here).filter_map(|f| f.path.strip_prefix("shared/sync/src/")).collect();
+        assert_eq!(callers, expected, "who contains `{call}`");
+    }
+}

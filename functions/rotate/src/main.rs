@@ -11,7 +11,7 @@
 use adapters::Aws;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use runtime::{Settings, diagnose, start_logging};
-use sync::rotate::{Rotation, step};
+use sync::rotate::{Rotation, run_step};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -20,7 +20,7 @@ async fn main() -> Result<(), Error> {
     let ports = &Aws::open(settings.names_without_config())?;
     run(service_fn(move |event: LambdaEvent<Rotation>| async move {
         tracing::info!(step = ?event.payload.step, version = %event.payload.version, "rotation");
-        step(ports, &event.payload).await.map_err(|failure| diagnose(&failure))
+        run_step(ports, &event.payload).await.map_err(|failure| diagnose(&failure))
     }))
     .await
 }

@@ -11,9 +11,9 @@ pub type Trace = String;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lane {
-    /// Leads, payments, tickets: what a person waits for.
+    /// Events that a person waits for: leads, payments, tickets.
     Urgent,
-    /// Opens, clicks, sweeps: what comes in bursts.
+    /// Events that arrive in bursts: opens, clicks, sweeps.
     Bulk,
 }
 
@@ -29,17 +29,17 @@ pub enum BodyRef {
     Blob(String),
 }
 
-/// Why an envelope is in the ingest queue.
+/// What an envelope holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum EnvelopeKind {
     /// A verified request of a provider.
     Webhook,
-    /// What `reconcile` read.
+    /// A record that `reconcile` has read.
     Fetched(Fetched),
 }
 
-/// One event's place in the accounts: which envelope it came in, and where in it.
+/// Identifies one received event: its envelope, and its index within the envelope.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventRef {
     /// The connection that received the event.
@@ -57,11 +57,11 @@ pub struct EventRef {
 pub struct Fetched {
     /// What was read.
     pub source: RemoteId,
-    /// True when the provider says that the object does not exist.
+    /// True when the object does not exist at the provider.
     pub missing: bool,
     /// When it was read, by our clock, in milliseconds since the epoch.
     pub read_at_ms: i64,
-    /// The thin events that asked for this read; each is settled by it.
+    /// The thin events that requested this read. Their account lines are closed with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<EventRef>,
 }
@@ -89,7 +89,7 @@ pub struct Envelope {
     pub body: BodyRef,
 }
 
-/// What `transform` puts on a destination's queue: where to look, never what is true.
+/// What `transform` puts on a destination's queue: which golden record to push, never its values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dispatch {
     /// The canonical object.
@@ -104,29 +104,29 @@ pub struct Dispatch {
     pub received_at_ms: i64,
 }
 
-/// What `transform` puts on the fetch queue: a thin event's object to read.
+/// A request to read one object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchRequest {
     /// What to read.
     pub source: RemoteId,
-    /// The event that asked, to be settled when the read is merged; `None` for operator and contested-field requests.
+    /// The event that requested the read. Its account line is closed when the read is merged.
     pub cause: Option<EventRef>,
-    /// The thin event's own stamp: a read older than this must be repeated.
+    /// The stamp of that event. A read that is older must be repeated.
     pub not_before: Option<Stamp>,
     /// The trace of the causing envelope.
     pub trace: Trace,
 }
 
-/// What `transform` puts on the fetch queue when events were lost or could not be told one by one: objects to compare.
+/// A request to sweep objects, because events were lost or an event names no single object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepRequest {
     /// The connection.
     pub connection: ConnectionName,
-    /// The provider's names of the objects; empty for all that the connection sweeps.
+    /// The native names of the objects; empty for all that the connection sweeps.
     pub objects: Vec<String>,
-    /// Why.
+    /// Why the sweep is necessary.
     pub reason: String,
-    /// The event that asked, to be settled when it is done; `None` for a gap between events.
+    /// The event that requested the sweep; `None` for a gap between events. Its account line is closed after the sweep.
     pub cause: Option<EventRef>,
     /// The trace of the causing envelope.
     pub trace: Trace,
@@ -151,7 +151,7 @@ impl ReadRequest {
         }
     }
 
-    /// The event that asked.
+    /// The event that caused the request.
     pub const fn cause(&self) -> Option<&EventRef> {
         match self {
             ReadRequest::Fetch(request) => request.cause.as_ref(),
@@ -170,17 +170,17 @@ pub enum Outcome {
     Unchanged,
     /// The event had been handled before.
     Duplicate,
-    /// Newer observations of every field were there already.
+    /// The hub already has newer observations of every field.
     Superseded,
-    /// Our own write came back.
+    /// The event only reports the hub's own write.
     Echo,
     /// Nothing is mapped for this event type.
     Ignored,
-    /// Applied but for a field that was set aside.
+    /// Applied, except for a field that was quarantined.
     Quarantined,
     /// Parked in the dead-letter queue with its reason.
     Dead,
-    /// Waits for the record that a thin event names.
+    /// The event waits for the read that it requested.
     InFlight,
 }
 

@@ -15,7 +15,7 @@ use crate::config::{Config, Connection};
 use crate::failure::{Cause, Class, Code, Failure, Stage};
 use crate::pause::pause_for_auth;
 use crate::ports::{Clock, Http, HttpError, Secrets, Store};
-use crate::rate_limit::{note_usage, take_tokens};
+use crate::rate_limit::{take_tokens, warn_if_nearly_used};
 
 /// Why a call brought no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
             let Some(token) = self.access_token(fresh).await.map_err(not_sent)? else { continue };
             let target = self.target(object, token);
             let request = build(&target).ok_or_else(|| not_sent(self.no_such_call(object)))?;
-            let response = self.send(request).await?;
+            let response = self.send_request(request).await?;
             match read(&target, &response) {
                 Ok(value) => return Ok(value),
                 Err(failure) if failure.kind == FailureKind::Auth && !fresh => {}
@@ -186,7 +186,7 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
         Failure::new(Code::CannotFetch, format!("the provider of `{}` has no such call for `{object}`", self.name))
     }
 
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
+    async fn send_request(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
         check_deadline(self.ports, self.deadline_ms).map_err(CallError::NotSent)?;
         take_tokens(self.ports, self.name, &self.connection.buckets, &request.url).await.map_err(CallError::NotSent)?;
         self.calls.set(self.calls.get() + 1);
@@ -196,7 +196,7 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
             failed(failure.caused_by(Cause::Http(error)))
         })?;
         let usage = self.api().and_then(|api| api.parse_usage(&response));
-        note_usage(self.name, usage);
+        warn_if_nearly_used(self.name, usage);
         self.usage.set(usage.or(self.usage.get()));
         Ok(response)
     }

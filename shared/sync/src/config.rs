@@ -1,8 +1,8 @@
-//! The configuration as functions see it: a packed file with an index, opened in microseconds.
+//! The configuration as functions read it: a packed file with an index, opened in microseconds.
 //!
 //! `hub check --pack` writes it from `infra/config/hub.toml` and the providers' folders. The file starts with the magic line,
 //! then the length of the index as ten decimal digits and a newline, then the index (JSON: name → offset and length), then the
-//! sections. Only the sections that an invocation needs are parsed, once per process.
+//! sections. Each section is parsed when it is first needed, once per process.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -12,7 +12,7 @@ use providers::Provider;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::failure::{Cause, Code, Failure};
+use crate::failure::{Code, Failure};
 
 const MAGIC: &[u8] = b"crm-hub pack 1\n";
 const LENGTH_DIGITS: usize = 10;
@@ -53,10 +53,10 @@ impl Survivorship {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cleared {
-    /// It is no candidate: another source's value stays.
+    /// The source is not a candidate: another source's value stays.
     #[default]
     Keep,
-    /// It takes part like any other value, so that a cleared field can win.
+    /// The empty value takes part like any other value, so that a cleared field can win.
     Clear,
 }
 
@@ -68,24 +68,24 @@ pub struct FieldPolicy {
     /// What a cleared value does.
     #[serde(default)]
     pub cleared: Cleared,
-    /// The business reason, shown in the data dictionary.
+    /// The business reason, which the data dictionary shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
-/// What holds for one canonical object.
+/// The policy of one canonical object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectPolicy {
     /// Destinations: connection → the native object there.
     #[serde(default)]
     pub destinations: BTreeMap<ConnectionName, String>,
-    /// Identity keys: fields, or several joined by `+`, whose equal values mean the same thing.
+    /// Identity keys: a field, or several fields joined by `+`. Records with equal values join one cluster.
     #[serde(default)]
     pub keys: Vec<String>,
-    /// Key values that never link: exact values, or a prefix ending in `*` (`info@*`).
+    /// Values that are not identity keys: exact values, or a prefix that ends in `*` (`info@*`).
     #[serde(default)]
     pub blocked: Vec<String>,
-    /// The rule for fields that name none.
+    /// The rule of fields that have none of their own.
     #[serde(default)]
     pub default: Option<Survivorship>,
     /// Rules by field.
@@ -93,7 +93,7 @@ pub struct ObjectPolicy {
     pub fields: BTreeMap<String, FieldPolicy>,
 }
 
-/// Where a field of an effect's result comes from.
+/// Where a field that an effect sets takes its value from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EffectValue {
@@ -101,21 +101,21 @@ pub enum EffectValue {
     Field(String),
     /// The calendar day (UTC) of this instant field.
     DayOf(String),
-    /// This text, in which `{field}` stands for a field's value.
+    /// This text, with `{field}` replaced by the field's value.
     Text(String),
 }
 
-/// What a change of one object says about another: a paid invoice about its deal, a consent about its contact.
+/// A rule by which a change of one object also changes another one: a paid invoice its deal, a consent its contact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Effect {
     /// The object that changed.
     pub from: ObjectType,
-    /// Fields and the values that they must have (any of the list); all must hold.
+    /// Conditions, all of which must hold: a field, and the values of which it must have one.
     #[serde(default)]
     pub when: BTreeMap<String, Vec<String>>,
     /// The object that is affected.
     pub to: ObjectType,
-    /// Which record: the first of these reference fields that has a value, else the changed object itself.
+    /// The affected record: the first of these reference fields that has a value, else the changed object itself.
     #[serde(default)]
     pub about: Vec<String>,
     /// The fields that it sets.
@@ -141,10 +141,10 @@ pub struct Connection {
     /// Base URL of its API, without a trailing slash.
     #[serde(default)]
     pub base_url: String,
-    /// Further hosts that are called for it: where Amazon keeps certificates and confirmations of its topics.
+    /// Further hosts that are called for it: those on which Amazon serves the certificates and confirmations of its topics.
     #[serde(default)]
     pub hosts: Vec<String>,
-    /// The account within the provider (tenant, company, mailbox), where its API asks for it.
+    /// The account within the provider (tenant, company, mailbox), where its API requires one.
     #[serde(default)]
     pub account: String,
     /// The name of the API's version, where requests carry one.
@@ -159,13 +159,13 @@ pub struct Connection {
     /// Token buckets, all of which a call must pass.
     #[serde(default)]
     pub buckets: Vec<Bucket>,
-    /// Who answers for it.
+    /// Who is responsible for it.
     #[serde(default)]
     pub owner: String,
-    /// When the scheduled sweep reads it: canonical objects' native names.
+    /// The native objects that the scheduled sweep reads.
     #[serde(default)]
     pub sweep: Vec<String>,
-    /// True when events about test records (a billing system's test mode, a trial submission of a form) count as well.
+    /// True when events about test records (a billing system's test mode, a trial submission of a form) are applied as well.
     #[serde(default)]
     pub test_records: bool,
 }
@@ -177,16 +177,16 @@ pub struct Bucket {
     pub name: String,
     /// Calls that may be made at once.
     pub burst: u32,
-    /// Calls per second that come back.
+    /// Refill rate, calls per second.
     pub per_second: f64,
-    /// Counts only calls whose path ends so; empty for all.
+    /// Counts only calls whose path ends with this; empty for all calls.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub path: String,
 }
 
 impl Bucket {
-    /// An allowance of `calls` per window as a bucket that can never pass more than that in any window of that length: half of
-    /// it may go at once, the other half comes back over the window.
+    /// A bucket that never passes more than `calls` in any window of that length: half of them at once, the other half as the bucket
+    /// is refilled over the window.
     pub fn of(name: &str, calls: u64, window_ms: u64) -> Bucket {
         let burst = u32::try_from(calls / 2).unwrap_or(u32::MAX).max(1);
         let rest = calls.saturating_sub(u64::from(burst)).max(1);
@@ -194,22 +194,22 @@ impl Bucket {
     }
 }
 
-/// Bounds. Beyond one, a record is parked with its reason, never cut.
+/// Limits. A record that exceeds one is parked with the reason, never truncated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Source records in one cluster.
     pub members: usize,
     /// Entries of a union field.
     pub union_entries: usize,
-    /// Bytes of an item before encryption.
+    /// Bytes of an event that is retained as it came.
     pub item_bytes: usize,
-    /// Bytes of a webhook body that the front door takes.
+    /// Bytes of a webhook body that the front door accepts.
     pub body_bytes: usize,
-    /// Bytes of a body above which it goes to the blob store.
+    /// Bytes of a body above which it is stored in the bucket.
     pub claim_check_bytes: usize,
-    /// How far a provider's stamp may lie in our future, in milliseconds, before it is clamped.
+    /// How far a provider's stamp may be ahead of the hub's clock, in milliseconds, before it is clamped.
     pub future_ms: i64,
-    /// How far a destination's event may lie after the write that it echoes, in milliseconds.
+    /// How much later than a write the event that echoes it may be stamped, in milliseconds.
     pub echo_ms: i64,
 }
 
@@ -232,9 +232,9 @@ impl Default for Limits {
 pub struct Retry {
     /// Seconds before the second, third, … attempt; after the last one the message is parked.
     pub schedule_s: Vec<u32>,
-    /// Up to this share of each wait is added at random, in percent.
+    /// The largest random addition to a wait, in percent of it.
     pub jitter_percent: u32,
-    /// Divides every wait that the hub chooses (1 in production; the local stack runs the schedule in seconds).
+    /// Divides every wait that the hub chooses: 1 in production, more in the local stack.
     #[serde(default = "one")]
     pub speed: u32,
 }
@@ -249,26 +249,27 @@ impl Default for Retry {
     }
 }
 
-/// The hub's own choices, the section `hub` of the pack.
+/// The user's choices: the section `hub` of the pack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hub {
-    /// Rises with every change of the configuration; items carry the one that resolved them.
+    /// Rises with every change of the configuration. A golden record names the generation that resolved it.
     pub generation: u64,
     /// The connections by name.
     pub connections: BTreeMap<ConnectionName, Connection>,
     /// Policies by canonical object.
     #[serde(default)]
     pub objects: BTreeMap<ObjectType, ObjectPolicy>,
-    /// What changes say about other objects.
+    /// Rules by which a change of one object also changes another one.
     #[serde(default)]
     pub effects: Vec<Effect>,
-    /// Bounds.
+    /// Limits.
     #[serde(default)]
     pub limits: Limits,
     /// The retry schedule.
     #[serde(default)]
     pub retry: Retry,
-    /// Days that journal entries are kept: at least queue + DLQ retention + the longest redelivery window.
+    /// How many days the journal is stored: at least the retention of a queue and of its dead-letter queue, and the longest redelivery
+    /// window of a provider.
     #[serde(default = "default_journal_days")]
     pub journal_days: u32,
 }
@@ -303,18 +304,18 @@ impl ObjectPolicy {
     }
 }
 
-/// What is wrong with a pack.
+/// Why a pack cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PackError {
-    /// The file is not one of ours, or cut short.
+    /// The file is not a pack, or it is truncated.
     #[error("not a configuration pack: {0}; run `hub check --pack`")]
     Format(&'static str),
     /// A section cannot be read.
     #[error("section `{section}` of the configuration pack cannot be read: {reason}")]
     Section {
-        /// Which.
+        /// The section's name.
         section: String,
-        /// Why.
+        /// What is wrong with it.
         reason: String,
     },
 }
@@ -328,14 +329,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Opens a pack: reads the index and the hub's own choices; providers are read when first needed.
+    /// Opens a pack: reads the index and the user's choices. A provider is read when it is first needed.
     pub fn open(bytes: Vec<u8>) -> Result<Config, PackError> {
         let rest = bytes.strip_prefix(MAGIC).ok_or(PackError::Format("the first line differs"))?;
         let digits = rest.get(..LENGTH_DIGITS).ok_or(PackError::Format("it ends in the index length"))?;
         let length: usize = std::str::from_utf8(digits)
             .ok()
             .and_then(|d| d.parse().ok())
-            .ok_or(PackError::Format("the index length is no number"))?;
+            .ok_or(PackError::Format("the index length is not a number"))?;
         let start = MAGIC.len() + LENGTH_DIGITS + 1;
         let index_bytes = bytes.get(start..start + length).ok_or(PackError::Format("it ends in the index"))?;
         let relative: BTreeMap<String, (usize, usize)> =
@@ -345,14 +346,14 @@ impl Config {
         if index.values().any(|(offset, len)| offset.saturating_add(*len) > bytes.len()) {
             return Err(PackError::Format("it ends in a section"));
         }
-        let hub = section(&bytes, &index, "hub")?;
+        let hub = read_section(&bytes, &index, "hub")?;
         let hub: Hub =
             serde_json::from_str(hub).map_err(|e| PackError::Section { section: "hub".into(), reason: e.to_string() })?;
         let providers = hub.connections.keys().map(|name| (name.clone(), OnceLock::new())).collect();
         Ok(Config { bytes, index, hub, providers })
     }
 
-    /// The hub's own choices.
+    /// The user's choices.
     pub fn hub(&self) -> &Hub {
         &self.hub
     }
@@ -365,13 +366,13 @@ impl Config {
         if let Some(provider) = cell.get() {
             return Ok((connection, Arc::clone(provider)));
         }
-        let packed = section(&self.bytes, &self.index, &format!("connection/{name}"))
-            .map_err(|error| Failure::new(Code::Bug, "the configuration pack cannot be used").caused_by(Cause::Pack(error)))?;
+        let packed = read_section(&self.bytes, &self.index, &format!("connection/{name}"))
+            .map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
         let provider = Provider::from_packed(packed).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
         Ok((connection, Arc::clone(cell.get_or_init(|| Arc::new(provider)))))
     }
 
-    /// Writes a pack.
+    /// Builds a pack.
     pub fn pack(hub: &Hub, providers: &BTreeMap<String, String>) -> Result<Vec<u8>, PackError> {
         let hub = serde_json::to_string(hub).map_err(|e| PackError::Section { section: "hub".into(), reason: e.to_string() })?;
         let mut sections: BTreeMap<String, &str> =
@@ -393,7 +394,7 @@ impl Config {
     }
 }
 
-fn section<'a>(bytes: &'a [u8], index: &BTreeMap<String, (usize, usize)>, name: &str) -> Result<&'a str, PackError> {
+fn read_section<'a>(bytes: &'a [u8], index: &BTreeMap<String, (usize, usize)>, name: &str) -> Result<&'a str, PackError> {
     let missing = |reason: &str| PackError::Section { section: name.to_owned(), reason: reason.to_owned() };
     let (offset, len) = index.get(name).ok_or_else(|| missing("it is not there"))?;
     std::str::from_utf8(&bytes[*offset..offset + len]).map_err(|_| missing("it is not UTF-8"))

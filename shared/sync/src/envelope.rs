@@ -15,8 +15,7 @@ use webhook::VerifiedRequest;
 
 use crate::config::Limits;
 use crate::failure::{Code, Failure, Stage};
-use crate::outbox::DEAD_LETTER_BYTES;
-use crate::ports::{Blob, Clock, MESSAGE_BYTES, PortError, is_sendable};
+use crate::ports::{Blob, Clock, DEAD_LETTER_BYTES, MESSAGE_BYTES, PortError, is_sendable};
 
 /// The largest serialised envelope. The envelope must still fit into a message when it is parked with its reason.
 const ENVELOPE_BYTES: usize = MESSAGE_BYTES - DEAD_LETTER_BYTES;

@@ -5,7 +5,6 @@ use std::fmt;
 
 use providers::api::CallFailure;
 
-use crate::config::PackError;
 use crate::ports::{HttpError, PortError, WriteError};
 
 /// What kind of failure it is. One exhaustive match, [`Failure::disposition`], decides what happens to the message.
@@ -193,8 +192,6 @@ pub enum Cause {
     Http(HttpError),
     /// A provider's answer.
     Provider(CallFailure),
-    /// The configuration pack.
-    Pack(PackError),
 }
 
 impl Cause {
@@ -203,7 +200,6 @@ impl Cause {
             Cause::Port(error) => error,
             Cause::Http(error) => error,
             Cause::Provider(error) => error,
-            Cause::Pack(error) => error,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The hub's use cases: receive, transform, upsert, reconcile and rotate, over ports.
 //!
-//! Pure decisions (`plan_*`) and the short async stories around them. This crate knows nothing of AWS, Lambda, tokio or
-//! sockets, and has no clock of its own: everything from outside comes through [`ports`].
+//! It holds pure decisions and the async functions that apply them. This crate does not know AWS, Lambda, tokio or sockets, and
+//! has no clock: it reaches everything outside through [`ports`].
 //!
-//! One folder per function, [`record`] for what is stored, and the pieces that several functions share beside them.
+//! Each function has a folder, [`record`] holds what is stored, and what several functions share is beside them.
 #![forbid(unsafe_code)]
 
 pub mod batch;

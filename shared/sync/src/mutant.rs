@@ -1,28 +1,28 @@
-//! Planted bugs, to prove that the simulator finds real ones. They exist only with the feature `mutants`, which no function's
-//! build has: without it [`mutant`] is a constant `false`.
+//! Planted bugs, which prove that the simulator finds real ones. They exist only with the feature `mutants`. A function is never
+//! built with it: then [`mutant`] is the constant `false`.
 
 /// A planted bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
-    /// `receive` answers before the queue has accepted the envelope.
+    /// `receive` answers 2xx although the queue has not accepted the envelope.
     AcknowledgeBeforeEnqueue,
-    /// `transform` writes the journal entry before, and apart from, the observations.
+    /// `transform` writes the journal entry before the observations, in a write of its own.
     JournalBeforeObservations,
-    /// `upsert` does not mind the end of its lease: it commits without checking its fence, believes what it reads back, does not
-    /// look for what a late worker may have written, nor whether the record rose.
+    /// `upsert` ignores the end of its lease: it commits without comparing fencing tokens, trusts what it reads back, does not
+    /// recheck what a late worker may have written, and does not dispatch again when the record has a newer version.
     NoFence,
-    /// Observations are stamped with their arrival.
+    /// Observations are stamped with the time at which they arrive.
     LastWriteWinsByArrival,
     /// Failed messages of a batch are not reported.
     SwallowedPartialFailure,
-    /// A destination's echo counts as its own observation.
+    /// An echo counts as an observation of the destination.
     EchoAsObservation,
-    /// A message that meets a busy lease is acknowledged.
+    /// A message whose record is leased by another worker is deleted.
     BusyLeaseAcknowledged,
 }
 
 impl Mutant {
-    /// Every mutant with its name on the command line.
+    /// Every mutant and its name on the command line.
     pub const ALL: &'static [(&'static str, Mutant)] = &[
         ("acknowledge-before-enqueue", Mutant::AcknowledgeBeforeEnqueue),
         ("journal-before-observations", Mutant::JournalBeforeObservations),
@@ -44,12 +44,12 @@ mod active {
         static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
     }
 
-    /// True when this mutant is switched on in this thread.
+    /// True when this mutant is active in this thread.
     pub fn mutant(which: Mutant) -> bool {
         ACTIVE.get() == Some(which)
     }
 
-    /// Switches a mutant on for this thread, or all off.
+    /// Activates a mutant for this thread; `None` deactivates it.
     pub fn plant(which: Option<Mutant>) {
         ACTIVE.set(which);
     }
@@ -58,7 +58,7 @@ mod active {
 #[cfg(feature = "mutants")]
 pub use active::{mutant, plant};
 
-/// Always false: this build has no planted bugs.
+/// Always false: this build has no planted bug.
 #[cfg(not(feature = "mutants"))]
 pub const fn mutant(_: Mutant) -> bool {
     false

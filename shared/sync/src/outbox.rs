@@ -67,8 +67,6 @@ pub struct DeadLetter<'a> {
     pub event: Option<u32>,
 }
 
-/// Bytes that the attributes of a dead letter take at most. An envelope leaves them free, so that it can always be parked.
-pub const DEAD_LETTER_BYTES: usize = 4_096;
 /// The longest detail of a dead letter.
 const DETAIL_CHARACTERS: usize = 500;
 
@@ -117,6 +115,7 @@ async fn send<P: Queue>(ports: &P, queue: &QueueName, messages: Vec<Outgoing>) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::DEAD_LETTER_BYTES;
 
     #[test]
     fn the_reasons_of_a_dead_letter_fit_into_what_is_reserved_for_them() {

@@ -1,8 +1,8 @@
-//! What the use cases need from outside. Adapters implement these traits: the AWS SDK in production, memory twins in tests and
-//! in the simulator. One conformance suite (`testkit::conformance`) runs against every adapter.
+//! Ports: the traits through which the use cases reach the outside. Adapters implement them: with the AWS SDK in production, in
+//! memory in tests and in the simulator. One conformance suite (`testkit::conformance`) runs against every adapter.
 //!
-//! Every method may be abandoned at any await point (a Lambda is killed, a simulator drops the future); an adapter must not
-//! leave itself in a state that a later call cannot work with.
+//! Every call may be abandoned at any await point: Lambda kills a process, the simulator drops a future. An adapter must then still
+//! be able to serve the next call.
 #![allow(async_fn_in_trait)]
 
 use std::collections::BTreeMap;
@@ -22,19 +22,19 @@ pub trait Clock {
     async fn sleep(&self, ms: u64);
 }
 
-/// Why a port call did not do what was asked.
+/// Why a port call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortError {
-    /// Nothing is wrong with the request; try again, not before `after_ms` where given.
+    /// Nothing is wrong with the request: try again, but not before `after_ms` if it is set.
     Unavailable {
-        /// What the other side said, without personal data.
+        /// The other side's message, without personal data.
         reason: String,
         /// How long to wait.
         after_ms: Option<u64>,
     },
-    /// The request will never succeed as it is.
+    /// The request will never succeed in its current form.
     Rejected {
-        /// What the other side said, without personal data.
+        /// The other side's message, without personal data.
         reason: String,
     },
 }
@@ -64,6 +64,10 @@ impl std::error::Error for PortError {}
 
 /// The largest message in bytes, as [`Outgoing::bytes`] counts them. One call that sends several messages has the same limit.
 pub const MESSAGE_BYTES: usize = 1_048_576;
+
+/// The part of a message that is reserved for the attributes of a dead letter, in bytes. An envelope leaves it free, so that it can
+/// always be parked.
+pub const DEAD_LETTER_BYTES: usize = 4_096;
 
 /// Whether SQS accepts a character: those of XML 1.0.
 pub const fn is_sendable(c: char) -> bool {
@@ -101,7 +105,7 @@ impl Outgoing {
 pub struct Delivery {
     /// The queue's id of the message.
     pub id: String,
-    /// Names this reception; needed to delay or delete.
+    /// Identifies this reception; needed to delay or delete the message.
     pub receipt: String,
     /// The body.
     pub body: String,
@@ -113,8 +117,8 @@ pub struct Delivery {
 
 /// Message queues, by their logical names (`ingest-urgent`, `upsert-hubspot`, `upsert-hubspot-dlq`, …).
 pub trait Queue {
-    /// Sends messages, in as few calls as the queue allows. The answer has one entry per message, in order: a message whose
-    /// entry is `Ok` is stored durably.
+    /// Sends messages in as few calls as the queue allows. The answer has one entry per message, in order. A message whose entry is
+    /// `Ok` is stored durably.
     async fn send(&self, queue: &QueueName, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>>;
     /// Makes a received message visible again after that many seconds (0 to 43,200).
     async fn delay(&self, queue: &QueueName, receipt: &str, seconds: u32) -> Result<(), PortError>;
@@ -127,13 +131,13 @@ pub enum Table {
     Golden,
     /// Identity keys, links to destinations, leases.
     Links,
-    /// What came in and how it ended.
+    /// Received events and their outcomes.
     Journal,
     /// Append-only history.
     Audit,
     /// Pauses, token buckets, attempts, watermarks.
     Control,
-    /// Data keys of persons and envelopes; no point-in-time recovery.
+    /// The data keys of golden records and retained events; no point-in-time recovery.
     Keys,
 }
 
@@ -183,13 +187,13 @@ pub enum Attr {
     Bool(bool),
 }
 
-/// An item: its key and its other attributes. The attribute `ttl` (a number, seconds since the epoch) is when the store
-/// may delete it.
+/// An item: its key and its other attributes. From the time in the attribute `ttl` on (a number, seconds since the epoch) the store
+/// may delete the item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// The primary key.
     pub key: Key,
-    /// Everything else.
+    /// The other attributes.
     pub attrs: BTreeMap<String, Attr>,
 }
 
@@ -231,10 +235,10 @@ impl Item {
     }
 }
 
-/// What must hold of the stored item for a write to happen.
+/// The condition on the stored item under which a write happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing.
+    /// No condition.
     Always,
     /// No item has this key.
     Absent,
@@ -247,29 +251,29 @@ pub enum Condition {
 pub enum Write {
     /// Writes the whole item.
     Put {
-        /// Where.
+        /// The table.
         table: Table,
-        /// What.
+        /// The item.
         item: Item,
-        /// If.
+        /// Its condition.
         condition: Condition,
     },
-    /// Removes an item; it need not exist unless the condition says so.
+    /// Deletes an item. The item need not exist unless the condition requires it.
     Delete {
-        /// Where.
+        /// The table.
         table: Table,
-        /// Which.
+        /// The item's key.
         key: Key,
-        /// If.
+        /// Its condition.
         condition: Condition,
     },
     /// Writes nothing, but the transaction fails unless the condition holds.
     Check {
-        /// Where.
+        /// The table.
         table: Table,
-        /// Which.
+        /// The item's key.
         key: Key,
-        /// If.
+        /// Its condition.
         condition: Condition,
     },
 }
@@ -277,12 +281,12 @@ pub enum Write {
 /// Why a write did not happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteError {
-    /// A condition did not hold, or another transaction was at one of the items. Nothing was written.
+    /// A condition did not hold, or another transaction was using one of the items. Nothing was written.
     Conflict {
-        /// The index of each write whose condition failed; empty when another transaction was in the way.
+        /// The index of each write whose condition failed; empty when another transaction was using an item.
         failed: Vec<usize>,
     },
-    /// Anything else; it is not known whether the write happened.
+    /// Any other error. It is not known whether the write happened.
     Port(PortError),
 }
 
@@ -315,7 +319,7 @@ impl std::error::Error for WriteError {
 pub struct Page {
     /// The items, in key order for a query.
     pub items: Vec<Item>,
-    /// Hand this to the next call; `None` at the end.
+    /// The start of the next page; `None` on the last page.
     pub next: Option<Key>,
 }
 
@@ -329,8 +333,8 @@ pub trait Store {
     async fn query(&self, table: Table, pk: &str, prefix: &str, limit: u32, after: Option<&Key>) -> Result<Page, PortError>;
     /// Any items of a table, for sweeps and operators; eventually consistent.
     async fn scan(&self, table: Table, limit: u32, after: Option<&Key>) -> Result<Page, PortError>;
-    /// All of these writes or none; at most 100, at most one per item. A repeat of the same `token` with the same writes
-    /// within ten minutes succeeds without writing again. One write without a token need not be a transaction.
+    /// Does all of these writes or none: at most 100, and at most one per item. A repetition with the same `token` and the same
+    /// writes within ten minutes succeeds without writing again. One write without a token need not be a transaction.
     async fn write(&self, writes: Vec<Write>, token: Option<&str>) -> Result<(), WriteError>;
 }
 
@@ -347,14 +351,14 @@ pub trait Blob {
 pub struct SecretSet {
     /// AWSCURRENT.
     pub current: Option<String>,
-    /// AWSPENDING: a rotation is under way.
+    /// AWSPENDING: the value of a rotation that is in progress.
     pub pending: Option<String>,
-    /// AWSPREVIOUS: the last one, still in use by senders that have not noticed.
+    /// AWSPREVIOUS: the value before the current one; some senders still use it.
     pub previous: Option<String>,
 }
 
 impl SecretSet {
-    /// The values that a signature may be made with, the current one first.
+    /// The values with which a signature may be made, the current one first.
     pub fn active(&self) -> impl Iterator<Item = &str> {
         [&self.current, &self.pending, &self.previous].into_iter().filter_map(|v| v.as_deref())
     }
@@ -385,7 +389,7 @@ pub trait SecretVersions {
     async fn version_value(&self, secret: &str, version: Option<&str>, stage: &str) -> Result<Option<String>, PortError>;
     /// The version that has AWSCURRENT.
     async fn current_version(&self, secret: &str) -> Result<Option<String>, PortError>;
-    /// Stores a value as a version with the stage AWSPENDING; the same version and value again is no error.
+    /// Stores a value as a version with the stage AWSPENDING. A repetition with the same version and value succeeds.
     async fn put_pending(&self, secret: &str, version: &str, value: &str) -> Result<(), PortError>;
     /// Moves AWSCURRENT to a version, away from the one that has it (which becomes AWSPREVIOUS).
     async fn promote(&self, secret: &str, version: &str, from: Option<&str>) -> Result<(), PortError>;
@@ -393,12 +397,12 @@ pub trait SecretVersions {
 
 pub use providers::http::{HttpRequest, HttpResponse};
 
-/// Why there is no answer.
+/// Why a request got no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HttpError {
-    /// The request surely had no effect: no connection was made, or the URL is not allowed.
+    /// The request surely had no effect: the connection failed, or the URL is not allowed.
     NotSent(String),
-    /// It is not known whether the request took effect: time-out, lost answer.
+    /// It is not known whether the request took effect: it timed out, or its answer was lost.
     Unknown(String),
 }
 
@@ -415,6 +419,6 @@ impl std::error::Error for HttpError {}
 
 /// Outbound HTTPS to providers.
 pub trait Http {
-    /// Sends a request once, follows no redirect.
+    /// Sends a request once. Follows no redirect.
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError>;
 }

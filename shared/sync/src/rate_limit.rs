@@ -7,13 +7,18 @@ use crate::failure::{Code, Failure};
 use crate::ports::{Attr, Clock, Condition, Item, Key, Store, Table, Write, WriteError};
 
 /// How often a bucket is tried against other workers before the caller must wait.
-const BUCKET_TRIES: usize = 6;
+const MAX_BUCKET_WRITES: usize = 6;
+/// Levels are stored in thousandths of a token.
+const ONE_TOKEN: i64 = 1_000;
 
-/// Takes a token from each bucket of a connection that counts a call of this URL, or says how long to wait.
+/// Takes a token from each bucket of a connection that counts calls of this URL.
+///
+/// # Errors
+/// A bucket is empty; the failure holds how long to wait.
 pub async fn take_tokens<P: Store + Clock>(ports: &P, connection: &str, buckets: &[Bucket], url: &str) -> Result<(), Failure> {
     let path = url.split('?').next().unwrap_or_default();
     let counts = |bucket: &&Bucket| path.ends_with(&bucket.path);
-    // The narrow ones first: who has to wait there takes nothing from the others.
+    // Narrow buckets first, so that a call that must wait takes no token from the wide ones.
     let (narrow, wide): (Vec<&Bucket>, Vec<&Bucket>) = buckets.iter().filter(counts).partition(|b| !b.path.is_empty());
     for bucket in narrow.into_iter().chain(wide) {
         take_token(ports, connection, bucket).await?;
@@ -21,47 +26,45 @@ pub async fn take_tokens<P: Store + Clock>(ports: &P, connection: &str, buckets:
     Ok(())
 }
 
-/// Tokens are kept in thousandths.
 async fn take_token<P: Store + Clock>(ports: &P, connection: &str, bucket: &Bucket) -> Result<(), Failure> {
-    let Bucket { name, burst, per_second, .. } = bucket;
-    let place = Key::new(format!("bucket#{connection}"), name.clone());
-    let full = i64::from(*burst) * 1000;
-    let need = 1000;
-    for _ in 0..BUCKET_TRIES {
-        let now = ports.now_ms();
-        let stored = ports.get(Table::Control, &place).await?;
-        let version = stored.as_ref().and_then(|i| i.n("ver")).unwrap_or(0);
-        let level = match &stored {
-            Some(item) => {
-                let elapsed = (now - item.n("at").unwrap_or(now)).max(0) as f64;
-                (item.n("level").unwrap_or(full) + (elapsed * per_second) as i64).min(full)
-            }
-            None => full,
-        };
-        if level < need {
-            let wait = ((need - level) as f64 / per_second.max(0.001)).ceil() as u64;
-            return Err(Failure::throttled(
-                Code::RateLimited,
-                wait.max(100),
-                format!("the bucket `{name}` of `{connection}` is empty"),
-            ));
+    let Bucket { name, per_second, .. } = bucket;
+    let key = Key::new(format!("bucket#{connection}"), name.clone());
+    for _ in 0..MAX_BUCKET_WRITES {
+        let now_ms = ports.now_ms();
+        let stored = ports.get(Table::Control, &key).await?;
+        let version = stored.as_ref().and_then(|item| item.n("ver"));
+        let level = level(stored.as_ref(), bucket, now_ms);
+        if level < ONE_TOKEN {
+            let wait_ms = ((ONE_TOKEN - level) as f64 / per_second.max(0.001)).ceil() as u64;
+            let detail = format!("the bucket `{name}` of `{connection}` is empty");
+            return Err(Failure::throttled(Code::RateLimited, wait_ms.max(100), detail));
         }
-        let item = Item::new(place.clone())
-            .with("level", Attr::N(level - need))
-            .with("at", Attr::N(now))
-            .with("ver", Attr::N(version + 1));
-        let condition = if stored.is_none() { Condition::Absent } else { Condition::Equals("ver", Attr::N(version)) };
+        let item = Item::new(key.clone())
+            .with("level", Attr::N(level - ONE_TOKEN))
+            .with("at", Attr::N(now_ms))
+            .with("ver", Attr::N(version.unwrap_or(0) + 1));
+        let condition = version.map_or(Condition::Absent, |version| Condition::Equals("ver", Attr::N(version)));
         match ports.write(vec![Write::Put { table: Table::Control, item, condition }], None).await {
             Ok(()) => return Ok(()),
             Err(WriteError::Conflict { .. }) => {}
             Err(WriteError::Port(error)) => return Err(error.into()),
         }
     }
-    Err(Failure::throttled(Code::RateLimited, 250, format!("the bucket `{name}` of `{connection}` is contended")))
+    let detail = format!("other workers kept using the bucket `{name}` of `{connection}`");
+    Err(Failure::throttled(Code::RateLimited, 250, detail))
 }
 
-/// Tells people when a provider says that less than a tenth of its calls are left.
-pub fn note_usage(connection: &str, usage: Option<Usage>) {
+/// What a bucket holds now: what it held at the last call, and what was refilled since then.
+fn level(stored: Option<&Item>, bucket: &Bucket, now_ms: i64) -> i64 {
+    let full = i64::from(bucket.burst) * ONE_TOKEN;
+    let Some(item) = stored else { return full };
+    let elapsed_ms = (now_ms - item.n("at").unwrap_or(now_ms)).max(0);
+    let refilled = (elapsed_ms as f64 * bucket.per_second) as i64;
+    (item.n("level").unwrap_or(full) + refilled).min(full)
+}
+
+/// Warns when less than a tenth of the calls that a provider allows are left.
+pub fn warn_if_nearly_used(connection: &str, usage: Option<Usage>) {
     if let Some(Usage { remaining, max, window_ms }) = usage
         && remaining.saturating_mul(10) < max
     {

@@ -1,8 +1,8 @@
 //! Personal data at rest: one sealed attribute per item, encrypted under a data key that the item names (`key_id`).
 //!
-//! A data key is 32 random bytes, wrapped by the hub's master secret and kept in the table `keys`, which has no
-//! point-in-time recovery: destroying the key item is erasing everything sealed under it. Identity keys are hashed with the
-//! master secret too, so that the store holds no e-mail address and no number in the clear.
+//! A data key is 32 random bytes. It is encrypted under the hub's master secret and stored in the table `keys`, which has no
+//! point-in-time recovery: to delete a key's item is to erase everything that is sealed under that key. Identity keys are hashed
+//! with the master secret, so that no e-mail address and no telephone number is stored in the clear.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -49,7 +49,7 @@ fn cipher(bytes: &[u8]) -> Result<LessSafeKey, Failure> {
     UnboundKey::new(&AES_256_GCM, bytes).map(LessSafeKey::new).map_err(|_| corrupt("a data key"))
 }
 
-/// Data keys at hand. The older half goes first, so that a key which was just loaded is there when it is used.
+/// Cached data keys. When the cache is full, the older half is dropped, so that a key that was just loaded is there when it is used.
 #[derive(Default)]
 struct Keys {
     young: BTreeMap<String, LessSafeKey>,
@@ -103,29 +103,36 @@ impl Vault {
         hex::encode(&context.sign().as_ref()[..16])
     }
 
-    /// Makes sure that the data key of this id is at hand; creates it where `create` says so.
-    pub async fn load<P: Store + Clock>(&self, ports: &P, key_id: &str, create: bool) -> Result<(), Failure> {
+    /// Loads the data key of this id, and creates it if there is none.
+    pub async fn ensure_key<P: Store + Clock>(&self, ports: &P, key_id: &str) -> Result<(), Failure> {
+        self.load_key(ports, key_id, true).await
+    }
+
+    async fn load_key<P: Store + Clock>(&self, ports: &P, key_id: &str, create: bool) -> Result<(), Failure> {
         if self.keys().get(key_id).is_some() {
             return Ok(());
         }
-        let place = Key::new(format!("key#{key_id}"), "key");
+        let key = Key::new(format!("key#{key_id}"), "key");
         loop {
-            if let Some(item) = ports.get(Table::Keys, &place).await? {
+            if let Some(item) = ports.get(Table::Keys, &key).await? {
                 let wrapped = item.b("wrapped").ok_or_else(|| corrupt("a data key"))?;
                 let plain = open(&self.wrapping, key_id, wrapped).ok_or_else(|| corrupt("a data key"))?;
                 self.remember(key_id, cipher(&plain)?);
                 return Ok(());
             }
             if !create {
-                return Err(Failure::new(Code::CorruptItem, "the data key of an item is gone: the record was erased"));
+                return Err(Failure::new(
+                    Code::CorruptItem,
+                    "the data key of an item does not exist any more: the record was erased",
+                ));
             }
             let mut plain = [0; 32];
             ports.fill_secret(&mut plain);
             let wrapped = seal(ports, &self.wrapping, key_id, plain.to_vec())?;
-            let item = Item::new(place.clone()).with("wrapped", Attr::B(wrapped));
+            let item = Item::new(key.clone()).with("wrapped", Attr::B(wrapped));
             let put = Write::Put { table: Table::Keys, item, condition: Condition::Absent };
             match ports.write(vec![put], None).await {
-                // Read back even after success: whoever was first has the key that counts.
+                // Read it even after success: the key of the worker that was first is the one that is used.
                 Ok(()) | Err(WriteError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -140,7 +147,7 @@ impl Vault {
         keys.young.insert(key_id.to_owned(), key);
     }
 
-    /// Adds a sealed value and the id of its key to an item. The key must have been loaded.
+    /// Adds a sealed value and the id of its key to an item. [`Vault::ensure_key`] must have been called for the key.
     pub fn seal_into<P: Clock, T: Serialize>(&self, ports: &P, item: &mut Item, key_id: &str, value: &T) -> Result<(), Failure> {
         let plain = serde_json::to_vec(value).map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
         let keys = self.keys();
@@ -155,7 +162,7 @@ impl Vault {
     /// Reads the sealed value of an item, loading its key.
     pub async fn unseal<P: Store + Clock, T: DeserializeOwned>(&self, ports: &P, item: &Item) -> Result<T, Failure> {
         let key_id = item.s("key_id").ok_or_else(|| corrupt("an item"))?;
-        self.load(ports, key_id, false).await?;
+        self.load_key(ports, key_id, false).await?;
         let keys = self.keys();
         let key = keys.get(key_id).ok_or_else(|| corrupt("an item"))?;
         let context = format!("{}|{}", item.key.pk, item.key.sk);

@@ -18,7 +18,7 @@ impl<P: Ports> Transform<'_, P> {
         // A repetition may arrive on another day, in another partition: the journal entry recognises it all the same.
         let entry_key = entry_key(self.vault, &envelope.connection, &event.key, 0);
         let expires_s = self.expires_s(envelope);
-        self.vault.load(self.ports, &partition, true).await?;
+        self.vault.ensure_key(self.ports, &partition).await?;
         let mut item = Item::new(Key::new(partition.clone(), entry_key.pk.clone())).with("ttl", Attr::N(expires_s));
         let retained = RetainedEvent {
             received_at_ms: envelope.received_at_ms,

@@ -163,7 +163,7 @@ impl<P: Store + Clock> Transaction<'_, P> {
     /// Loads the data key of a golden record, and gives its id.
     async fn load_data_key(&self, record: &str) -> Result<String, Failure> {
         let key_id = GoldenRecord::key_id(self.change.object, record);
-        self.vault.load(self.ports, &key_id, true).await?;
+        self.vault.ensure_key(self.ports, &key_id).await?;
         Ok(key_id)
     }
 

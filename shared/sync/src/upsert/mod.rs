@@ -330,7 +330,7 @@ impl<P: Ports> Upsert<'_, P> {
 
     async fn link_write(&self, object: ObjectType, record: &str, link: &Link) -> Result<Write, Failure> {
         let key_id = GoldenRecord::key_id(object, record);
-        self.worker.vault.load(self.ports(), &key_id, true).await?;
+        self.worker.vault.ensure_key(self.ports(), &key_id).await?;
         build_put(self.ports(), self.worker.vault, Link::key(self.worker.name, object, record), &key_id, link)
     }
 
