@@ -82,7 +82,7 @@ pub struct Plan {
     pub rules: Vec<FieldRule>,
 }
 
-/// Where a body says when its object last changed.
+/// Where a body holds the time at which its object last changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectStamp {
     /// The inputs of the time; the first that has a value.

@@ -150,7 +150,7 @@ fn change_kind(plan: &Plan, scope: Scope<'_, '_>) -> ChangeKind {
     }
 }
 
-/// When the object last changed, where the body says so.
+/// When the object last changed; `None` when the body does not hold a readable time.
 fn stamp(plan: &Plan, scope: Scope<'_, '_>) -> Option<Stamp> {
     let rule = plan.stamp.as_ref()?;
     let at = instant(scope.first(&rule.from)?, rule.unit)?;

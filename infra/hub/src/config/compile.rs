@@ -12,7 +12,7 @@ use super::effects::effects;
 use super::file::{ConfigurationFile, ConnectionTable, LimitsTable, RetryTable};
 use super::{keys, policy};
 
-/// What `hub.toml` says, with the positions that later checks point at.
+/// The content of `hub.toml`, with the positions that later checks point at.
 #[derive(Debug)]
 pub struct Compiled {
     /// What the functions read.

@@ -43,7 +43,7 @@ pub enum ConfigError {
 pub struct Loaded {
     /// The file.
     pub source: Source,
-    /// What it says; `None` when it is not TOML.
+    /// Its content; `None` when it is not TOML.
     pub compiled: Option<Compiled>,
     /// The providers of its connections, with the user's own mappings, by connection.
     pub providers: BTreeMap<String, Provider>,

@@ -43,7 +43,8 @@ pub(super) struct PlanTable {
 pub(super) enum EmptyText {
     /// An empty text.
     #[default]
-    Kept,
+    #[serde(rename = "kept")]
+    Literal,
     /// The source cleared the field.
     Null,
 }

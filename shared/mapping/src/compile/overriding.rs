@@ -47,7 +47,7 @@ fn apply_table(name: &Spanned<String>, table: PlanTable, map: &mut Map, slots: &
     }
 }
 
-/// An overriding rule of a plan that only reads does not write either, unless it says so.
+/// An overriding rule of a plan that only reads does not write either, unless it names its direction.
 fn default_direction(plan: &Plan) -> Direction {
     let only_reads = plan.rules.iter().all(|rule| rule.direction == Direction::In);
     if only_reads { Direction::In } else { Direction::Both }

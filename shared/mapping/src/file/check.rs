@@ -34,7 +34,7 @@ pub(super) fn check(table: &mut DeTable<'_>, span: Span, keys: &KeyTable, report
     }
 }
 
-/// Whether a value says no more than its absence.
+/// Whether a value means the same as a missing key.
 fn is_blank(value: &DeValue<'_>) -> bool {
     match value {
         DeValue::String(text) => text.trim().is_empty(),

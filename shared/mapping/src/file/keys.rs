@@ -1,4 +1,4 @@
-//! Declares the keys of a file's tables: what the reader accepts and what the documentation says follow from one list.
+//! Declares the keys of a file's tables: what the reader accepts and what the documentation shows follow from one list.
 
 /// A key of a table.
 #[derive(Debug)]

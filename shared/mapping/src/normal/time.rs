@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn precision_is_kept() {
+    fn precision_is_preserved() {
         for (text, unit, canonical) in [
             ("1234567890", TimeUnit::S, "2009-02-13T23:31:30Z"),
             ("1234567890.25", TimeUnit::S, "2009-02-13T23:31:30.25Z"),

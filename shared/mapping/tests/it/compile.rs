@@ -51,7 +51,7 @@ fn mistakes_have_a_position() {
 }
 
 #[test]
-fn an_override_replaces_a_field_and_says_why() {
+fn an_override_replaces_a_field_and_gives_its_reason() {
     let base = "[contact]\nid = \"id\"\n[contact.fields]\nphone = { from = \"phone\", region = \"country\" }\nnotes = { from = \"notes\" }";
     let base = Source::new("base.map.toml", base);
     let silent = Source::new("mine.toml", "[contact.fields]\nphone = { from = \"tel\", region_default = \"DE\" }");
