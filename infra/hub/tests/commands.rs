@@ -1,4 +1,4 @@
-//! The commands as a user runs them.
+//! The commands, run as a user runs them.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -98,7 +98,7 @@ fn map_reports_what_is_not_supported() {
 }
 
 #[test]
-fn verify_believes_a_good_signature_and_explains_a_bad_one() {
+fn verify_accepts_a_good_signature_and_explains_a_bad_one() {
     let folder = folder();
     let body = file(&folder, "body.json", CUSTOMER);
     let with_newline = file(&folder, "newline.json", &format!("{CUSTOMER}\n"));
@@ -160,7 +160,7 @@ fn verify_counts_known_answers() {
     assert_eq!(lines.len(), 4, "{output}");
     assert!(lines[0].starts_with("lie (k): expected valid, but it does not verify"), "{output}");
     assert!(lines[1].contains("provider `nobody` is not supported"), "{output}");
-    assert!(lines[2].starts_with("line 5: not a signature vector: "), "the reason too: {output}");
+    assert!(lines[2].starts_with("line 5: not a signature vector: "), "with the reason: {output}");
     assert_eq!(lines[3], "2 passed, 3 failed");
     let one = file(&folder, "good.jsonl", &vector("good", "stripe", SECRET, true));
     assert!(hub(&["verify", "--vectors", &one, "--provider", "stripe"]).status.success());
@@ -173,7 +173,7 @@ fn the_template_is_fresh() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn wrong_arguments_are_refused() {
     assert_eq!(hub(&[]).status.code(), Some(2));
     assert_eq!(hub(&["chek"]).status.code(), Some(2));
     let missing = hub(&["check", "--config", "/nonexistent/hub.toml"]);

@@ -1,4 +1,4 @@
-//! The pages that the code points at exist, and those that are generated say what the data says.
+//! The pages that the code refers to exist, and the generated pages agree with their data.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,16 +25,16 @@ fn every_error_code_has_a_page_with_its_class_and_steps() {
 }
 
 #[test]
-fn no_page_is_left_of_a_code_that_is_gone() {
+fn every_error_page_has_a_code() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors");
     for entry in std::fs::read_dir(folder).expect("docs/errors") {
         let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
         let code = name.strip_suffix(".md").unwrap_or(&name);
-        assert!(code == "README" || Code::ALL.iter().any(|c| c.name() == code), "{name} belongs to no code");
+        assert!(code == "README" || Code::ALL.iter().any(|c| c.name() == code), "{name} is about a code that does not exist");
     }
 }
 
-/// The tables in docs/configuration.md say what the default configuration says.
+/// The tables in docs/configuration.md agree with the default configuration.
 #[test]
 fn the_documented_tables_are_those_of_the_default() {
     let text = page("configuration.md");
@@ -57,7 +57,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The pages of the default configuration, with these folders.
+/// The pages for the default configuration and these folders.
 fn generated(names: &[&'static str]) -> Vec<Page> {
     let path = root().join(DEFAULT_PATH);
     let loaded = Loaded::new(DEFAULT_PATH, DEFAULT.to_owned(), path.parent());
@@ -69,7 +69,7 @@ fn text<'p>(pages: &'p [Page], name: &str) -> &'p str {
     &pages.iter().find(|page| page.name == name).unwrap_or_else(|| panic!("no page {name}")).text
 }
 
-/// RFC 4180, strictly: records end in CR LF, a quote stands only in quotes and twice.
+/// Parses RFC 4180 strictly: records end in CR LF, and a quote appears only inside quotes and doubled.
 fn records(csv: &str) -> Vec<Vec<String>> {
     let mut records = Vec::new();
     let mut rest = csv;
@@ -122,7 +122,7 @@ fn the_tables_of_keys_are_fresh() {
 }
 
 #[test]
-fn the_table_holds_every_field_and_what_its_rules_say() {
+fn the_table_holds_every_field_and_its_rules() {
     let pages = generated(Provider::builtin_names());
     let records = records(text(&pages, "data-dictionary.csv"));
     let (header, lines) = records.split_first().expect("a header");
@@ -147,7 +147,7 @@ fn the_table_holds_every_field_and_what_its_rules_say() {
     assert!(stage[column("reason")].contains("pipeline"), "the comment above a rule is its reason");
     let total = line("invoice", "total", "stripe");
     assert!(total[column("transformation_in")].contains("minor units (cents), currency from `currency`"));
-    assert_eq!(total[column("direction")], "in", "nothing is written where no destination is");
+    assert_eq!(total[column("direction")], "in", "no destination receives it");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn the_page_for_people_loads_nothing() {
 }
 
 #[test]
-fn a_provider_that_is_gone_leaves_no_trace() {
+fn a_removed_provider_leaves_no_trace() {
     let all = Provider::builtin_names();
     let whole = generated(all);
     let before = records(text(&whole, "data-dictionary.csv"));
@@ -175,28 +175,28 @@ fn a_provider_that_is_gone_leaves_no_trace() {
     let source = Source::new("hub.toml", DEFAULT);
     let connected: BTreeSet<String> =
         compile(&source, all).0.expect("TOML").hub.connections.into_values().map(|c| c.provider).collect();
-    for gone in all.iter().filter(|name| !connected.contains(**name)) {
-        let rest: Vec<&'static str> = all.iter().copied().filter(|name| name != gone).collect();
+    for removed in all.iter().filter(|name| !connected.contains(**name)) {
+        let rest: Vec<&'static str> = all.iter().copied().filter(|name| name != removed).collect();
         let pages = generated(&rest);
-        let title = Provider::builtin(gone, &Default::default()).expect("the folder").manifest().provider.title.clone();
+        let title = Provider::builtin(removed, &Default::default()).expect("the folder").manifest().provider.title.clone();
         let traces = [
-            format!("shared/providers/{gone}/"),
-            format!("data-provider=\"{gone}\""),
-            format!("<option>{gone}</option>"),
-            format!("(#{gone})"),
-            format!("id=\"{gone}\""),
+            format!("shared/providers/{removed}/"),
+            format!("data-provider=\"{removed}\""),
+            format!("<option>{removed}</option>"),
+            format!("(#{removed})"),
+            format!("id=\"{removed}\""),
             format!("| {title} |"),
         ];
         for page in &pages {
             traces.iter().for_each(|trace| assert!(!page.text.contains(trace), "{}: {trace}", page.name));
         }
         let after = records(text(&pages, "data-dictionary.csv"));
-        // Directions of fields may change; a line for a field that nothing maps any more may come.
+        // Directions of fields may change, and a field without a mapping gets a line of its own.
         let mapped = |records: &[Vec<String>]| {
             records.iter().filter(|r| !r[column].is_empty()).map(|r| r[column..].to_vec()).collect::<Vec<_>>()
         };
-        let expected: Vec<Vec<String>> = mapped(&before).into_iter().filter(|tail| tail[0] != *gone).collect();
-        assert_eq!(mapped(&after), expected, "the lines of the others stay without {gone}");
+        let expected: Vec<Vec<String>> = mapped(&before).into_iter().filter(|tail| tail[0] != *removed).collect();
+        assert_eq!(mapped(&after), expected, "without {removed}, the lines of the others stay");
     }
 }
 

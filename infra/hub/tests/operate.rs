@@ -1,4 +1,4 @@
-//! What operators see and do, over the memory twins.
+//! The operators' commands on the memory twins.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -141,7 +141,7 @@ async fn explain_shows_every_candidate_the_winner_and_the_rule() {
         ids.push(explanation.golden.id);
     }
     ids.dedup();
-    assert_eq!(ids.len(), 1, "every key leads to the one record");
+    assert_eq!(ids.len(), 1, "every key leads to the same record");
 
     let explanation =
         explain::explain(&twin, &vault, &hub, ObjectType::Contact, &ids[0]).await.expect("no failure").expect("by its own id");
@@ -151,7 +151,7 @@ async fn explain_shows_every_candidate_the_winner_and_the_rule() {
     assert!(text.contains("+4930000001  hubspot/person/7  1970-01-01T00:00:03Z\n"), "{text}");
     assert!(text.contains("hubspot: nothing was pushed yet"), "{text}");
     assert!(text.contains("phone: \"+4930000001\" → \"+4930000002\""), "{text}");
-    assert!(!text.contains("ada@example.org"), "only the field that was asked for: {text}");
+    assert!(!text.contains("ada@example.org"), "only the requested field: {text}");
     let nobody = explain::explain(&twin, &vault, &hub, ObjectType::Contact, "bob@example.org").await.expect("no failure");
     assert!(nobody.is_none());
 }
@@ -191,7 +191,7 @@ async fn parked_messages_are_listed_shown_without_personal_data_and_sent_back() 
         park(&twin, "upsert-hubspot-dlq", &serde_json::to_string(&dispatch).expect("JSON"), &[]);
     }
     let parked = dlq::receive_all(&twin, &dead_letter_queues(&hub)).await.expect("received");
-    assert_eq!(parked.len(), 6, "all pages of every queue");
+    assert_eq!(parked.len(), 6, "every message of every queue");
     let list = dlq::render(&parked);
     assert!(list.contains("1 × malformed-event: docs/errors/malformed-event.md"), "{list}");
     assert!(list.contains("dispatch of contact r4 version 3"), "{list}");

@@ -1,4 +1,4 @@
-//! What is packed can be opened by the functions, and says what the configuration says.
+//! Functions can open the packed configuration, and it holds what the file sets.
 
 use hub::config::{Changes, DEFAULT, Loaded, pack};
 use sync::config::{Bucket, Config, EffectValue, Survivorship};
@@ -14,7 +14,7 @@ fn the_default_is_sound_against_the_providers_folders() {
 }
 
 #[test]
-fn the_pack_says_what_the_file_says() {
+fn the_pack_holds_what_the_file_sets() {
     let config = open(&Changes::default());
     let hub = config.hub();
     let contact = hub.object(canonical::ObjectType::Contact);
@@ -45,7 +45,7 @@ fn a_rate_never_lets_more_through_than_the_account_allows() {
     let own = DEFAULT.replace("roles = [\"destination\"]", "roles = [\"destination\"]\nrate = { requests = 10, per = \"1s\" }");
     let pack = Loaded::new("hub.toml", own, None).pack(&Changes::default()).expect("sound");
     let buckets = Config::open(pack).expect("a pack").hub().connections["salesforce"].buckets.clone();
-    assert_eq!(buckets, [Bucket::of("rate", 10, 1_000)], "the account's own rate stands in place of the manifest's");
+    assert_eq!(buckets, [Bucket::of("rate", 10, 1_000)], "the account's own rate replaces the manifest's");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Amazon SNS at the front door: whose certificates count, where they come from, and when a subscription is confirmed.
+//! Amazon SNS in `receive`: which certificates are trusted, where they are fetched, and when a subscription is confirmed.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ const KEY: &str = include_str!("../demo/sns/key.txt");
 const CERTIFICATE: &str = include_str!("../demo/sns/certificate.pem");
 const NOW_MS: i64 = 1_790_000_000_000;
 
-/// A front door without secrets, and an outside that answers with one status.
+/// Ports without secrets, and an HTTP port that answers every request with one status.
 #[derive(Default)]
 struct Ports {
     status: u16,
@@ -85,7 +85,7 @@ fn message(changes: Value) -> Value {
     message
 }
 
-/// Signs it and brings it to the front door; the status of the answer.
+/// Signs a message and delivers it. Gives the status of the answer.
 async fn deliver(ports: &Ports, config: &Config, certificates: &CertificateCache, message: &Value, tamper: bool) -> u16 {
     let url = "https://hub.example/hooks/mail";
     let scheme = Scheme::Sns(Sns { topics: vec![TOPIC.into()], certificate_names: vec!["sns.amazonaws.com".into()] });
@@ -119,7 +119,7 @@ async fn a_certificate_is_fetched_once_and_from_the_topics_host() {
 }
 
 #[tokio::test]
-async fn nothing_is_fetched_for_strangers() {
+async fn nothing_is_fetched_for_unknown_topics_and_hosts() {
     let (config, ports) = (config(), Ports { status: 200, ..Ports::default() });
     let certificates = CertificateCache::default();
     for changes in [
@@ -134,7 +134,7 @@ async fn nothing_is_fetched_for_strangers() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_had_makes_the_sender_try_again() {
+async fn a_certificate_that_cannot_be_fetched_makes_the_sender_try_again() {
     let (config, ports) = (config(), Ports { status: 500, ..Ports::default() });
     assert_eq!(deliver(&ports, &config, &CertificateCache::default(), &message(json!({})), false).await, 503);
     assert!(ports.sent.lock().unwrap().is_empty());
@@ -151,10 +151,10 @@ async fn a_subscription_is_confirmed_when_it_is_signed_and_of_our_topic() {
         let certificates = CertificateCache::default();
         let answered = deliver(&ports, &config, &certificates, &message(wanted.clone()), name == "tampered").await;
         assert_eq!((answered, ports.called.lock().unwrap().len()), (status, calls), "{name}");
-        assert!(ports.sent.lock().unwrap().is_empty(), "{name}: there is no event in it");
+        assert!(ports.sent.lock().unwrap().is_empty(), "{name}: a subscription is not an event");
     }
     let ports = Ports { status: 200, ..Ports::default() };
     let elsewhere = json!({"Type": "SubscriptionConfirmation", "Token": "t", "SubscribeURL": "https://evil.example/"});
     assert_eq!(deliver(&ports, &config, &CertificateCache::default(), &message(elsewhere), false).await, 200);
-    assert_eq!(ports.called.lock().unwrap().len(), 1, "the certificate alone");
+    assert_eq!(ports.called.lock().unwrap().len(), 1, "only the certificate is fetched");
 }

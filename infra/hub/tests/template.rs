@@ -1,4 +1,4 @@
-//! `hub template` writes what belongs to the configuration, and only that.
+//! `hub template` writes the regions that follow from the configuration, and changes nothing else.
 
 use hub::config::{Compiled, DEFAULT, Source, compile, render};
 use hub::template::regenerate;

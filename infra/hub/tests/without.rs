@@ -1,5 +1,5 @@
-//! Any one provider can be left out at run time, and everything else goes on: signatures, configuration, generated pages. (The demo's
-//! part of it is tested beside the demo.)
+//! Any one provider can be left out at run time, and the rest still works: signatures, configuration and generated pages. (The
+//! scripts of the demo are tested beside the demo.)
 
 use hub::config::{Changes, DEFAULT, Loaded};
 use hub::docs::{Facts, pages};
@@ -8,8 +8,8 @@ use providers::{LoadError, Overrides, Registry};
 
 const TEMPLATE: &str = include_str!("../../../template.yaml");
 
-/// A known answer for each provider: a webhook without a proof does not verify.
-fn unproven(names: &[&str]) -> String {
+/// A known answer for each provider: a webhook without a signature does not verify.
+fn unsigned(names: &[&str]) -> String {
     let vector = |name: &&str| {
         serde_json::json!({"id": name, "provider": name, "kind": "none", "secret": "c2VjcmV0LXNlY3JldC1zZWNyZXQ=",
             "headers": {}, "method": "POST", "body": "{\"a\":1}", "at": 1_790_000_000, "tolerance_s": 300, "valid": false})
@@ -21,7 +21,7 @@ fn unproven(names: &[&str]) -> String {
 #[test]
 fn each_provider_can_be_left_out_alone() {
     let all = Registry::default();
-    let known = unproven(all.names());
+    let known = unsigned(all.names());
     assert_eq!(vectors(&all, &known, None, 0).lines, Vec::<String>::new());
     let default = Loaded::new("hub.toml", DEFAULT.to_owned(), None);
     let used: Vec<&str> = default.sound().unwrap().hub.connections.values().map(|c| c.provider.as_str()).collect();
@@ -34,8 +34,8 @@ fn each_provider_can_be_left_out_alone() {
         let loaded = Loaded::with(&rest, "hub.toml", DEFAULT.to_owned(), None);
         assert_eq!(loaded.pack(&Changes::default()).is_ok(), !used.contains(name), "{name}: {}", loaded.report(false));
         if loaded.errors() > 0 {
-            let wrong = format!("there is no provider `{name}`");
-            assert!(loaded.diagnostics.iter().any(|finding| finding.message == wrong), "{name}: {}", loaded.report(false));
+            let expected = format!("there is no provider `{name}`");
+            assert!(loaded.diagnostics.iter().any(|finding| finding.message == expected), "{name}: {}", loaded.report(false));
             continue;
         }
         let facts = Facts::new(&loaded, rest.names(), TEMPLATE).unwrap();

@@ -12,8 +12,7 @@ use super::phrases::{duration, grouped, with_comment};
 
 /// The page.
 pub fn page(facts: &Facts<'_>) -> String {
-    let mut reads =
-        Table::new(&["provider", "by id", "by property", "changed since", "version", "gives up after", "rates", "access"]);
+    let mut reads = Table::new(&["provider", "by id", "by property", "changed since", "version", "timeout", "rates", "access"]);
     let mut writes = Table::new(&COLUMNS);
     for folder in &facts.folders {
         reads.row(&reading(folder));
@@ -43,14 +42,14 @@ sweeps read what changed, so only these providers can have `sweep` in `hub.toml`
 ";
 
 const WRITING: &str = "\
-Create and update is one call (upsert) by the property that holds the hub's id. An object that has none yet is adopted by the first of \
-its natural keys that finds it.
+The hub creates and updates an object with one call (upsert) by the property that holds the hub's id. If an object already exists without \
+that id, the hub adopts it: it looks the object up by the natural keys, in this order.
 
 ";
 
 const COLUMNS: [&str; 8] = [
     "provider",
-    "object there",
+    "provider's object",
     "canonical object",
     "hub's id",
     "natural keys",
@@ -112,13 +111,13 @@ fn connections(facts: &Facts<'_>) -> String {
             code(&connection.base_url),
             if version.is_empty() { String::new() } else { code(version) },
             if connection.buckets.is_empty() {
-                "its provider's".to_owned()
+                "as the provider allows".to_owned()
             } else {
                 connection.buckets.iter().map(bucket).collect()
             },
         ]);
     }
-    format!("## The connections\n\nRates are token buckets, shared by all workers.\n\n{}", table.end())
+    format!("## The connections\n\nRates are token buckets that all workers share.\n\n{}", table.end())
 }
 
 fn bucket(bucket: &Bucket) -> String {

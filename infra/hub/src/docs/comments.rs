@@ -1,4 +1,4 @@
-//! What the comments of a folder's files say: the reasons behind a rule, where it has no `why` of its own.
+//! Finds the comments of a folder's files. They are the reasons of rules that have no `why` of their own.
 
 /// A TOML file by lines.
 pub struct Comments<'t> {
@@ -11,24 +11,24 @@ impl<'t> Comments<'t> {
         Comments { lines: text.lines().collect() }
     }
 
-    /// What the file says about itself: its first lines.
+    /// The comment about the file itself: its first lines.
     pub fn heading(&self) -> String {
         joined(self.lines.iter().map_while(|line| whole(line)))
     }
 
-    /// What is said about the statement of a line (from 1): above it, and behind it until it ends.
+    /// The comments about the statement of a line (from 1): above it, and behind its lines until it ends.
     pub fn of_line(&self, line: u32) -> String {
         let at = usize::try_from(line).unwrap_or(0).saturating_sub(1);
         self.of_index(at)
     }
 
-    /// What is said about the header `[header]` or `[[header]]` that stands there for the `nth` time (from 0).
+    /// The comments about the header `[header]` or `[[header]]` at its `nth` occurrence (from 0).
     pub fn of_header(&self, header: &str, nth: usize) -> String {
         let found = self.lines.iter().enumerate().filter(|(_, line)| line.split('#').next().unwrap_or("").trim_end() == header);
         found.map(|(at, _)| at).nth(nth).map(|at| self.of_index(at)).unwrap_or_default()
     }
 
-    /// What stands behind the first line that sets this key.
+    /// The comment behind the first line that sets this key.
     pub fn of_key(&self, key: &str) -> String {
         let sets = |line: &&&str| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='));
         joined(self.lines.iter().find(sets).and_then(|line| behind(line)).into_iter())
@@ -36,20 +36,20 @@ impl<'t> Comments<'t> {
 
     fn of_index(&self, at: usize) -> String {
         let first = (0..at).rev().take_while(|i| whole(self.lines[*i]).is_some()).last().unwrap_or(at);
-        // The first lines are about the file.
+        // The first lines of a file are about the file.
         let above = if first == 0 { 0..0 } else { first..at };
-        let mut said = joined(self.lines[above].iter().filter_map(|line| whole(line)));
+        let mut text = joined(self.lines[above].iter().filter_map(|line| whole(line)));
         let statement = self.lines.get(at..self.end_of(at)).unwrap_or_default();
         for comment in statement.iter().filter_map(|line| behind(line)) {
-            if !said.is_empty() {
-                said.push_str(if said.ends_with('.') { " " } else { "; " });
+            if !text.is_empty() {
+                text.push_str(if text.ends_with('.') { " " } else { "; " });
             }
-            said.push_str(comment);
+            text.push_str(comment);
         }
-        said
+        text
     }
 
-    /// The line behind a statement: where its brackets are closed, or, for a header, where its lines end.
+    /// The line after a statement: after its brackets are closed, or, for a header, after the lines of its table.
     fn end_of(&self, at: usize) -> usize {
         let is_header = |line: &str| line.starts_with('[');
         let mut open = 0_i64;
@@ -69,12 +69,12 @@ impl<'t> Comments<'t> {
     }
 }
 
-/// The comment that a line consists of.
+/// The comment, if a line has nothing else.
 fn whole(line: &str) -> Option<&str> {
     line.trim_start().strip_prefix('#').map(str::trim)
 }
 
-/// The comment behind something.
+/// The comment behind a statement.
 fn behind(line: &str) -> Option<&str> {
     if whole(line).is_some() {
         return None;
@@ -83,7 +83,7 @@ fn behind(line: &str) -> Option<&str> {
     line.get(length..)?.strip_prefix('#').map(str::trim)
 }
 
-/// The characters outside of quotes, up to a comment.
+/// The characters outside of quotes, up to the comment.
 fn bare(line: &str) -> impl Iterator<Item = char> {
     let mut quote = None;
     line[..bare_length(line)].chars().filter(move |c| match quote {
@@ -101,7 +101,7 @@ fn bare(line: &str) -> impl Iterator<Item = char> {
     })
 }
 
-/// How much of a line is no comment, in bytes.
+/// The length of a line without its comment, in bytes.
 fn bare_length(line: &str) -> usize {
     let mut quote = None;
     for (at, c) in line.char_indices() {
@@ -115,7 +115,7 @@ fn bare_length(line: &str) -> usize {
     line.len()
 }
 
-/// Lines of one comment as running text.
+/// The lines of one comment as one text.
 fn joined<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     let mut text = String::new();
     for line in lines.filter(|line| !line.is_empty()) {
@@ -136,7 +136,7 @@ mod tests {
                         # On the event.\n[[events.on]]\ntypes = \"*\" # all\n\n[[events.on]]\n";
 
     #[test]
-    fn comments_go_to_what_they_stand_at() {
+    fn comments_belong_to_the_statements_beside_them() {
         let comments = Comments::new(TEXT);
         assert_eq!(comments.heading(), "About the file. Second line.");
         assert_eq!(comments.of_line(9), "Two lines above. behind");

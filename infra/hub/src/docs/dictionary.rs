@@ -11,7 +11,7 @@ use super::english::{RuleContext, code, codes, listing, validation};
 use super::facts::{Facts, reason};
 use crate::config::DEFAULT_PATH;
 
-/// Which way a field goes. `None` in its place: no folder maps it.
+/// The direction of a field. A field that no folder maps has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// From sources only.
@@ -23,7 +23,7 @@ pub enum Way {
 }
 
 impl Way {
-    /// Its word.
+    /// The name of the direction.
     pub const fn word(self) -> &'static str {
         match self {
             Way::In => "in",
@@ -52,13 +52,13 @@ impl Way {
 
 /// One canonical object.
 pub struct Object {
-    /// Which.
+    /// The object.
     pub object: ObjectType,
-    /// Where the configuration sends it: connection and native object.
+    /// Its destinations by the configuration: connection and native object.
     pub destinations: Vec<(String, String)>,
-    /// By which equal values its records are one, as the configuration says it.
+    /// Its identity keys by the configuration.
     pub keys: Vec<String>,
-    /// Why personal data of it may go there.
+    /// Why its personal data may go to the destinations.
     pub purpose: Option<String>,
     /// Its fields.
     pub fields: Vec<Field>,
@@ -66,41 +66,41 @@ pub struct Object {
 
 /// One canonical field.
 pub struct Field {
-    /// What the catalogue says.
+    /// Its entry in the catalogue.
     pub def: &'static FieldDef,
-    /// Which way it goes, all mappings together.
+    /// The direction of all its mappings together.
     pub way: Option<Way>,
-    /// What a value must be.
+    /// Which values are valid.
     pub validation: String,
-    /// Whose value counts when sources differ, and why.
+    /// Which value wins if sources differ, and why.
     pub winner: String,
-    /// Where it comes from and goes.
+    /// Its mappings.
     pub rows: Vec<Row>,
 }
 
 /// One field at one object of one provider.
 pub struct Row {
-    /// The provider's title, with the connection whose override it is.
+    /// The provider's title, and the connection if the mapping is an override.
     pub source: String,
-    /// The provider's folder; empty for what the hub itself concludes.
+    /// The provider's folder; empty for an effect of the hub.
     pub provider: String,
     /// The provider's object.
     pub object: String,
-    /// Where the value is there: paths, or a fixed value's place.
+    /// The paths of the value in the provider's object.
     pub paths: Vec<String>,
     /// The native property that is written.
     pub property: Option<String>,
-    /// Which way.
+    /// The direction.
     pub way: Way,
-    /// Limits and duties at this provider.
+    /// The provider's limits.
     pub checks: Vec<String>,
-    /// What is done on the way in.
+    /// The conversions on the way in.
     pub incoming: Vec<String>,
-    /// What is done on the way out.
+    /// The conversions on the way out.
     pub outgoing: Vec<String>,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// The file that says so.
+    /// The file with the rule.
     pub file: String,
 }
 
@@ -131,19 +131,19 @@ fn field(def: &'static FieldDef, policy: &ObjectPolicy, rows: &mut Rows) -> Fiel
     Field { def, way, validation: validation(def.kind), winner: winner(policy, def.name), rows }
 }
 
-/// Whose value counts, in plain English.
+/// Which value wins, in plain English.
 fn winner(policy: &ObjectPolicy, field: &str) -> String {
     let (rule, cleared) = policy.rule(field);
     let mut text = match rule {
         Survivorship::Latest => "the newest".to_owned(),
         Survivorship::First => "the oldest".to_owned(),
-        Survivorship::Owner(owner) => format!("that of {}; without one, the newest", code(owner)),
+        Survivorship::Owner(owner) => format!("that of {}; if it has none, the newest", code(owner)),
         Survivorship::Prefer(list) => format!("that of {}; else the newest", codes(list, "else")),
         Survivorship::Union => "all of them, as a set".to_owned(),
-        Survivorship::MostRestrictive => "the strictest; only the person's own newer word loosens it".to_owned(),
+        Survivorship::MostRestrictive => "the most restrictive; only a newer consent of the person loosens it".to_owned(),
     };
     if cleared == Cleared::Clear {
-        text += "; an emptied field is emptied everywhere";
+        text += "; a cleared field is cleared everywhere";
     }
     match policy.fields.get(field) {
         Some(FieldPolicy { why: Some(why), .. }) => format!("{text} ({why})"),
@@ -168,12 +168,12 @@ fn rows(facts: &Facts<'_>) -> Rows {
     rows
 }
 
-/// A folder, or a connection with mapping files of its own.
+/// The origin of rules: a folder, or a connection with mapping files of its own.
 struct Origin<'a> {
     title: String,
     name: &'a str,
     provider: &'a Provider,
-    /// Only the rules of its own.
+    /// Whether only the rules of the connection's own files count.
     own: bool,
 }
 
@@ -217,7 +217,7 @@ impl Origin<'_> {
     }
 }
 
-/// What the configuration concludes from one object about another.
+/// The rows of an effect, by which one object sets fields of another.
 fn effect_rows(effect: &Effect, rows: &mut Rows) {
     for (name, value) in &effect.set {
         let Some(def) = find_field(effect.to, name) else { continue };

@@ -1,4 +1,4 @@
-//! The data dictionary for spreadsheets and programs: RFC 4180, a line for each field at each object of a provider.
+//! The data dictionary for spreadsheets and programs: RFC 4180, with a line for each field at each object of a provider.
 
 use canonical::FieldKind;
 
@@ -26,7 +26,7 @@ const HEADER: &[&str] = &[
     "file",
 ];
 
-/// The page. A field that nothing maps has one line as well.
+/// The page. A field without a mapping has one line as well.
 pub fn page(objects: &[Object]) -> String {
     let mut text = String::new();
     record(&mut text, HEADER);
@@ -41,7 +41,7 @@ pub fn page(objects: &[Object]) -> String {
     text
 }
 
-/// The type of a field in one word, a reference with its object.
+/// The type of a field in one word; a reference names its object.
 pub fn type_of(kind: FieldKind) -> String {
     match kind {
         FieldKind::Ref(object) => format!("ref to {object}"),
@@ -52,7 +52,7 @@ pub fn type_of(kind: FieldKind) -> String {
 fn line(text: &mut String, field: &Field, row: Option<&Row>) {
     let def = field.def;
     let joined = |list: fn(&Row) -> &Vec<String>| row.map(|row| list(row).join("; ")).unwrap_or_default();
-    let said = |get: fn(&Row) -> &str| row.map(get).unwrap_or_default();
+    let cell = |get: fn(&Row) -> &str| row.map(get).unwrap_or_default();
     record(
         text,
         &[
@@ -64,17 +64,17 @@ fn line(text: &mut String, field: &Field, row: Option<&Row>) {
             field.way.map_or("none", Way::word),
             &field.validation,
             &field.winner,
-            said(|row| &row.source),
-            said(|row| &row.provider),
-            said(|row| &row.object),
+            cell(|row| &row.source),
+            cell(|row| &row.provider),
+            cell(|row| &row.object),
             &joined(|row| &row.paths),
-            said(|row| row.property.as_deref().unwrap_or_default()),
+            cell(|row| row.property.as_deref().unwrap_or_default()),
             row.map_or("none", |row| row.way.word()),
             &joined(|row| &row.checks),
             &joined(|row| &row.incoming),
             &joined(|row| &row.outgoing),
-            said(|row| &row.reason),
-            said(|row| &row.file),
+            cell(|row| &row.reason),
+            cell(|row| &row.file),
         ],
     );
 }

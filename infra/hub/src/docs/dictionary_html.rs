@@ -1,4 +1,5 @@
-//! The data dictionary as one page for people: it loads nothing, works without a network, and reads on a telephone and in the dark.
+//! The data dictionary as one page for people. It loads nothing, works without a network, and is readable on a telephone and in dark
+//! mode.
 
 use std::collections::BTreeMap;
 
@@ -24,11 +25,11 @@ pub fn page(objects: &[Object]) -> String {
     text += "<main>\n";
     text += &introduction(objects);
     objects.iter().for_each(|object| text += &section(object));
-    text += "<p id=\"nothing\" hidden>No field fits. <button type=\"button\" id=\"reset\">Show all</button></p>\n";
+    text += "<p id=\"nothing\" hidden>No field matches. <button type=\"button\" id=\"reset\">Show all</button></p>\n";
     text + &format!("</main>\n</div>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n")
 }
 
-/// A text as HTML; what stands in backticks is code.
+/// A text as HTML. Text in backticks becomes code.
 fn inline(text: &str) -> String {
     let mut out = String::new();
     let mut quoted = false;
@@ -43,9 +44,9 @@ fn inline(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            // An arrow stays at what it comes from.
+            // An arrow stays on the line of the code before it.
             ' ' if out.ends_with("</code>") && rest.peek() == Some(&'→') => out.push_str("&nbsp;"),
-            // A long path may break where it is joined.
+            // A long path may break at its separators.
             '.' | '_' | '/' if quoted => {
                 out.push(c);
                 out.push_str("<wbr>");
@@ -98,11 +99,12 @@ fn introduction(objects: &[Object]) -> String {
         "comes from sources only",
         "goes to destinations only",
         "comes from sources and goes to destinations",
-        "known, and not mapped by any provider yet",
+        "no provider maps it yet",
     ];
-    let mut text = "<section class=\"about\" id=\"top\">\n<p>Every field that the hub knows: what it holds, which provider feeds it, where it is \
-                    written, and what happens to the value on the way. A field opens to its mappings. A name with <code>$</code> is not in a \
-                    provider&#39;s body but known with it. A value without a valid form is set aside alone; the other fields go on.</p>\n<dl class=\"legend\">\n"
+    let mut text = "<section class=\"about\" id=\"top\">\n<p>This page lists every field of the hub&#39;s model: its meaning, the providers that send \
+                    it, the destinations that receive it, and how its values are converted. Open a field to see its mappings. A name with \
+                    <code>$</code> is not part of a provider&#39;s body: it comes from the request or from the connection. A value that cannot \
+                    be normalised is quarantined: it alone is set aside.</p>\n<dl class=\"legend\">\n"
         .to_owned();
     for (way, meaning) in WAYS.into_iter().zip(meanings) {
         text += &format!("<div><dt>{}</dt><dd>{meaning} <small>({})</small></dd></div>\n", badge(way), count(way));
@@ -129,7 +131,7 @@ fn details(field: &Field) -> String {
     };
     let mut text = format!(
         "<details class=\"field\" id=\"{0}.{1}\" data-way=\"{2}\">\n<summary><code class=\"name\">{1}</code>{3}<span class=\"type\">{4}{5}</span>\
-         <span class=\"doc\">{6}</span><small>{count}</small></summary>\n<dl><dt>A value is</dt><dd>{7}</dd><dt>Of several sources, what counts is</dt><dd>{8}</dd></dl>\n",
+         <span class=\"doc\">{6}</span><small>{count}</small></summary>\n<dl><dt>Valid values</dt><dd>{7}</dd><dt>Which value wins</dt><dd>{8}</dd></dl>\n",
         def.object.name(),
         def.name,
         word(field.way),
@@ -141,7 +143,7 @@ fn details(field: &Field) -> String {
         inline(&field.winner),
     );
     if !field.rows.is_empty() {
-        text += "<table>\n<thead><tr><th>Provider, object</th><th>Direction</th><th>Native name</th><th>What is done</th><th>Reason</th></tr></thead>\n<tbody>\n";
+        text += "<table>\n<thead><tr><th>Provider, object</th><th>Direction</th><th>Native name</th><th>Conversion</th><th>Reason</th></tr></thead>\n<tbody>\n";
         field.rows.iter().for_each(|row| text += &mapping(row));
         text += "</tbody>\n</table>\n";
     }
@@ -172,7 +174,7 @@ fn mapping(row: &Row) -> String {
         cell("Provider", &format!("{} {}", inline(&row.source), inline(&code(&row.object)))),
         cell("Direction", &badge(Some(row.way))),
         cell("Native name", &inline(&native.join(", "))),
-        cell("What is done", &format!("{}{}{checks}", steps("in", &row.incoming), steps("out", &row.outgoing))),
+        cell("Conversion", &format!("{}{}{checks}", steps("in", &row.incoming), steps("out", &row.outgoing))),
         cell("Reason", &inline(&row.reason)),
     )
 }

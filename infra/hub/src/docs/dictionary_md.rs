@@ -19,23 +19,23 @@ pub fn page(objects: &[Object]) -> String {
 }
 
 const INTRODUCTION: &str = "\
-Every field that the hub knows: what it holds, which provider feeds it, where it is written, and what happens to the value on the way. \
-The same as [a page with a search box](data-dictionary.html) and as [CSV](data-dictionary.csv).
+This page lists every field of the hub's model: its meaning, the providers that send it, the destinations that receive it, and how its \
+values are converted. The same data is available as [a page with a search box](data-dictionary.html) and as [CSV](data-dictionary.csv).
 
 | direction | means |
 |---|---|
 | 🟢 in | comes from sources only |
 | 🔵 out | goes to destinations only |
 | 🟡 both | comes from sources and goes to destinations |
-| ⚪ none | known, and not mapped by any provider yet |
+| ⚪ none | no provider maps it yet |
 
-A path leads through a provider's body ([mapping files](../mapping.md#paths) explains it); a name with `$` is not in the body but known \
-with it. A value without a valid form is set aside alone, with the reason; the other fields go on. Which objects are written where, and \
-whose value counts, is what `infra/config/hub.toml` says.
+A path names a value in a provider's body; [mapping files](../mapping.md#paths) explains paths. A name with `$` is not part of the body: it \
+comes from the request or from the connection. A value that cannot be normalised is quarantined: it alone is set aside, with the reason. \
+`infra/config/hub.toml` decides which objects are written to which destination, and whose value wins.
 
 ";
 
-/// The coloured mark and the word of a direction.
+/// A direction with its coloured mark.
 fn mark(way: Option<Way>) -> &'static str {
     match way {
         Some(Way::In) => "🟢 in",
@@ -50,7 +50,7 @@ fn section(object: &Object) -> String {
     for fact in facts(object) {
         text += &format!("* {}\n", escape(&fact));
     }
-    let mut fields = Table::new(&["field", "direction", "type and validation", "meaning", "personal", "whose value counts"]);
+    let mut fields = Table::new(&["field", "direction", "type and validation", "meaning", "personal", "which value wins"]);
     for field in &object.fields {
         fields.row(&[
             code(field.def.name).as_str(),
@@ -65,21 +65,21 @@ fn section(object: &Object) -> String {
     text += &fields.end();
     let mut rows = Table::new(&["field", "provider and object", "direction", "from", "in", "to", "out", "validation", "reason"]);
     object.fields.iter().for_each(|field| field.rows.iter().for_each(|row| mapping(&mut rows, field, row)));
-    text + &format!("### Where {} comes from and goes\n\n", object.object.name()) + &rows.end()
+    text + &format!("### Mappings of {}\n\n", object.object.name()) + &rows.end()
 }
 
-/// What the configuration says about an object, a sentence each.
+/// What the configuration sets for an object, a sentence each.
 pub fn facts(object: &Object) -> Vec<String> {
     let mut facts = Vec::new();
     let destinations: Vec<String> = object.destinations.iter().map(|(name, native)| format!("{name} (`{native}`)")).collect();
     facts.push(match destinations.is_empty() {
-        true => "Kept by the hub, written to no destination by itself.".to_owned(),
+        true => "The hub stores it and writes it to no destination.".to_owned(),
         false => format!("Written to {}.", destinations.join(", ")),
     });
     if !object.keys.is_empty() {
-        facts.push(format!("Records are one when they share {}.", codes(&object.keys, "or")));
+        facts.push(format!("Source records that share {} are joined into one golden record.", codes(&object.keys, "or")));
     }
-    facts.extend(object.purpose.iter().map(|purpose| format!("Purpose of its personal data there: {purpose}.")));
+    facts.extend(object.purpose.iter().map(|purpose| format!("Purpose of the personal data at these destinations: {purpose}.")));
     facts
 }
 

@@ -1,4 +1,4 @@
-//! What the pages are made from: the providers' folders, the configuration, the template.
+//! The data from which the pages are written: the providers' folders, the configuration, the template.
 
 use mapping::FieldRule;
 use providers::{Overrides, Provider};
@@ -7,11 +7,11 @@ use super::comments::Comments;
 use crate::config::{Compiled, Loaded};
 use crate::out::CommandError;
 
-/// Everything that the pages say follows from this.
+/// The data of the pages.
 pub struct Facts<'a> {
     /// The providers' folders, by name.
     pub folders: Vec<Folder>,
-    /// Connections with mapping files of their own, which change a folder's.
+    /// Connections with mapping files of their own, which override those of a folder.
     pub overridden: Vec<(&'a str, &'a Provider)>,
     /// The configuration.
     pub compiled: &'a Compiled,
@@ -23,12 +23,12 @@ pub struct Facts<'a> {
 pub struct Folder {
     /// Its name.
     pub name: &'static str,
-    /// What it compiles to.
+    /// The compiled manifest and mappings.
     pub provider: Provider,
 }
 
 impl<'a> Facts<'a> {
-    /// Gathers them for these folders.
+    /// The data for these folders.
     ///
     /// # Errors
     /// The configuration or a folder has mistakes.
@@ -51,7 +51,7 @@ impl<'a> Facts<'a> {
 }
 
 impl Folder {
-    /// The name that people know.
+    /// The provider's name as people write it.
     pub fn title(&self) -> &str {
         &self.provider.manifest().provider.title
     }
@@ -62,11 +62,11 @@ impl Folder {
     }
 }
 
-/// Why a rule is as it is: what it says itself, else the comment that stands at it.
+/// The reason of a rule: its own `why`, else the comment beside it.
 pub fn reason(rule: &FieldRule, comments: &Comments<'_>) -> String {
     match (&rule.why, &rule.file) {
         (Some(why), _) => why.clone(),
-        // The line is one of an overriding file.
+        // The line belongs to an overriding file, whose comments are not here.
         (None, Some(_)) => String::new(),
         (None, None) => comments.of_line(rule.line),
     }

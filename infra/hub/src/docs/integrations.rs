@@ -1,4 +1,4 @@
-//! The inventory of integrations: what each provider sends and gets, and who is connected.
+//! The inventory of integrations: what each provider sends and receives, and the connections.
 
 use std::collections::BTreeSet;
 
@@ -24,24 +24,15 @@ pub fn page(facts: &Facts<'_>) -> String {
 }
 
 const INTRODUCTION: &str = "\
-Every provider that the hub speaks, and the connections of `infra/config/hub.toml`. Fields are in the [data dictionary](data-dictionary.md), \
-calls in [what the APIs can do](api-capabilities.md), times in [deadlines](event-sla.md).
+This page lists the connections of `infra/config/hub.toml` and every provider that the hub supports. See also the \
+[data dictionary](data-dictionary.md) for fields, [what the hub does through the APIs](api-capabilities.md) for calls, and \
+[deadlines](event-sla.md) for times.
 
 ";
 
 fn connections(facts: &Facts<'_>) -> String {
-    let columns = [
-        "connection",
-        "provider",
-        "roles",
-        "lane",
-        "owner",
-        "SLA",
-        "written there",
-        "swept",
-        "secrets",
-        "signing secret rotates",
-    ];
+    let columns =
+        ["connection", "provider", "roles", "lane", "owner", "SLA", "writes", "swept", "secrets", "signing secret rotates"];
     let mut table = Table::new(&columns);
     for (name, connection) in &facts.compiled.hub.connections {
         let written: Vec<String> = (facts.compiled.hub.objects.iter())
@@ -86,14 +77,14 @@ fn overview(facts: &Facts<'_>) -> String {
     table.end()
 }
 
-/// The canonical objects that a folder's maps make.
+/// The canonical objects that a folder's mapping files produce.
 fn objects(folder: &Folder) -> Vec<&'static str> {
     let plans = folder.provider.maps().flat_map(|(_, map)| &map.plans);
     let objects: BTreeSet<_> = plans.map(|plan| plan.object).collect();
     objects.into_iter().map(|object| object.name()).collect()
 }
 
-/// What is done with a provider's events, each word once.
+/// The actions for a provider's events, each once.
 fn actions(on: &[EventRule]) -> Vec<&'static str> {
     let mut words: Vec<&str> = on.iter().map(|on| word(on.action)).collect();
     words.sort_unstable();
@@ -101,7 +92,7 @@ fn actions(on: &[EventRule]) -> Vec<&'static str> {
     words
 }
 
-/// The word of an action, as manifests write it.
+/// The name of an action in manifests.
 const fn word(action: EventAction) -> &'static str {
     match action {
         EventAction::Map => "map",
@@ -120,8 +111,8 @@ fn section(folder: &Folder) -> String {
     let manifest = folder.provider.manifest();
     let comments = folder.comments("manifest.toml");
     let mut text = format!("### <a id=\"{}\"></a>{}\n\n", folder.name, escape(folder.title()));
-    for (name, what) in traits(manifest, &comments) {
-        text += &format!("* **{name}**: {}\n", escape(&what));
+    for (name, text_of_trait) in traits(manifest, &comments) {
+        text += &format!("* **{name}**: {}\n", escape(&text_of_trait));
     }
     let links: Vec<String> = manifest.provider.docs.iter().map(|url| format!("<{url}>")).collect();
     if !links.is_empty() {
@@ -134,25 +125,25 @@ fn section(folder: &Folder) -> String {
     text + &object_table(folder)
 }
 
-/// What a provider's webhooks and API are like, a name and a sentence each.
+/// The properties of a provider's webhooks and API: a name and a phrase each.
 fn traits(manifest: &Manifest, comments: &Comments<'_>) -> Vec<(&'static str, String)> {
     let mut traits = vec![("lane", lane(manifest.provider.lane).to_owned())];
-    traits.extend(proofs(&manifest.webhook.scheme).into_iter().map(|proof| ("signs", proof)));
+    traits.extend(proofs(&manifest.webhook.scheme).into_iter().map(|proof| ("verified by", proof)));
     traits.extend(handshakes(&manifest.webhook.handshakes).into_iter().map(|handshake| ("handshake", handshake)));
     if let Some(events) = &manifest.events {
         traits.push(("a body holds", shape(events)));
         traits.push(("idempotency key", joined(&events.key, " + ")));
-        traits
-            .extend(events.single_use_token.iter().map(|token| ("a signature counts once, by", codes(token.as_slice(), "else"))));
+        traits.extend(
+            events.single_use_token.iter().map(|token| ("a signature is valid once, by", codes(token.as_slice(), "else"))),
+        );
         let stamp = events.stamp.as_ref().map(|stamp| {
             let sequence = stamp.sequence.as_ref().map(|s| format!(", then the number {}", codes(s.as_slice(), "else")));
             format!("{} ({}){}", codes(stamp.from.as_slice(), "else"), time_unit(stamp.unit), sequence.unwrap_or_default())
         });
-        traits.push((
-            "order by",
-            with_comment(stamp.unwrap_or_else(|| "the time of receipt".to_owned()), &comments.of_key("stamp")),
-        ));
-        traits.extend(events.sequence.iter().map(|s| ("gaps are noticed by", format!("`{}` to `{}`", s.first, s.last))));
+        traits
+            .push(("order", with_comment(stamp.unwrap_or_else(|| "the time of receipt".to_owned()), &comments.of_key("stamp"))));
+        traits
+            .extend(events.sequence.iter().map(|s| ("sequence, in which a gap shows", format!("`{}` to `{}`", s.first, s.last))));
         traits.extend(test_records(events).map(|test| ("test records", test)));
     }
     if !manifest.api.auth.is_empty() {
@@ -168,7 +159,7 @@ fn shape(events: &Events) -> String {
         (events.list, "a list of events"),
         (events.form || events.multipart, "form fields"),
         (events.xml.is_some(), "XML"),
-        (events.bodyless, "nothing: the headers tell everything"),
+        (events.bodyless, "nothing: the event is in the headers"),
     ];
     shape.extend(forms.into_iter().filter(|(is, _)| *is).map(|(_, what)| what.to_owned()));
     if shape.is_empty() {
@@ -192,41 +183,41 @@ fn joined(parts: &[OneOrMore], between: &str) -> String {
 }
 
 fn event_table(events: &Events, comments: &Comments<'_>) -> String {
-    let mut table = Table::new(&["event type", "only where", "does", "what", "why"]);
+    let mut table = Table::new(&["event type", "condition", "action", "effect", "reason"]);
     for (nth, on) in events.on.iter().enumerate() {
-        let when: Vec<String> = on.when.iter().map(|(path, value)| wanted(path, value)).collect();
+        let when: Vec<String> = on.when.iter().map(|(path, value)| condition(path, value)).collect();
         let why = on.why.clone().unwrap_or_else(|| comments.of_header("[[events.on]]", nth));
-        table.row(&[codes(on.types.as_slice(), "or"), listing(&when, "and"), word(on.action).to_owned(), deed(on), why]);
+        table.row(&[codes(on.types.as_slice(), "or"), listing(&when, "and"), word(on.action).to_owned(), effect(on), why]);
     }
-    format!("The first line that fits counts; an event that none fits is ignored, and counted.\n\n{}", table.end())
+    format!("The first matching line applies. An event that matches no line is ignored, and counted as such.\n\n{}", table.end())
 }
 
-fn wanted(path: &str, value: &str) -> String {
+fn condition(path: &str, value: &str) -> String {
     match value {
         "*" => format!("`{path}` has a value"),
         _ => format!("`{path}` is `{value}`"),
     }
 }
 
-/// What an action does, in plain English.
-fn deed(on: &EventRule) -> String {
+/// The effect of a rule in plain English.
+fn effect(on: &EventRule) -> String {
     let id = on.id.as_ref().map(|id| format!(" `{id}`")).unwrap_or_default();
     let object = on.object.as_ref().map(|object| format!(" of `{object}`")).unwrap_or_default();
     let mut text = match on.action {
-        EventAction::Map if on.partial => "maps the fields that it holds".to_owned(),
-        EventAction::Map => "maps the record that it holds".to_owned(),
+        EventAction::Map if on.partial => "maps the fields in the event".to_owned(),
+        EventAction::Map => "maps the record in the event".to_owned(),
         EventAction::Fetch if on.created || on.property.is_some() => {
-            format!("reads the record{id}{object} from the API, unless the event tells what the hub itself wrote")
+            format!("reads the record{id}{object} from the API, unless the event reports a write of the hub itself")
         }
         EventAction::Fetch => format!("reads the record{id}{object} from the API"),
-        EventAction::Delete => format!("marks the record{id}{object} as gone"),
-        EventAction::PrivacyDelete => format!("marks the record{id} as gone: the person asks to be forgotten"),
+        EventAction::Delete => format!("marks the record{id}{object} as deleted"),
+        EventAction::PrivacyDelete => format!("marks the record{id} as deleted: the person wants to be forgotten"),
         EventAction::Merge => {
             let survivor = on.survivor.as_ref().map(|s| codes(s.as_slice(), "else")).unwrap_or_default();
             let also = on.also_merged.as_ref().map(|also| format!(" and `{also}`")).unwrap_or_default();
-            format!("points{id}{also} to the record that is left, {survivor}")
+            format!("points{id}{also} to the surviving record {survivor}")
         }
-        EventAction::Restore => format!("takes back that the record{id}{object} is gone"),
+        EventAction::Restore => format!("removes the deletion mark of the record{id}{object}"),
         EventAction::Sweep => "reads everything that changed".to_owned(),
         EventAction::Retain => "stores the event as it came".to_owned(),
         EventAction::Ignore => "nothing".to_owned(),
@@ -238,16 +229,17 @@ fn deed(on: &EventRule) -> String {
         text += &format!(", for each of {}", codes(each.as_slice(), "else"));
     }
     if on.then_fetch {
-        text += "; then reads what is there now";
+        text += "; then reads the current record from the API";
     }
     if !on.key.is_empty() {
-        text += &format!("; its key is {}", joined(&on.key, " + "));
+        text += &format!("; its idempotency key is {}", joined(&on.key, " + "));
     }
     text
 }
 
 fn object_table(folder: &Folder) -> String {
-    let columns = ["object there", "becomes", "written", "id", "says", "changed at", "only where", "gone when", "note"];
+    let columns =
+        ["provider's object", "canonical object", "written", "id", "contains", "changed at", "condition", "deleted if", "note"];
     let mut table = Table::new(&columns);
     for (name, map) in folder.provider.maps() {
         let file = folder.comments(&format!("{name}.map.toml"));
@@ -259,7 +251,7 @@ fn object_table(folder: &Folder) -> String {
     format!("Objects:\n\n{}", table.end())
 }
 
-/// What a file's comments say about one of its tables.
+/// The comments of a file about one of its tables.
 fn note(file: &Comments<'_>, plan: &Plan, nth: usize) -> String {
     let own = file.of_header(&format!("[{}]", plan.object), 0);
     let heading = if nth == 0 { file.heading() } else { String::new() };
@@ -267,7 +259,7 @@ fn note(file: &Comments<'_>, plan: &Plan, nth: usize) -> String {
 }
 
 fn object_row(map: &Map, plan: &Plan, written: bool, note: &str) -> [String; 9] {
-    let says = match plan.coverage {
+    let contains = match plan.coverage {
         Coverage::Snapshot => "the whole object",
         Coverage::Partial => "some fields",
     };
@@ -275,7 +267,7 @@ fn object_row(map: &Map, plan: &Plan, written: bool, note: &str) -> [String; 9] 
         || "the event's time".to_owned(),
         |stamp| format!("{} ({})", inputs(map, &stamp.from, "else"), time_unit(stamp.unit)),
     );
-    let suffix = if plan.id_suffix.is_empty() { String::new() } else { format!(", with `{}` behind", plan.id_suffix) };
+    let suffix = if plan.id_suffix.is_empty() { String::new() } else { format!(", followed by `{}`", plan.id_suffix) };
     let word = if plan.id_join.is_some() { "and" } else { "else" };
     let gone = plan.deleted.as_ref().map(|deleted| conditions(map, &deleted.when, "and")).unwrap_or_default();
     [
@@ -283,7 +275,7 @@ fn object_row(map: &Map, plan: &Plan, written: bool, note: &str) -> [String; 9] 
         plan.object.to_string(),
         if written { "yes" } else { "" }.to_owned(),
         format!("{}{suffix}", inputs(map, &plan.id, word)),
-        says.to_owned(),
+        contains.to_owned(),
         stamp,
         conditions(map, &plan.when, "and"),
         gone,

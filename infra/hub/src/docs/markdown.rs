@@ -10,18 +10,18 @@ pub struct Table {
 }
 
 impl Table {
-    /// With these columns.
+    /// A table with these columns and no rows.
     pub fn new(columns: &[&str]) -> Table {
         Table { text: format!("| {} |\n|{}\n", columns.join(" | "), "---|".repeat(columns.len())) }
     }
 
-    /// Adds a row of plain texts.
+    /// Adds a row of plain texts, which are escaped.
     pub fn row<T: AsRef<str>>(&mut self, cells: &[T]) {
         let cells: Vec<String> = cells.iter().map(|cell| escape(cell.as_ref().trim())).collect();
         self.marked(&cells);
     }
 
-    /// Adds a row of texts that are Markdown already.
+    /// Adds a row of Markdown texts.
     pub fn marked(&mut self, cells: &[String]) {
         self.text.push('|');
         for cell in cells {
@@ -30,13 +30,13 @@ impl Table {
         self.text.push('\n');
     }
 
-    /// The text, with an empty line behind it.
+    /// The text of the table, followed by an empty line.
     pub fn end(self) -> String {
         self.text + "\n"
     }
 }
 
-/// A text that Markdown takes as it is, save for what stands in backticks.
+/// A text in which Markdown marks are escaped, except in backticks.
 pub fn escape(text: &str) -> String {
     let mut out = String::new();
     let mut quoted = false;
@@ -46,7 +46,7 @@ pub fn escape(text: &str) -> String {
         match c {
             '`' => quoted = !quoted,
             '|' => out.push('\\'),
-            // Inside of a word, an underscore is one.
+            // Inside a word, an underscore is not a mark.
             '_' if inside && rest.peek().is_some_and(|next| next.is_alphanumeric()) => {}
             '_' if !quoted => out.push('\\'),
             '*' | '<' | '[' if !quoted => out.push('\\'),
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_markdown_would_take_for_its_own_is_escaped() {
+    fn only_the_marks_of_markdown_are_escaped() {
         assert_eq!(escape("a_b *c* `*d_|` <e> _f"), "a_b \\*c\\* `*d_\\|` \\<e> \\_f");
         let mut table = Table::new(&["a", "b"]);
         table.row(&["x", ""]);

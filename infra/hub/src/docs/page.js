@@ -27,7 +27,7 @@
       const fits = (!way.value || field.way === way.value) && (rows > 0 || (whole && !provider.value));
       field.element.hidden = !fits;
       shown += fits;
-      // What was found inside a field is to be seen.
+      // Open a field whose mappings contain the search words.
       field.element.open = fits && words.length > 0 && !whole;
     }
     for (const section of sections) {

@@ -27,7 +27,7 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// The word of a lane.
+/// The name of a lane.
 pub const fn lane(lane: Lane) -> &'static str {
     match lane {
         Lane::Urgent => "urgent",
@@ -35,7 +35,7 @@ pub const fn lane(lane: Lane) -> &'static str {
     }
 }
 
-/// What a connection is: source, destination, swept.
+/// The roles of a connection.
 pub fn roles(connection: &Connection) -> String {
     let roles = [
         (connection.source, "source"),
@@ -55,13 +55,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_well() {
+    fn durations_have_their_largest_whole_unit() {
         let shown: Vec<String> = [500, 1_000, 90_000, 600_000, 86_400_000, 172_800_000].into_iter().map(duration).collect();
         assert_eq!(shown, ["500 ms", "1 s", "90 s", "10 min", "1 day", "2 days"]);
     }
 
     #[test]
-    fn digits_stand_in_groups() {
+    fn digits_are_grouped_by_three() {
         assert_eq!([1, 100, 1_000, 1_234_567].map(grouped), ["1", "100", "1,000", "1,234,567"]);
     }
 }

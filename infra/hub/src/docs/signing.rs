@@ -1,4 +1,4 @@
-//! How webhooks prove themselves, in plain English.
+//! The signature schemes and handshakes of providers in plain English.
 
 use webhook::{
     Algorithm, Encoding, Handshake, KeyForm, Layout, Location, Scheme, Shared, SharedLocation, Signed, Timestamp, Unit, UrlForm,
@@ -7,7 +7,7 @@ use webhook::{
 
 use super::english::{code, codes, listing};
 
-/// How requests are proven, a sentence for each way.
+/// How the hub verifies requests, a phrase for each way.
 pub fn proofs(scheme: &Scheme) -> Vec<String> {
     match scheme {
         Scheme::Versions(versions) => versions
@@ -21,10 +21,10 @@ pub fn proofs(scheme: &Scheme) -> Vec<String> {
         Scheme::Signed(one) => vec![signed(one)],
         Scheme::UrlForm(form) => vec![url_form(form)],
         Scheme::Shared(one) => vec![shared(one)],
-        Scheme::Basic(_) => vec!["no signature: HTTP Basic, name and password".to_owned()],
+        Scheme::Basic(_) => vec!["HTTP Basic with name and password; there is no signature".to_owned()],
         Scheme::Sns(sns) => {
             vec![format!(
-                "RSA signature of Amazon SNS by a certificate of {}, own topics only",
+                "RSA signature of Amazon SNS with a certificate of {}, for configured topics only",
                 codes(&sns.certificate_names, "or")
             )]
         }
@@ -35,7 +35,7 @@ fn of_version(version: &Version) -> String {
     let proof = match (&version.signed, &version.shared) {
         (Some(one), _) => signed(one),
         (None, Some(one)) => shared(one),
-        (None, None) => "nothing that could prove it".to_owned(),
+        (None, None) => "no way to verify it".to_owned(),
     };
     match &version.when {
         Some(When { header, equals: Some(value), .. }) => format!("{proof}, where header {} is {}", code(header), code(value)),
@@ -56,16 +56,16 @@ fn signed(signed: &Signed) -> String {
     let labels: Vec<&str> = signed.proofs.iter().filter_map(|proof| proof.label.as_deref()).collect();
     let layout = match &signed.signature.layout {
         Layout::Plain => String::new(),
-        Layout::Prefixed(prefix) => format!(" behind {}", code(prefix)),
+        Layout::Prefixed(prefix) => format!(" after {}", code(prefix)),
         Layout::Pairs | Layout::List => format!(" as {}", codes(&labels, "or")),
     };
     let content = String::from(signed.content.clone());
     let clock = match (&signed.timestamp, signed.tolerance_s) {
         (Some(Timestamp { at, unit }), Some(seconds)) => {
-            format!("; time from {} ({}), at most {seconds} s off", location(at), clock_unit(*unit))
+            format!("; the time in {} ({}) may differ by at most {seconds} s", location(at), clock_unit(*unit))
         }
-        (Some(Timestamp { at, .. }), None) => format!("; time from {}, not checked", location(at)),
-        (None, _) => "; no time in it".to_owned(),
+        (Some(Timestamp { at, .. }), None) => format!("; the time in {} is not checked", location(at)),
+        (None, _) => "; no time is signed".to_owned(),
     };
     format!("{} in {at}{layout} ({encoding}), over {}{clock}", listing(&proofs, "or"), code(&content))
 }
@@ -82,7 +82,7 @@ fn algorithm(algorithm: Algorithm, key: KeyForm) -> String {
     let name = match algorithm {
         Algorithm::HmacSha1 => "HMAC-SHA1",
         Algorithm::HmacSha256 => "HMAC-SHA256",
-        Algorithm::Sha256 => "plain SHA-256 with the secret inside",
+        Algorithm::Sha256 => "plain SHA-256 of a text that contains the secret",
         Algorithm::EcdsaP256 => "ECDSA P-256",
         Algorithm::Ed25519 => "Ed25519",
     };
@@ -105,7 +105,10 @@ fn location(location: &Location) -> String {
 }
 
 fn url_form(form: &UrlForm) -> String {
-    let body = form.body_hash.as_ref().map(|name| format!("; other bodies by their SHA-256 in the query's {}", code(name)));
+    let body = form
+        .body_hash
+        .as_ref()
+        .map(|name| format!("; other bodies by their SHA-256, which is in the query parameter {}", code(name)));
     let spellings = if form.spellings { "; other spellings of the URL are tried as well" } else { "" };
     let body = body.unwrap_or_default();
     format!("HMAC-SHA1 in header {} (base64), over the URL and the sorted form fields{body}{spellings}", code(&form.header))
@@ -118,20 +121,24 @@ fn shared(shared: &Shared) -> String {
         SharedLocation::JsonEach { items, field } => format!("{} of each item of {}", code(field), code(items)),
         SharedLocation::Xml(path) => format!("the XML element {}", code(path)),
     };
-    format!("no signature: a shared value in {at}")
+    format!("a shared value in {at}; there is no signature")
 }
 
-/// What a provider asks before it sends, and gets.
+/// The handshakes of a provider, a phrase each.
 pub fn handshakes(handshakes: &[Handshake]) -> Vec<String> {
-    let tell = |handshake: &Handshake| match handshake {
-        Handshake::Probe { methods } => format!("{} asks whether the URL exists", codes(methods, "or")),
-        Handshake::EchoQuery { parameter } => format!("the query's {} is sent back", code(parameter)),
+    let phrase = |handshake: &Handshake| match handshake {
+        Handshake::Probe { methods } => format!("{} checks whether the URL exists", codes(methods, "or")),
+        Handshake::EchoQuery { parameter } => format!("the hub sends the query parameter {} back", code(parameter)),
         Handshake::Challenge { equals, echo, .. } => {
-            format!("{}: {} is sent back, once the signature holds", code(equals), code(echo))
+            format!("{}: the hub sends {} back if the signature verifies", code(equals), code(echo))
         }
-        Handshake::EmptyList { pointer } => format!("an empty list at {} proves the secret, and holds no event", code(pointer)),
-        Handshake::HeaderEquals { header, value } => format!("header {} with {} holds no event", code(header), code(value)),
-        Handshake::SnsSubscription => "a subscription to an own topic is confirmed".to_owned(),
+        Handshake::EmptyList { pointer } => {
+            format!("an empty list at {} only checks the secret; it is not an event", code(pointer))
+        }
+        Handshake::HeaderEquals { header, value } => {
+            format!("a request whose header {} is {} is not an event", code(header), code(value))
+        }
+        Handshake::SnsSubscription => "the hub confirms a subscription to a configured topic".to_owned(),
     };
-    handshakes.iter().map(tell).collect()
+    handshakes.iter().map(phrase).collect()
 }

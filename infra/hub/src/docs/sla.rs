@@ -1,4 +1,4 @@
-//! How fast events must be answered and handled, and what alarms when they are not.
+//! How fast webhooks must be answered and events handled, and which alarms watch it.
 
 use canonical::Lane;
 
@@ -19,14 +19,14 @@ pub fn page(facts: &Facts<'_>) -> String {
 }
 
 const INTRODUCTION: &str = "\
-What a provider wants of an answer, what the owner of a connection was promised, and what alarms when it is not kept. Alarms are those of \
-`template.yaml`; what to do about one is in [error codes](../errors/README.md).
+This page shows how fast a provider wants an answer, which service level (SLA) the owner of a connection was promised, and which alarms \
+report that it is missed. The alarms are defined in `template.yaml`; [error codes](../errors/README.md) says what to do about them.
 
 ";
 
 fn connections(facts: &Facts<'_>) -> String {
     let columns =
-        ["connection", "roles", "owner", "SLA", "lane", "answer", "provider wants it within", "and tries again for", "alarms"];
+        ["connection", "roles", "owner", "SLA", "lane", "answer", "provider wants it within", "provider retries for", "alarms"];
     let mut table = Table::new(&columns);
     for (name, connection) in &facts.compiled.hub.connections {
         let answer = connection.source.then(|| facts.folder(&connection.provider)).flatten().map(answer);
@@ -66,8 +66,8 @@ fn retries(facts: &Facts<'_>) -> String {
     let hub = &facts.compiled.hub;
     let waits: Vec<String> = hub.retry.schedule_s.iter().map(|s| duration(u64::from(*s) * 1_000)).collect();
     format!(
-        "What fails is tried again after {} (and up to {} % more), then parked with its reason. An event is recognised when it comes again \
-         within {} days.\n\n",
+        "A message that fails is retried after {} (plus up to {} % of jitter) and then parked with its reason. The hub recognises a repeated \
+         event for {} days.\n\n",
         super::english::listing(&waits, "and"),
         hub.retry.jitter_percent,
         hub.journal_days
@@ -75,7 +75,7 @@ fn retries(facts: &Facts<'_>) -> String {
 }
 
 fn providers(facts: &Facts<'_>) -> String {
-    let mut table = Table::new(&["provider", "lane", "answer", "wants it within", "tries again for"]);
+    let mut table = Table::new(&["provider", "lane", "answer", "wants it within", "retries for"]);
     for folder in &facts.folders {
         let [status, deadline, again] = answer(folder);
         let lane = lane(folder.provider.manifest().provider.lane);
@@ -84,7 +84,7 @@ fn providers(facts: &Facts<'_>) -> String {
     format!("## Providers\n\n{}", table.end())
 }
 
-/// The status of the answer, its deadline, and for how long the provider tries again.
+/// The status of the answer, its deadline, and how long the provider retries.
 fn answer(folder: &Folder) -> [String; 3] {
     let answer = &folder.provider.manifest().answer;
     let comments = folder.comments("manifest.toml");
@@ -99,7 +99,7 @@ fn answer(folder: &Folder) -> [String; 3] {
     ]
 }
 
-/// The alarms of a queue, by the resource's name in the template, with their thresholds.
+/// The alarms of a queue with their thresholds. `queue` is the queue's name in the ids of the template.
 fn alarms_of(template: &str, queue: &str) -> Vec<String> {
     let age =
         threshold(template, &format!("{queue}AgeAlarm")).map(|t| format!("`{queue}AgeAlarm`: a message waits longer than {t}"));
@@ -107,7 +107,7 @@ fn alarms_of(template: &str, queue: &str) -> Vec<String> {
     age.into_iter().chain(dlq).collect()
 }
 
-/// The threshold of an alarm of the template, in seconds where it is one of time.
+/// The threshold of an alarm in the template, as a duration if it is a number or a parameter.
 fn threshold(template: &str, alarm: &str) -> Option<String> {
     let value = property(template, alarm, "Threshold")?;
     match value.strip_prefix("!Ref ") {
@@ -119,7 +119,7 @@ fn threshold(template: &str, alarm: &str) -> Option<String> {
     }
 }
 
-/// A property of a resource or parameter: the template's own tools read it as YAML, this reads its lines.
+/// A property of a resource or parameter, read from the lines of the template.
 fn property<'t>(template: &'t str, resource: &str, name: &str) -> Option<&'t str> {
     let mut lines = template.lines().skip_while(|line| line.trim_end() != format!("  {resource}:")).skip(1);
     let inside = lines.by_ref().take_while(|line| line.is_empty() || line.starts_with("    "));
