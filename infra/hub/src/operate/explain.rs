@@ -265,17 +265,17 @@ fn shown(value: &Value) -> String {
 }
 
 fn link_line(link: &Link, only: Option<&str>) -> String {
-    let object = link.remote.as_deref().map_or_else(|| "not created yet".to_owned(), |remote| format!("object {remote}"));
-    let mut states = vec![format!("pushed version {}", link.pushed_version)];
+    let object = link.remote_id().map_or_else(|| "not created yet".to_owned(), |remote| format!("object {remote}"));
+    let mut states = vec![format!("pushed version {}", link.pushed_version())];
     let flags = [
-        (link.gone, "deleted there; the hub does not create it again"),
-        (link.rejected, "refused there; a newer version is tried again"),
-        (link.open, "a push is in flight"),
-        (link.dirty, "read back before the next push"),
-        (!link.orphans.is_empty(), "has duplicates there to merge"),
+        (link.is_gone(), "deleted there; the hub does not create it again"),
+        (link.refused_at().is_some(), "refused there; a newer version is tried again"),
+        (link.push().is_in_flight(), "a push is in flight"),
+        (link.push().needs_look_up(), "read back before the next push"),
+        (!link.duplicates_to_merge().is_empty(), "has duplicates there to merge"),
     ];
     states.extend(flags.iter().filter(|(set, _)| *set).map(|(_, state)| (*state).to_owned()));
-    if let Some((_, seen)) = only.and_then(|name| link.seen.iter().find(|(field, _)| &***field == name)) {
+    if let Some(seen) = only.and_then(|name| link.knowledge().seen(name)) {
         states.push(format!("holds {} since {}", shown(&seen.value), instant(seen.stamp.at_ms)));
     }
     format!("{object}, {}", states.join(", "))

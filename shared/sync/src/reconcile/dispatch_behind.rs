@@ -63,5 +63,7 @@ fn is_live_golden(item: &Item) -> bool {
 
 /// True when a destination has an older version than this one, or its last push is not confirmed, and it may be written.
 fn is_behind(link: Option<&Item>, version: u64) -> bool {
-    link.is_none_or(|link| (version_of(link, "pushed") < version || !is_true(link, "settled")) && !is_true(link, "gone"))
+    link.is_none_or(|link| {
+        (version_of(link, "pushed_version") < version || !is_true(link, "in_sync")) && !is_true(link, "closed")
+    })
 }

@@ -11,6 +11,6 @@ pub mod stored;
 
 pub use golden::{GoldenRecord, Resolved, golden_by_id, read_golden};
 pub use identity::{identity_key, remote_hash};
-pub use link::{Link, LinkMap, Seen, Sent, may_be_made_of, read_link};
+pub use link::{Link, LinkMap, Object, read_link};
 pub use source::{SourceRecord, read_source};
 pub use stored::{build_put, build_put_as, unchanged_since};

@@ -27,22 +27,15 @@ impl<P: Ports> Transform<'_, P> {
         let place = Link::key(&source.connection, object, &golden.id);
         let Some(item) = self.ports.get(Table::Links, &place).await? else { return Ok(false) };
         let link = read_link(self.ports, self.vault, &item).await?;
-        if link.remote.as_ref() != Some(&source.id) || link.gone {
+        if !link.is_live_as(&source.id) {
             return Ok(false);
         }
         let tolerance = self.config.hub().limits.echo_ms;
         Ok(match hint {
-            WriteHint::Created => link.created.is_some_and(|created| stamp.at_ms <= created.at_ms + tolerance),
-            WriteHint::HubId(id) => link.marked && golden.id == id.as_str(),
+            WriteHint::Created => link.has_created(stamp, tolerance),
+            WriteHint::HubId(id) => link.is_marked() && golden.id == id.as_str(),
             WriteHint::Fields(fields) => {
-                !fields.is_empty()
-                    && fields.iter().all(|(field, value)| {
-                        let seen = link.seen.get(field);
-                        // Something else is known to have been there before: its return is news, whoever brought it back.
-                        let expected = seen.is_some_and(|seen| seen.value == *value || seen.stamp > stamp);
-                        let settled = link.sent.get(field).and_then(|ring| ring.last()).is_some_and(|sent| sent.stamp.is_some());
-                        expected && settled && link.has_written(field, value, stamp, tolerance)
-                    })
+                !fields.is_empty() && fields.iter().all(|(field, value)| link.explains(field, value, stamp, tolerance))
             }
         })
     }

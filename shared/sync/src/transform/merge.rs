@@ -185,63 +185,13 @@ fn differences(before: BTreeMap<FieldName, Resolved>, after: &BTreeMap<FieldName
     pairs.filter(|(_, (old, new))| old != new).collect()
 }
 
-/// How long after its lease a creation may still take effect, in milliseconds.
-const LATE_CREATE_MS: i64 = 30_000;
-
-/// Moves the links of retired records to the survivor, at every destination. Where both have an object, the survivor's stays and
-/// the other one becomes a merge task. Whoever is writing under one of the links is fenced out, and an object that is being
-/// created meanwhile is looked for until it can no longer appear.
+/// Moves the links of retired records to the survivor, at every destination.
 fn move_links(survivor: &GoldenId, retired: &[GoldenRecord], policy: &ObjectPolicy, links: &mut LinkMap) {
     for (destination, record) in policy.destinations.keys().flat_map(|d| retired.iter().map(move |r| (d, &r.id))) {
-        let place = (record.clone(), destination.clone());
-        let target = (survivor.clone(), destination.clone());
-        // A record that has no link yet gets one all the same, so that nobody begins one for it.
-        let tombstone = Link { moved_to: Some(survivor.clone()), ..Link::default() };
-        let moved = links.insert(place.clone(), tombstone).unwrap_or_default();
-        if let Some(tombstone) = links.get_mut(&place) {
-            tombstone.version = moved.version;
-            tombstone.fence = moved.fence + 1;
+        // A record that has no link yet gets one all the same, so that no worker begins one for it.
+        let moved = links.entry((record.clone(), destination.clone())).or_default().retire(survivor);
+        if !moved.is_new() {
+            links.entry((survivor.clone(), destination.clone())).or_default().absorb(survivor, record, moved);
         }
-        if moved == Link::default() {
-            continue;
-        }
-        let link = links.entry(target).or_default();
-        for (id, one) in [(survivor, &*link), (record, &moved)].map(|(id, one)| (id.clone(), one.clone())) {
-            if one.remote.is_none() && one.fence > 0 {
-                link.strays.insert(id, one.lease_until + LATE_CREATE_MS);
-            }
-        }
-        take_over(link, moved);
-    }
-}
-
-/// Puts what a retired link knows into the survivor's.
-fn take_over(link: &mut Link, moved: Link) {
-    link.fence = link.fence.max(moved.fence) + 1;
-    link.lease_until = link.lease_until.max(moved.lease_until);
-    link.dirty = true;
-    for (field, ring) in moved.sent {
-        // What was sent under the retired id still comes back as an echo.
-        link.sent.entry(field).or_default().splice(0..0, ring);
-    }
-    link.orphans.extend(moved.orphans);
-    link.strays.extend(moved.strays);
-    link.look_again = link.look_again.max(moved.look_again);
-    match (&link.remote, moved.remote) {
-        (None, Some(remote)) => {
-            // The object still carries the retired id: the next push marks it with the survivor's.
-            link.remote = Some(remote);
-            link.marked = false;
-            link.created = moved.created;
-            link.unheard = moved.unheard;
-            link.seen = moved.seen;
-            link.pushed = moved.pushed;
-            link.back = moved.back;
-            link.gone = moved.gone;
-        }
-        (Some(kept), Some(remote)) if *kept != remote && !moved.gone => {
-            link.orphans.insert(remote);
-        }
-        _ => {}
     }
 }

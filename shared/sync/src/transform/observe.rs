@@ -5,11 +5,9 @@ use canonical::{Change, ChangeKind, FieldName, FieldValue, Outcome, Stamp, Value
 use crate::config::{Hub, ObjectPolicy, Survivorship};
 use crate::failure::{Code, Failure};
 use crate::mutant::{Mutant, mutant};
+use crate::record::link::{Echo, Reported};
 use crate::record::observation::{Observation, Observed, Point};
-use crate::record::{GoldenRecord, Link, Sent, SourceRecord, may_be_made_of};
-
-/// How long a request whose answer was lost may still take effect at a destination, in milliseconds.
-const LATE_EFFECT_MS: i64 = 900_000;
+use crate::record::{GoldenRecord, Link, SourceRecord};
 
 /// How the fields of a change fared.
 #[derive(Debug, Default)]
@@ -40,19 +38,13 @@ impl Observer<'_> {
             ChangeKind::Delete { .. } => self.delete(source, link.as_deref_mut(), stamp),
             ChangeKind::MergedInto { id } => {
                 if let Some(link) = link.as_deref_mut() {
-                    if !link.orphans.remove(&self.change.source.id) {
-                        link.point_to(id.clone());
-                    } else if link.remote.as_ref() != Some(id) {
-                        link.orphans.insert(id.clone());
-                    }
-                    link.marked = false;
-                    link.dirty = true;
+                    link.note_merged(&self.change.source.id, id);
                 }
                 self.delete(source, None, stamp);
             }
             ChangeKind::Snapshot | ChangeKind::Partial | ChangeKind::Restored => {
                 if let (ChangeKind::Restored, Some(link)) = (&self.change.kind, link.as_deref_mut()) {
-                    link.gone &= self.is_orphan(link);
+                    link.note_restored(&self.change.source.id);
                 }
                 if source.alive.is_none_or(|alive| alive < stamp) {
                     source.alive = Some(stamp);
@@ -68,22 +60,24 @@ impl Observer<'_> {
             let (stamp, clamped) = self.bounded(field.stamp.or(self.change.stamp).unwrap_or(Stamp::at(self.received_ms)));
             let value = self.absolute(name, &field.value);
             if let Some(link) = link.as_deref_mut() {
-                // A link speaks the destination's own language: references as they stand there.
-                let there = &field.value;
-                let orphan = self.is_orphan(link);
-                if !orphan {
-                    self.compare_with_golden(link, name, there, &value);
+                // A link holds values as they are at the destination: references are not absolute there.
+                let reported = self.reported(link, name, field, stamp);
+                if !reported.of_duplicate {
+                    let as_golden = self.ours(name).is_none_or(|ours| *ours == value);
+                    self.seen_differs |= link.has_drifted(name, reported.value, as_golden);
                 }
                 let since = |written: Stamp| {
                     let own = source.fields.get(name).and_then(Observation::current);
                     own.is_some_and(|c| *c.value != value && c.stamp > written)
                 };
-                let echo = self.echo(link, name, field, stamp, since)?;
-                if !orphan {
-                    link.see(name, there, stamp);
-                    self.seen_differs |= link.hear(name, there, stamp) && self.ours(name) != Some(&value);
+                let echo = link.judge(&reported, since);
+                if echo == Echo::Undecided {
+                    return Err(Failure::new(Code::PushOpen, format!("a push of `{name}` is still in flight")));
                 }
-                if echo && !mutant(Mutant::EchoAsObservation) {
+                if !reported.of_duplicate {
+                    self.seen_differs |= link.note_reported(&reported) && self.ours(name) != Some(&value);
+                }
+                if echo == Echo::Own && !mutant(Mutant::EchoAsObservation) {
                     self.tally.echo += 1;
                     continue;
                 }
@@ -101,11 +95,10 @@ impl Observer<'_> {
             }
         }
         if let (ChangeKind::Snapshot, Some(link)) = (&self.change.kind, link)
-            && !self.is_orphan(link)
+            && !link.is_duplicate(&self.change.source.id)
         {
-            // What a whole record does not mention any more is gone.
             let at = self.change.stamp.unwrap_or(Stamp::at(self.received_ms));
-            link.unheard.retain(|name, found| self.change.fields.contains_key(name) || found.stamp > at);
+            link.forget_unmentioned(|name| self.change.fields.contains_key(name), at);
         }
         Ok(())
     }
@@ -120,8 +113,7 @@ impl Observer<'_> {
         if let Some(link) = link
             && source.is_deleted()
         {
-            // Losing a merge task is what merge tasks are for.
-            link.gone |= !link.orphans.remove(&self.change.source.id);
+            link.note_deleted(&self.change.source.id);
         }
     }
 
@@ -130,9 +122,15 @@ impl Observer<'_> {
         self.before?.fields.get(name).map(|r| &r.value)
     }
 
-    /// True when the change comes from an object that only waits to be merged: it is not what the link writes to.
-    fn is_orphan(&self, link: &Link) -> bool {
-        link.orphans.contains(&self.change.source.id)
+    fn reported<'f>(&self, link: &Link, name: &'f FieldName, field: &'f FieldValue, stamp: Stamp) -> Reported<'f> {
+        Reported {
+            field: name,
+            value: &field.value,
+            stamp,
+            own_stamp: field.stamp.is_some() || matches!(self.change.kind, ChangeKind::Partial),
+            of_duplicate: link.is_duplicate(&self.change.source.id),
+            tolerance_ms: self.hub.limits.echo_ms,
+        }
     }
 
     /// A stamp that lies too far in our future is brought back to the bound and flagged.
@@ -151,57 +149,6 @@ impl Observer<'_> {
             },
             _ => value.clone(),
         }
-    }
-
-    fn compare_with_golden(&mut self, link: &Link, name: &FieldName, there: &Value, value: &Value) {
-        let ours = self.ours(name);
-        let differs = match link.back.get(name) {
-            Some(back) => back != there,
-            None => ours.is_some_and(|ours| ours != value),
-        };
-        if link.sent.contains_key(name) && differs {
-            self.seen_differs = true;
-        }
-    }
-
-    /// True when the value is our own write coming back. An open push whose outcome is not known yet makes some values
-    /// undecidable: the event waits for it.
-    ///
-    /// A value with a stamp of its own is our write if it is not newer than that write, by the destination's clock. A value of a
-    /// snapshot that is stamped as a whole only is our last write unless the source has said something else since: that is how
-    /// A → B → A stays real. A write whose answer was lost may still take effect for a while.
-    fn echo(
-        &self,
-        link: &Link,
-        name: &FieldName,
-        field: &FieldValue,
-        stamp: Stamp,
-        said_since: impl Fn(Stamp) -> bool,
-    ) -> Result<bool, Failure> {
-        let value = &field.value;
-        let Some(ring) = link.sent.get(name) else { return Ok(false) };
-        let tolerance = self.hub.limits.echo_ms;
-        let may_come_back = |sent: &Sent| {
-            sent.stamp.is_none() && stamp.at_ms <= sent.intended_ms + LATE_EFFECT_MS && may_be_made_of(value, &sent.value)
-        };
-        if link.has_written(name, value, stamp, tolerance) || ring.iter().any(may_come_back) {
-            return Ok(true);
-        }
-        let own_stamp = field.stamp.is_some() || matches!(self.change.kind, ChangeKind::Partial);
-        // What we had last written when the snapshot was taken; what we wrote about then may be in it or not.
-        let stamps = || ring.iter().rev().filter_map(|sent| Some((&sent.value, sent.stamp?)));
-        let about_then = stamps().filter(|(_, written)| (stamp.at_ms + 1..=stamp.at_ms + tolerance).contains(&written.at_ms));
-        // An object that waits to be merged was written under another link, whose writes are among these: any of them may be its last.
-        let last = if self.is_orphan(link) { usize::MAX } else { 1 };
-        let by_then = stamps().filter(|(_, written)| written.at_ms <= stamp.at_ms).take(last);
-        if let (false, Some((_, written))) = (own_stamp, by_then.chain(about_then).find(|(sent, _)| *sent == value)) {
-            return Ok(!said_since(written));
-        }
-        let known_older = link.seen.get(name).is_some_and(|seen| stamp < seen.stamp);
-        if link.open && ring.last().is_some_and(|sent| sent.stamp.is_none()) && !known_older {
-            return Err(Failure::new(Code::PushOpen, format!("a push of `{name}` is not settled yet")));
-        }
-        Ok(false)
     }
 
     pub(super) fn outcome(&self, values_changed: bool) -> Outcome {

@@ -70,6 +70,7 @@ fn state(sim: &Sim) -> Result<State, Violation> {
     for item in &links {
         if let Some((destination, ObjectType::Contact, record)) = link_parts(&item.key) {
             let link = finish(sim, sync::record::read_link(&ports, &sim.vault, item)).map_err(broken)?;
+            link.check().map_err(|rule| Violation::new("link", format!("{rule}: {link:?}")))?;
             state.links.insert((destination.into(), record.into()), link);
         }
     }
@@ -140,7 +141,7 @@ fn known_facts(sim: &Sim, state: &State) -> Vec<Fact> {
     let told = sim.facts.iter().enumerate().filter(|(i, _)| sim.accepted.contains(i)).map(|(_, f)| f.clone());
     let lived = sim.lived.iter().filter(|fact| {
         let id = &fact.source.2;
-        state.links.values().any(|l| l.remote.as_deref() == Some(id))
+        state.links.values().any(|l| l.remote_id() == Some(id))
     });
     told.chain(lived.cloned()).collect()
 }
@@ -193,12 +194,10 @@ fn destinations(sim: &Sim, state: &State, invariant: &'static str) -> Result<(),
             let ids: BTreeSet<&str> =
                 state.golden.values().filter(|g| leads_to(state, g, &golden.id)).map(|g| g.id.as_str()).collect();
             let link = state.links.get(&(destination.into(), golden.id.clone()));
-            let orphans = link.map(|l| l.orphans.clone()).unwrap_or_default();
-            let objects: Vec<_> = live
-                .iter()
-                .filter(|r| ids.contains(text(&r.properties, id_property).as_str()) && !orphans.contains(&r.id))
-                .collect();
-            if link.is_some_and(|l| l.gone || l.rejected) {
+            let is_duplicate = |id: &str| link.is_some_and(|l| l.is_duplicate(id));
+            let objects: Vec<_> =
+                live.iter().filter(|r| ids.contains(text(&r.properties, id_property).as_str()) && !is_duplicate(&r.id)).collect();
+            if link.is_some_and(|l| l.is_gone() || l.refused_at().is_some()) {
                 continue;
             }
             let [remote] = objects.as_slice() else {

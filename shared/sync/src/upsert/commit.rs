@@ -1,0 +1,150 @@
+//! How a worker reads and stores links: under its lease, with a fencing token, and never over what others have stored.
+
+use canonical::{ObjectType, RemoteId};
+
+use super::{Job, Ports, Upsert};
+use crate::failure::{Class, Code, Failure};
+use crate::mutant::{Mutant, mutant};
+use crate::ports::{Attr, Condition, Item, Table, Write, WriteError};
+use crate::record::audit::{AuditSubject, build_audit_put};
+use crate::record::{GoldenRecord, Link, build_put, golden_by_id, identity_key, read_golden, read_link, remote_hash};
+
+/// How long a lease is kept after a call whose outcome is unknown, in milliseconds: the call may still take effect, and would undo
+/// whatever is written before that.
+const UNKNOWN_OUTCOME_MS: i64 = 30_000;
+
+/// How often a commit is tried against other writers of the link.
+const COMMITS: usize = 8;
+
+/// How often a worker tries to give its lease back while the store fails.
+const RELEASES: usize = 4;
+
+impl<P: Ports> Upsert<'_, P> {
+    pub(super) async fn read_link(&self, object: ObjectType, record: &str) -> Result<Link, Failure> {
+        match self.ports().get(Table::Links, &Link::key(self.name(), object, record)).await? {
+            Some(item) => read_link(self.ports(), self.destination.vault, &item).await,
+            None => Ok(Link::default()),
+        }
+    }
+
+    pub(super) async fn read_golden(&self, object: ObjectType, record: &str) -> Result<Option<GoldenRecord>, Failure> {
+        match self.ports().get(Table::Golden, &GoldenRecord::key(object, record)).await? {
+            Some(item) => read_golden(self.ports(), self.destination.vault, &item).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Stores a link as its next version, if nobody else has written it.
+    pub(super) async fn store(&self, object: ObjectType, record: &str, link: &mut Link) -> Result<(), Failure> {
+        let write = self.build_link_put(object, record, link).await?;
+        match self.ports().write(vec![write], None).await {
+            Ok(()) => {
+                link.version += 1;
+                Ok(())
+            }
+            Err(WriteError::Conflict { .. }) => Err(Failure::new(Code::WriteConflict, "another worker has written the link")),
+            Err(WriteError::Port(error)) => Err(error.into()),
+        }
+    }
+
+    /// Gives the lease back and stores everything that was learnt, unless another worker has taken the lease over.
+    pub(super) async fn release(&self, job: &mut Job, result: Result<(), Failure>) {
+        if let (Err(failure), Some(work)) = (&result, &job.work)
+            && failure.class == Class::Permanent
+        {
+            job.link.refuse(work.golden.version);
+        }
+        let mut committed = self.commit(job).await;
+        for _ in 1..RELEASES {
+            // Only this worker knows what it has written. Should it give up, nobody else would look.
+            if !committed.as_ref().is_err_and(|failure| failure.class == Class::Transient) {
+                break;
+            }
+            committed = self.commit(job).await;
+        }
+        job.end(committed.and(result));
+    }
+
+    async fn commit(&self, job: &mut Job) -> Result<(), Failure> {
+        let Some(work) = &job.work else { return Ok(()) };
+        let (object, record) = (work.golden.object, work.golden.id.as_str());
+        for _ in 0..COMMITS {
+            let stored = self.read_link(object, record).await?;
+            if stored.moved_to().is_some() {
+                return self.hand_over(object, &stored, &job.link).await;
+            }
+            if stored.lease().fencing_token != job.link.lease().fencing_token && !mutant(Mutant::NoFence) {
+                return self.report_fenced_out(object, record, stored).await;
+            }
+            let mut next = job.link.with_changes_of_others(&job.stored, &stored);
+            next.release(self.ports().now_ms() + UNKNOWN_OUTCOME_MS / i64::from(self.destination.speed()));
+            let mut writes = vec![self.build_link_put(object, record, &next).await?];
+            if let Some(id) = next.remote_id().filter(|id| stored.remote_id() != Some(*id)) {
+                writes.push(self.build_pointer_put(object, record, id));
+            }
+            if next.pushed_version() != stored.pushed_version() {
+                writes.push(self.build_audit_put(object, record, &next, job)?);
+            }
+            match self.ports().write(writes, None).await {
+                Ok(()) => {
+                    job.link = next;
+                    return Ok(());
+                }
+                Err(WriteError::Conflict { .. }) => {}
+                Err(WriteError::Port(error)) => return Err(error.into()),
+            }
+        }
+        Err(Failure::new(Code::Contention, "a link kept changing"))
+    }
+
+    async fn build_link_put(&self, object: ObjectType, record: &str, link: &Link) -> Result<Write, Failure> {
+        let (ports, vault, key_id) = (self.ports(), self.destination.vault, GoldenRecord::key_id(object, record));
+        vault.ensure_key(ports, &key_id).await?;
+        build_put(ports, vault, Link::key(self.name(), object, record), &key_id, link)
+    }
+
+    /// The identity key of the object itself, so that its webhooks find the golden record.
+    fn build_pointer_put(&self, object: ObjectType, record: &str, remote: &str) -> Write {
+        let native = self.destination.native(object).unwrap_or_default();
+        let remote = RemoteId { connection: self.name().into(), object: native, id: remote.to_owned() };
+        let key = identity_key(object, &remote_hash(self.destination.vault, &remote));
+        let item = Item::new(key).with("golden", Attr::S(record.to_owned()));
+        // A key that exists leads to this record, or to one that joins it with the next event of either.
+        Write::Put { table: Table::Links, item, condition: Condition::Always }
+    }
+
+    fn build_audit_put(&self, object: ObjectType, record: &str, link: &Link, job: &Job) -> Result<Write, Failure> {
+        let properties = job.work.as_ref().map(|work| work.intent.changed.clone()).unwrap_or_default();
+        let entry = serde_json::json!({
+            "what": "pushed", "destination": self.name(), "trace": job.dispatch.trace, "remote": link.remote_id(),
+            "properties": properties,
+        });
+        let subject = AuditSubject { object, record, version: link.pushed_version(), writer: self.name() };
+        build_audit_put(self.ports(), self.destination.vault, subject, &entry)
+    }
+
+    /// Another worker took the lease over while this one was writing, so nobody knows what the destination holds: the link says
+    /// so, and the record is dispatched again.
+    async fn report_fenced_out(&self, object: ObjectType, record: &str, mut stored: Link) -> Result<(), Failure> {
+        tracing::warn!(destination = self.name(), record, "fenced out: another worker has the lease");
+        if !stored.push().needs_look_up() {
+            stored.mark_unverified();
+            self.store(object, record, &mut stored).await?;
+        }
+        self.send_dispatch(object, record, 0, "").await
+    }
+
+    /// The golden record was merged into another one while its object was being written: the survivor's link takes the object
+    /// over.
+    async fn hand_over(&self, object: ObjectType, retired: &Link, mine: &Link) -> Result<(), Failure> {
+        let (Some(survivor), Some(remote)) = (retired.moved_to(), mine.remote_id()) else { return Ok(()) };
+        let Some(survivor) = golden_by_id(self.ports(), self.destination.vault, object, survivor).await? else { return Ok(()) };
+        let mut link = self.read_link(object, &survivor.id).await?;
+        if link.moved_to().is_some() {
+            return Err(Failure::new(Code::Contention, "a link moved twice"));
+        }
+        link.absorb_late_create(remote);
+        self.store(object, &survivor.id, &mut link).await?;
+        self.send_dispatch(object, &survivor.id, 0, "").await
+    }
+}

@@ -1,0 +1,200 @@
+//! Looking before writing: a worker adopts an object that exists before it creates one, and reads what an unverified push left
+//! behind.
+
+use canonical::{FetchRequest, GoldenId, ObjectType, ReadRequest, RemoteId, Stamp};
+use providers::api::RemoteRecord;
+
+use super::find::{Found, Wanted};
+use super::plan::plan_push;
+use super::{Job, Ports, Upsert};
+use crate::client::CallError;
+use crate::failure::{Class, Code, Failure};
+use crate::join::join;
+use crate::outbox::send_read_requests;
+use crate::record::{golden_by_id, link};
+
+/// How a job goes on after the destination was read.
+enum Next {
+    Write,
+    Release,
+}
+
+impl<P: Ports> Upsert<'_, P> {
+    /// Looks up the objects of those jobs that need it, and plans their pushes anew.
+    pub(super) async fn look_up(&self, object: ObjectType, jobs: &mut [&mut Job]) {
+        let mut looking: Vec<&mut Job> = jobs.iter_mut().filter(|j| j.link.needs_look_up()).map(|j| &mut **j).collect();
+        if looking.is_empty() {
+            return;
+        }
+        let found = {
+            let native = self.destination.native(object).unwrap_or_default();
+            let wanted: Vec<Wanted<'_>> = looking.iter().filter_map(|job| self.wanted(job, &native)).collect();
+            self.destination.look_up(object, &wanted).await
+        };
+        // One value that the destination does not even search for must not fail its neighbours.
+        if found.as_ref().is_err_and(|failure| failure.class == Class::Permanent) && looking.len() > 1 {
+            let half = looking.len() / 2;
+            let (left, right) = looking.split_at_mut(half);
+            Box::pin(self.look_up(object, left)).await;
+            return Box::pin(self.look_up(object, right)).await;
+        }
+        join(looking.iter_mut().enumerate().map(|(index, job)| {
+            let found = match &found {
+                Ok(found) => found.get(index).cloned().unwrap_or(Ok(Found::default())),
+                Err(failure) => Err(failure.clone()),
+            };
+            async move {
+                match self.take_found(object, job, found).await {
+                    Ok(Next::Write) => {}
+                    Ok(Next::Release) => self.release(job, Ok(())).await,
+                    Err(failure) => self.release(job, Err(failure)).await,
+                }
+            }
+        }))
+        .await;
+    }
+
+    fn wanted<'j>(&self, job: &'j Job, native: &str) -> Option<Wanted<'j>> {
+        let work = job.work.as_ref()?;
+        let here = work.golden.members.iter().filter(|m| m.connection == self.name() && m.object == native);
+        Some(Wanted {
+            hub_id: &work.golden.id,
+            remote: job.link.remote_id(),
+            members: here.map(|m| m.id.as_str()).collect(),
+            rendering: &work.intent.rendering,
+            first: job.link.lease().fencing_token == 1,
+            pending_creates: job.link.pending_creates().map(GoldenId::as_str).collect(),
+        })
+    }
+
+    /// Takes what was found into the link, plans the push anew and stores the intent.
+    async fn take_found(&self, object: ObjectType, job: &mut Job, found: Result<Found, Failure>) -> Result<Next, Failure> {
+        let Some(work) = &job.work else { return Ok(Next::Release) };
+        let (record, version) = (work.golden.id.clone(), work.golden.version);
+        let found = found?;
+        // If any step fails, the next attempt looks again.
+        job.link.mark_unverified();
+        let (found, duplicates) = choose(found, &record);
+        match found {
+            Some(remote) => self.adopt(object, job, &record, &remote, duplicates).await?,
+            None if job.link.remote_id().is_some() => job.link.vanish(),
+            None => {}
+        }
+        job.link.finish_look_up();
+        if self.merge_duplicate(object, &record, job).await? {
+            // The next round reads what the merge made of the two.
+            self.send_dispatch(object, &record, 0, "").await?;
+            return Ok(Next::Release);
+        }
+        let Some(work) = &mut job.work else { return Ok(Next::Release) };
+        work.intent = plan_push(&job.link, &work.intent.rendering);
+        if job.link.is_gone() || work.intent.is_empty() {
+            job.link.mark_up_to_date(version);
+            return Ok(Next::Release);
+        }
+        job.link.intend_push(work.intent.fields(), self.ports().now_ms());
+        self.store(object, &record, &mut job.link).await?;
+        job.stored = job.link.clone();
+        Ok(Next::Write)
+    }
+
+    /// Adopts an object that was found, unless it belongs to another record. If it holds values that no source has reported, it
+    /// is read before they are overwritten.
+    async fn adopt(
+        &self,
+        object: ObjectType,
+        job: &mut Job,
+        record: &str,
+        remote: &RemoteRecord,
+        duplicates: Vec<String>,
+    ) -> Result<(), Failure> {
+        let native = self.destination.native(object)?;
+        let may_adopt = self.check_owner(object, &job.link, record, remote).await;
+        if may_adopt.is_ok() {
+            job.link.adopt(link::Found {
+                id: remote.id.clone(),
+                marked: remote.hub_id.as_deref() == Some(record),
+                stamp: remote.stamp.unwrap_or(Stamp::at(0)),
+                values: self.destination.provider.canonical(&native, &remote.properties),
+            });
+        }
+        duplicates.into_iter().for_each(|id| job.link.add_duplicate(id));
+        may_adopt?;
+        if job.link.knowledge().has_unobserved() {
+            self.request_read(object, &remote.id, &job.dispatch.trace).await?;
+        }
+        Ok(())
+    }
+
+    /// An object that carries the id of another live record is not ours.
+    async fn check_owner(
+        &self,
+        object: ObjectType,
+        link: &link::Link,
+        record: &str,
+        remote: &RemoteRecord,
+    ) -> Result<(), Failure> {
+        let Some(other) = remote.hub_id.as_deref().filter(|id| !id.is_empty() && *id != record) else { return Ok(()) };
+        if link.remote_id() == Some(&remote.id) {
+            return Ok(());
+        }
+        let owner = golden_by_id(self.ports(), self.destination.vault, object, other).await?;
+        if owner.is_some_and(|golden| golden.id != record) {
+            let detail = format!("{object} {} at {} belongs to record {other}, not to {record}", remote.id, self.name());
+            return Err(Failure::new(Code::ProviderAmbiguous, detail));
+        }
+        Ok(())
+    }
+
+    /// Has the destination merge one duplicate into the record's object, if there is one. Returns true if it did.
+    async fn merge_duplicate(&self, object: ObjectType, record: &str, job: &mut Job) -> Result<bool, Failure> {
+        let (Some(kept), Some(duplicate)) = (job.link.remote_id(), job.link.duplicates_to_merge().first()) else {
+            return Ok(false);
+        };
+        if !self.destination.api.can_merge() {
+            return Ok(false);
+        }
+        let (kept, duplicate) = (kept.to_owned(), duplicate.clone());
+        let before = job.link.clone();
+        // Before the call: what the merge moves may come back before the call returns.
+        job.link.begin_merge(self.ports().now_ms());
+        self.store(object, record, &mut job.link).await?;
+        job.stored = job.link.clone();
+        match self.destination.merge(object, &kept, &duplicate).await {
+            Ok(remains) => {
+                tracing::info!(destination = self.name(), kept, duplicate, "merged two objects at the destination");
+                job.link.merged_at_destination(&duplicate, remains);
+                Ok(true)
+            }
+            Err(CallError::NotSent(failure)) => {
+                job.link.merge_not_made(&before);
+                Err(failure)
+            }
+            Err(CallError::Unknown(failure)) => Err(failure),
+        }
+    }
+
+    /// Asks `reconcile` to read an object. What it holds goes through `ingest` like everything that a source reports, and what
+    /// the golden record makes of it is dispatched again.
+    async fn request_read(&self, object: ObjectType, remote: &str, trace: &str) -> Result<(), Failure> {
+        let source = RemoteId { connection: self.name().into(), object: self.destination.native(object)?, id: remote.to_owned() };
+        let request = FetchRequest { source, cause: None, not_before: None, trace: trace.to_owned() };
+        send_read_requests(self.ports(), &[ReadRequest::Fetch(request)]).await
+    }
+}
+
+/// The one object that the record keeps, and the ids of the others. The object that carries the record's id stays.
+fn choose(found: Found, record: &str) -> (Option<RemoteRecord>, Vec<String>) {
+    let (mut chosen, mut duplicates): (Option<RemoteRecord>, _) = (found.object, Vec::new());
+    for late in found.late_creates {
+        match chosen.take() {
+            Some(kept) if kept.id != late.id => {
+                let (keep, other) = if late.hub_id.as_deref() == Some(record) { (late, kept) } else { (kept, late) };
+                duplicates.push(other.id);
+                chosen = Some(keep);
+            }
+            _ => chosen = Some(late),
+        }
+    }
+    (chosen, duplicates)
+}
