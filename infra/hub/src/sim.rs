@@ -36,7 +36,7 @@ pub fn run(args: &SimArgs) -> Result<ExitCode, CommandError> {
         return Ok(ExitCode::SUCCESS);
     }
     let options =
-        Options { mutant: args.mutant.as_deref().map(find_mutant).transpose()?, calm: false, tell: args.seed.is_some() };
+        Options { mutant: args.mutant.as_deref().map(find_mutant).transpose()?, calm: false, trace: args.seed.is_some() };
     let scenario = args.named.as_deref().map(find_scenario).transpose()?;
     let seeds = match args.seed {
         Some(seed) => seed..seed + 1,

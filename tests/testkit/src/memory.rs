@@ -1,5 +1,5 @@
-//! Tables and queues in memory: pure state machines, with the time handed in. What they do is what DynamoDB and SQS document,
-//! as far as the ports expose it; the conformance suite holds them against real engines.
+//! Tables and queues in memory: pure state machines to which the caller gives the time. They behave as DynamoDB and SQS document,
+//! as far as the ports expose it; the conformance suite compares them with real engines.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -27,6 +27,8 @@ const MOST_ATTRIBUTES: usize = 10;
 pub struct Tables {
     items: BTreeMap<Table, BTreeMap<Key, Item>>,
     tokens: BTreeMap<String, (i64, Vec<Write>)>,
+    /// The items that were written since [`Tables::mark`], as they were then; `None` before the first mark.
+    replaced: Option<BTreeMap<(Table, Key), Option<Item>>>,
 }
 
 fn holds(condition: &Condition, item: Option<&Item>) -> bool {
@@ -138,19 +140,47 @@ impl Tables {
         }
         for write in writes {
             match write {
-                Write::Put { table, item, .. } => {
-                    self.items.entry(table).or_default().insert(item.key.clone(), item);
-                }
-                Write::Delete { table, key, .. } => {
-                    self.items.entry(table).or_default().remove(&key);
-                }
+                Write::Put { table, item, .. } => self.set(table, item.key.clone(), Some(item)),
+                Write::Delete { table, key, .. } => self.set(table, key, None),
                 Write::Check { .. } => {}
             }
         }
         Ok(())
     }
 
-    /// Deletes items whose time has come.
+    fn set(&mut self, table: Table, key: Key, item: Option<Item>) {
+        let items = self.items.entry(table).or_default();
+        let before = match item {
+            Some(item) => items.insert(key.clone(), item),
+            None => items.remove(&key),
+        };
+        if let Some(replaced) = &mut self.replaced {
+            replaced.entry((table, key)).or_insert(before);
+        }
+    }
+
+    /// From now on, [`Tables::replaced`] and [`Tables::undo`] are about the writes after this call.
+    pub fn mark(&mut self) {
+        self.replaced = Some(BTreeMap::new());
+    }
+
+    /// The items that were written since the mark, as they were then.
+    pub fn replaced(&self) -> BTreeMap<(Table, Key), Option<Item>> {
+        self.replaced.clone().unwrap_or_default()
+    }
+
+    /// Undoes every write since the mark.
+    pub fn undo(&mut self) {
+        for ((table, key), item) in std::mem::take(&mut self.replaced).into_iter().flatten() {
+            let items = self.items.entry(table).or_default();
+            match item {
+                Some(item) => items.insert(key, item),
+                None => items.remove(&key),
+            };
+        }
+    }
+
+    /// Deletes the items whose time to live is over.
     pub fn sweep_ttl(&mut self, now_ms: i64) {
         for table in self.items.values_mut() {
             table.retain(|_, item| item.n("ttl").is_none_or(|ttl| ttl * 1000 > now_ms));

@@ -1,8 +1,11 @@
-//! All ports of a function in memory, with a clock that moves only when told to. No network, no thread, no fault: those are the
-//! simulator's.
+//! All ports of a function in memory, with a clock that moves only when a test moves it. There is no network, no thread and no
+//! fault here; the simulator has faults.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use sync::ports::{
     Blob, Clock, Delivery, Http, HttpError, HttpRequest, HttpResponse, Item, Key, Outgoing, Page, PortError, Queue, QueueName,
@@ -29,6 +32,14 @@ impl Versions {
     }
 }
 
+/// Runs a future whose ports never wait.
+pub fn finish<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("the ports in memory never wait"),
+    }
+}
+
 /// The ports.
 #[derive(Debug, Default)]
 pub struct Twin {
@@ -36,9 +47,9 @@ pub struct Twin {
     pub tables: RefCell<Tables>,
     /// The queues.
     pub queues: RefCell<Queues>,
-    /// What is found at a URL by GET; at any other there is no host.
+    /// The bodies that a GET of a URL returns. No other URL has a host.
     pub pages: RefCell<BTreeMap<String, Vec<u8>>>,
-    /// What is refused at a URL, and with which status.
+    /// The URLs that refuse every request, and with which status.
     pub refused: RefCell<BTreeMap<String, u16>>,
     now: Cell<i64>,
     random: Cell<u64>,

@@ -12,8 +12,9 @@ use sync::reconcile::{golden_parts, link_parts};
 use sync::record::{GoldenRecord, Link};
 
 use super::oracle::{self, Expected};
+use super::policy::{HUBSPOT_ID, SALESFORCE_ID};
 use super::script::Fact;
-use super::setup::{HUBSPOT_ID, SALESFORCE_ID, records, text};
+use super::setup::{records, text};
 use super::{QUEUES, Sim};
 
 /// An invariant that does not hold.

@@ -7,10 +7,12 @@ mod bulk;
 mod check;
 mod named;
 mod oracle;
+mod policy;
 mod ports;
 mod rng;
 mod script;
 mod setup;
+mod stepper;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,10 +32,12 @@ use sync::seal::Vault;
 pub use bulk::{Wave, bulk};
 pub use check::Violation;
 pub use named::NAMED;
+pub use policy::{Source, config};
 use ports::{Faults, Shared, SimPorts};
 pub use rng::Rng;
 use script::{Edit, Fact, Sending, Signature};
 pub use script::{START_MS, Script};
+pub use stepper::Stepper;
 
 /// How to run a seed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,7 +47,7 @@ pub struct Options {
     /// Nothing goes wrong but what the script says.
     pub calm: bool,
     /// Print what happened, to standard output.
-    pub tell: bool,
+    pub trace: bool,
 }
 
 /// What a run went through.
@@ -79,7 +83,7 @@ pub fn run_script(seed: u64, script: Script, options: Options) -> Result<Stats, 
     let shared = Rc::clone(&sim.shared);
     let result = sim.run();
     sync::mutant::plant(None);
-    for line in shared.story.iter().flat_map(RefCell::take) {
+    for line in shared.trace.iter().flat_map(RefCell::take) {
         println!("{line}");
     }
     result
@@ -147,7 +151,7 @@ const PATIENCE_MS: i64 = 6 * 3_600_000;
 
 impl Sim {
     fn new(seed: u64, script: Script, options: Options) -> Sim {
-        let setup = setup::build(seed, &script, options.tell);
+        let setup = setup::build(seed, &script, options.trace);
         let mut sim = Sim {
             shared: setup.shared,
             config: setup.config,
@@ -340,9 +344,9 @@ impl Sim {
         let request: Request = setup::request(&trip.sending, self.shared.now.get());
         let ports = self.ports();
         let (config, certificates) = (Rc::clone(&self.config), Rc::clone(&self.certificates));
-        let (again, handler_world) = (trip.clone(), ports.clone());
+        let (again, handler_ports) = (trip.clone(), ports.clone());
         let work: Work = Box::pin(async move {
-            let answer = sync::receive::handle(&handler_world, &config, &certificates, &request).await;
+            let answer = sync::receive::handle(&handler_ports, &config, &certificates, &request).await;
             let finish: Finish = Box::new(move |sim| sim.answered(trip, Some(answer.status)));
             finish
         });
@@ -352,7 +356,7 @@ impl Sim {
     /// A provider sees an answer, or none, and sends again if it was no success.
     fn answered(&mut self, trip: Trip, status: Option<u16>) {
         let now = self.shared.now.get();
-        self.shared.tell(|| {
+        self.shared.trace(|| {
             format!(
                 "{} {} answered {status:?}: {}",
                 trip.sending.connection,
@@ -391,7 +395,7 @@ impl Sim {
         if crm.edit(edit.object, &id, &edit.properties, now).is_err() {
             return;
         }
-        self.shared.tell(|| format!("a person edits {} {id}: {:?}", edit.object, edit.properties));
+        self.shared.trace(|| format!("a person edits {} {id}: {:?}", edit.object, edit.properties));
         if let Some((field, value)) = edit.fact {
             let source = ("hubspot", "contacts", id);
             let consent = (field == "email_consent").then_some("withdrawn");
@@ -409,13 +413,13 @@ impl Sim {
         let (config, vault) = (Rc::clone(&self.config), Rc::clone(&self.vault));
         let deadline_ms = self.shared.now.get() + INVOCATION_MS;
         let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
-        let handler_world = ports.clone();
-        self.shared.tell(|| {
+        let handler_ports = ports.clone();
+        self.shared.trace(|| {
             let bodies: Vec<String> = deliveries.iter().map(|d| format!("{} ({})", d.body, d.receive_count)).collect();
             format!("{queue} begins: {}", bodies.join("; "))
         });
         let work: Work = Box::pin(async move {
-            let invocation = Invocation { ports: &handler_world, config: &config, deadline_ms };
+            let invocation = Invocation { ports: &handler_ports, config: &config, deadline_ms };
             let name = QueueName::from(queue);
             let report = match name.destination() {
                 Some(destination) => sync::upsert::handle_batch(invocation, &vault, destination, deliveries).await,
@@ -430,7 +434,7 @@ impl Sim {
 
     /// The event source mapping deletes what the handler did not report.
     fn delete(&mut self, queue: &str, receipts: &[(String, String)], report: &BatchReport) {
-        self.shared.tell(|| format!("{queue} ends: {} of {} messages stay", report.failures.len(), receipts.len()));
+        self.shared.trace(|| format!("{queue} ends: {} of {} messages stay", report.failures.len(), receipts.len()));
         let lose = { self.shared.rng.borrow_mut().chance(self.shared.faults.get().lose) };
         if lose {
             return;
@@ -447,9 +451,9 @@ impl Sim {
         let ports = self.ports();
         let config = Rc::clone(&self.config);
         let deadline_ms = self.shared.now.get() + INVOCATION_MS * 20;
-        let handler_world = ports.clone();
+        let handler_ports = ports.clone();
         let work: Work = Box::pin(async move {
-            let invocation = Invocation { ports: &handler_world, config: &config, deadline_ms };
+            let invocation = Invocation { ports: &handler_ports, config: &config, deadline_ms };
             let _ = sync::reconcile::run_job(invocation, job).await;
             let finish: Finish = Box::new(|_| {});
             finish
@@ -505,7 +509,7 @@ impl Sim {
     fn kill(&mut self, index: usize) {
         self.stats.kills += 1;
         let task = self.tasks.remove(index);
-        self.shared.tell(|| format!("{} is killed", task.queue.as_deref().unwrap_or("receive")));
+        self.shared.trace(|| format!("{} is killed", task.queue.as_deref().unwrap_or("receive")));
         drop(task.work);
         if let Some(killed) = task.killed {
             killed(self);

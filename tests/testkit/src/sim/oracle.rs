@@ -2,25 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use canonical::{ObjectType, find_field};
+
+use super::policy::{Rule, rule};
 use super::script::Fact;
-
-/// How the simulator's configuration resolves a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
-    /// Newest.
-    Latest,
-    /// This connection, else the newest.
-    Owner(&'static str),
-    /// In this order, else the newest.
-    Prefer(&'static [&'static str]),
-}
-
-/// The rules that the simulator's configuration sets; every other field is `Latest`.
-pub const RULES: &[(&str, Rule)] = &[
-    ("job_title", Rule::Owner("hubspot")),
-    ("company_name", Rule::Owner("form")),
-    ("full_name", Rule::Prefer(&["stripe", "form"])),
-];
 
 /// One person as the facts have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,9 +86,9 @@ fn resolve(name: &str, facts: &[&Fact]) -> Option<String> {
     }
     candidates.sort();
     let of = |connection: &str| candidates.iter().rev().find(|c| c.1.0 == connection);
-    let rule = RULES.iter().find(|(field, _)| *field == name).map_or(Rule::Latest, |(_, rule)| *rule);
+    let rule = find_field(ObjectType::Contact, name).map_or(Rule::Latest, |field| rule(field.object, field.name, field.kind));
     let winner = match rule {
-        Rule::Latest => None,
+        Rule::Latest | Rule::First | Rule::Union | Rule::MostRestrictive => None,
         Rule::Owner(owner) => of(owner),
         Rule::Prefer(order) => order.iter().find_map(|connection| of(connection)),
     };

@@ -1,7 +1,7 @@
 //! The ports of the simulator: virtual time, stores in memory, stand-ins for the CRMs, and everything that can go wrong.
 //!
 //! Every port call is two await points with the effect between them. At each of them the scheduler may drop the handler's
-//! future, which is what a killed process is; before the effect the call may fail, after it its answer may be lost.
+//! future, as if the process were killed. Before the effect the call may fail; after it the answer may be lost.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -34,14 +34,14 @@ pub struct Faults {
     pub stall: u32,
     /// A request to a provider takes effect after the client gave up.
     pub late: u32,
-    /// The process hangs in a call to a provider, and then goes on as if nothing had been.
+    /// The process hangs in a call to a provider, and continues later as if nothing had happened.
     pub hang: u32,
 }
 
 impl Faults {
     /// Nothing goes wrong.
     pub const NONE: Faults = Faults { kill: 0, fail: 0, lose: 0, conflict: 0, stall: 0, late: 0, hang: 0 };
-    /// A bad day.
+    /// The faults of an ordinary run.
     pub const USUAL: Faults = Faults { kill: 40, fail: 60, lose: 60, conflict: 150, stall: 15, late: 120, hang: 0 };
 }
 
@@ -61,22 +61,24 @@ pub struct Shared {
     pub secrets: RefCell<BTreeMap<String, SecretSet>>,
     /// The CRMs by the host name in their base URL.
     pub crms: RefCell<BTreeMap<String, Box<dyn Sandbox>>>,
-    /// Requests that will take effect later: when, where, what.
+    /// Requests that take effect later: when, at which host, what.
     pub late: RefCell<Vec<(i64, String, Request)>>,
     /// How often things go wrong.
     pub faults: Cell<Faults>,
     /// Await points passed.
     pub steps: Cell<u64>,
-    /// What happened, if somebody wants to know.
-    pub story: Option<RefCell<Vec<String>>>,
+    /// Port calls that had their effect.
+    pub calls: Cell<u64>,
+    /// A line for each thing that happened, if the run is traced.
+    pub trace: Option<RefCell<Vec<String>>>,
 }
 
-/// The ports as one handler sees it.
+/// The ports as one handler sees them.
 #[derive(Clone)]
 pub struct SimPorts {
-    /// What all share.
+    /// What all handlers share.
     pub shared: Rc<Shared>,
-    /// When this handler goes on.
+    /// When this handler continues.
     pub wake: Rc<Cell<i64>>,
     /// How far this handler's clock is off, in milliseconds.
     pub skew: i64,
@@ -100,7 +102,7 @@ impl Future for Until {
     }
 }
 
-/// What the dice say about a call.
+/// What happens to a call.
 enum Fate {
     Works,
     Fails,
@@ -113,17 +115,19 @@ impl SimPorts {
         Until { at: self.shared.now.get() + ms.max(1), shared: Rc::clone(&self.shared), wake: Rc::clone(&self.wake) }.await;
     }
 
-    fn dice<T>(&self, roll: impl FnOnce(&mut Rng, &Faults) -> T) -> T {
-        roll(&mut self.shared.rng.borrow_mut(), &self.shared.faults.get())
+    fn draw<T>(&self, draw: impl FnOnce(&mut Rng, &Faults) -> T) -> T {
+        draw(&mut self.shared.rng.borrow_mut(), &self.shared.faults.get())
     }
 
     async fn before(&self) -> Fate {
-        let (latency, fate) = self.dice(|rng, faults| {
+        let (latency, fate) = self.draw(|rng, faults| {
             let latency = if rng.chance(faults.stall) { rng.range(20_000, 90_000) } else { rng.range(1, 20) };
-            let fate = match () {
-                () if rng.chance(faults.fail) => Fate::Fails,
-                () if rng.chance(faults.lose) => Fate::LosesAnswer,
-                () => Fate::Works,
+            let fate = if rng.chance(faults.fail) {
+                Fate::Fails
+            } else if rng.chance(faults.lose) {
+                Fate::LosesAnswer
+            } else {
+                Fate::Works
             };
             (latency, fate)
         });
@@ -132,7 +136,8 @@ impl SimPorts {
     }
 
     async fn after(&self) {
-        let latency = self.dice(|rng, _| rng.range(1, 5));
+        self.shared.calls.set(self.shared.calls.get() + 1);
+        let latency = self.draw(|rng, _| rng.range(1, 5));
         self.step(latency).await;
     }
 
@@ -216,16 +221,16 @@ impl Store for SimPorts {
 
     async fn write(&self, writes: Vec<Write>, token: Option<&str>) -> Result<(), WriteError> {
         let fate = self.before().await;
-        if self.dice(|rng, faults| rng.chance(faults.conflict)) {
+        if self.draw(|rng, faults| rng.chance(faults.conflict)) {
             return Err(WriteError::Conflict { failed: Vec::new() });
         }
         if matches!(fate, Fate::Fails) {
             return Err(PortError::unavailable("simulated failure").into());
         }
-        let places = self.shared.story.as_ref().map(|_| writes.iter().map(place).collect::<Vec<String>>());
+        let described = self.shared.trace.as_ref().map(|_| writes.iter().map(describe).collect::<Vec<String>>());
         let result = self.shared.tables.borrow_mut().write(writes, token, self.shared.now.get());
-        self.shared.tell(|| {
-            format!("write {}: {}", if result.is_ok() { "done" } else { "refused" }, places.unwrap_or_default().join(", "))
+        self.shared.trace(|| {
+            format!("write {}: {}", if result.is_ok() { "done" } else { "refused" }, described.unwrap_or_default().join(", "))
         });
         self.after().await;
         if matches!(fate, Fate::LosesAnswer) {
@@ -235,8 +240,8 @@ impl Store for SimPorts {
     }
 }
 
-/// What a write is about, for the story.
-fn place(write: &Write) -> String {
+/// A write, for the trace.
+fn describe(write: &Write) -> String {
     let (table, key, how) = match write {
         Write::Put { table, item, .. } => (table, &item.key, "put"),
         Write::Delete { table, key, .. } => (table, key, "delete"),
@@ -261,15 +266,15 @@ impl Blob for SimPorts {
 
 impl Secrets for SimPorts {
     async fn secret(&self, name: &str, _fresh: bool) -> Result<SecretSet, PortError> {
-        // Served from the process's cache, so it costs no await point.
+        // The process has a cache of secrets, so this costs no await point.
         Ok(self.shared.secrets.borrow().get(name).cloned().unwrap_or_default())
     }
 }
 
 impl Http for SimPorts {
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        if self.dice(|rng, faults| faults.hang > 0 && rng.chance(faults.hang)) {
-            let hangs = self.dice(|rng, _| rng.range(60_000, 240_000));
+        if self.draw(|rng, faults| faults.hang > 0 && rng.chance(faults.hang)) {
+            let hangs = self.draw(|rng, _| rng.range(60_000, 240_000));
             self.step(hangs).await;
         }
         let fate = self.before().await;
@@ -279,8 +284,8 @@ impl Http for SimPorts {
         if matches!(fate, Fate::Fails) {
             return Err(HttpError::NotSent("simulated: no connection".into()));
         }
-        if self.dice(|rng, faults| rng.chance(faults.late)) {
-            let wait = self.dice(|rng, _| rng.range(1_000, 25_000));
+        if self.draw(|rng, faults| rng.chance(faults.late)) {
+            let wait = self.draw(|rng, _| rng.range(1_000, 25_000));
             self.shared.late.borrow_mut().push((self.shared.now.get() + wait, host, call));
             self.step(i64::try_from(request.timeout_ms).unwrap_or(10_000)).await;
             return Err(HttpError::Unknown("simulated: timed out".into()));
@@ -297,11 +302,29 @@ impl Http for SimPorts {
 }
 
 impl Shared {
-    /// Adds to the story what happened now.
-    pub fn tell(&self, what: impl FnOnce() -> String) {
-        if let Some(story) = &self.story {
-            let line = format!("{:>9} ms  {}", self.now.get() - super::START_MS, what());
-            story.borrow_mut().push(line);
+    /// Ports without faults, with nothing in them.
+    pub fn new(seed: u64, now_ms: i64) -> Shared {
+        Shared {
+            now: Cell::new(now_ms),
+            rng: RefCell::new(Rng::new(seed)),
+            tables: RefCell::default(),
+            queues: RefCell::default(),
+            blobs: RefCell::default(),
+            secrets: RefCell::default(),
+            crms: RefCell::default(),
+            late: RefCell::default(),
+            faults: Cell::new(Faults::NONE),
+            steps: Cell::new(0),
+            calls: Cell::new(0),
+            trace: None,
+        }
+    }
+
+    /// Adds a line to the trace.
+    pub fn trace(&self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &self.trace {
+            let line = format!("{:>9} ms  {}", self.now.get() - super::START_MS, line());
+            trace.borrow_mut().push(line);
         }
     }
 
@@ -309,11 +332,11 @@ impl Shared {
     pub fn apply(&self, host: &str, request: &Request) -> Option<sandbox::Response> {
         let now = self.now.get();
         let answer = self.crms.borrow_mut().get_mut(host).map(|crm| crm.handle(request, now));
-        self.tell(|| {
-            let (asked, body) =
-                (String::from_utf8_lossy(&request.body), answer.as_ref().map(|a| String::from_utf8_lossy(&a.body)));
+        self.trace(|| {
+            let sent = String::from_utf8_lossy(&request.body);
+            let received = answer.as_ref().map(|a| String::from_utf8_lossy(&a.body));
             let status = answer.as_ref().map_or(0, |a| a.status);
-            format!("{host}: {} {} {asked} -> {status} {}", request.method, request.path, body.unwrap_or_default())
+            format!("{host}: {} {} {sent} -> {status} {}", request.method, request.path, received.unwrap_or_default())
         });
         answer
     }

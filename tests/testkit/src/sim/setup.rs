@@ -1,23 +1,21 @@
-//! The ports at the start of a run: configuration, secrets, queues, CRMs.
+//! The ports at the start of a run: secrets, queues, CRMs.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use providers::Provider;
 use sandbox::hubspot::Webhooks;
 use sandbox::{Fault, FaultKind, HubSpot, Salesforce, Sandbox, hubspot, salesforce};
 use serde_json::json;
-use sync::config::{Config, Hub};
+use sync::config::Config;
 use sync::ports::SecretSet;
 use sync::receive::Request;
 use sync::seal::{MASTER_SECRET, Vault};
 
-use super::oracle::{RULES, Rule};
-use super::ports::{Faults, Shared};
-use super::rng::Rng;
+use super::policy::{HUBSPOT_HOST, HUBSPOT_ID, SALESFORCE_HOST, SALESFORCE_ID, Source, builtin, config};
+use super::ports::Shared;
 use super::script::{START_MS, Script, Sending, Signature};
-use crate::memory::{QueueSettings, Queues, Tables};
+use crate::memory::{QueueSettings, Queues};
 
 /// What a run starts with.
 pub struct Setup {
@@ -28,11 +26,6 @@ pub struct Setup {
     /// The vault.
     pub vault: Rc<Vault>,
 }
-
-/// The property that holds the hub's id at HubSpot.
-pub const HUBSPOT_ID: &str = "crm_hub_id";
-/// The field that holds the hub's id at Salesforce.
-pub const SALESFORCE_ID: &str = "CrmHubId__c";
 
 const FORM_SECRET: &str = "whsec_c2ltdWxhdG9yLWZvcm0tc2VjcmV0LTAxMjM0NTY3ODk=";
 const STRIPE_SECRET: &str = "whsec_simulator_stripe";
@@ -48,7 +41,7 @@ fn secret_of(connection: &str) -> &'static str {
 }
 
 /// Builds the ports of a run.
-pub fn build(seed: u64, script: &Script, tell: bool) -> Setup {
+pub fn build(seed: u64, script: &Script, trace: bool) -> Setup {
     let set = |value: &str| SecretSet { current: Some(value.to_owned()), pending: None, previous: None };
     let master = "c2ltdWxhdG9yIG1hc3RlciBzZWNyZXQgb2YgMzIgYnl0ZXMgb3IgbW9yZQ==";
     let mut secrets = BTreeMap::from([(MASTER_SECRET.to_owned(), set(master))]);
@@ -59,20 +52,15 @@ pub fn build(seed: u64, script: &Script, tell: bool) -> Setup {
         secrets.insert(format!("{connection}/api"), set(&json!({ "access_token": TOKEN }).to_string()));
     }
     let shared = Rc::new(Shared {
-        now: Cell::new(START_MS - 60_000),
-        rng: RefCell::new(Rng::new(seed)),
-        tables: RefCell::new(Tables::default()),
         queues: RefCell::new(queues()),
-        blobs: RefCell::new(BTreeMap::new()),
         secrets: RefCell::new(secrets),
         crms: RefCell::new(crms(seed, script)),
-        late: RefCell::new(Vec::new()),
-        faults: Cell::new(Faults::NONE),
-        steps: Cell::new(0),
-        story: tell.then(RefCell::default),
+        trace: trace.then(RefCell::default),
+        ..Shared::new(seed, START_MS - 60_000)
     });
     let vault = Vault::with_master(master).unwrap_or_else(|e| panic!("the simulator's master secret: {e}"));
-    Setup { shared, config: Rc::new(config()), vault: Rc::new(vault) }
+    let config = config(&[Source::of("stripe", "stripe"), Source::of("form", "generic-form")]);
+    Setup { shared, config: Rc::new(config), vault: Rc::new(vault) }
 }
 
 fn queues() -> Queues {
@@ -108,71 +96,14 @@ fn crms(seed: u64, script: &Script) -> BTreeMap<String, Box<dyn Sandbox>> {
         let fault =
             Fault::always(FaultKind::Status { status: 503, retry_after_s: None }).between(outage.from_ms, outage.until_ms);
         match outage.crm {
-            "hubspot.test" => hubspot.fault(fault),
+            HUBSPOT_HOST => hubspot.fault(fault),
             _ => salesforce.fault(fault),
         }
     }
     BTreeMap::from([
-        ("hubspot.test".to_owned(), Box::new(hubspot) as Box<dyn Sandbox>),
-        ("salesforce.test".to_owned(), Box::new(salesforce) as Box<dyn Sandbox>),
+        (HUBSPOT_HOST.to_owned(), Box::new(hubspot) as Box<dyn Sandbox>),
+        (SALESFORCE_HOST.to_owned(), Box::new(salesforce) as Box<dyn Sandbox>),
     ])
-}
-
-fn config() -> Config {
-    let connection = |provider: &str, source: bool, destination: bool, host: &str| {
-        json!({
-            "provider": provider, "source": source, "destination": destination, "lane": "urgent",
-            "base_url": format!("https://{host}"), "signing_secret": format!("{provider_name}/signing", provider_name = name_of(provider)),
-            "api_secret": (!host.is_empty()).then(|| format!("{}/api", name_of(provider))), "buckets": [{"name": "all", "burst": 1000, "per_second": 1000.0}],
-        })
-    };
-    let fields: BTreeMap<&str, serde_json::Value> = RULES
-        .iter()
-        .map(|(field, rule)| {
-            let rule = match rule {
-                Rule::Latest => json!("latest"),
-                Rule::Owner(owner) => json!({ "owner": owner }),
-                Rule::Prefer(order) => json!({ "prefer": order }),
-            };
-            (*field, json!({ "rule": rule, "why": "simulated" }))
-        })
-        .chain([("email_consent", json!({ "rule": "most_restrictive" }))])
-        .collect();
-    let hub = json!({
-        "generation": 1,
-        "connections": {
-            "hubspot": connection("hubspot", true, true, "hubspot.test"),
-            "salesforce": connection("salesforce", false, true, "salesforce.test"),
-            "stripe": connection("stripe", true, false, ""),
-            "form": connection("generic-form", true, false, ""),
-        },
-        "objects": { "contact": {
-            "destinations": { "hubspot": "contacts", "salesforce": "Contact" },
-            "keys": ["email", "phone"],
-            "fields": fields,
-        } },
-        "effects": [{
-            "from": "consent", "when": { "channel": ["email"] }, "to": "contact", "about": ["contact"],
-            "set": { "email_consent": { "field": "status" }, "explicit": { "field": "explicit" } },
-        }],
-        "retry": { "schedule_s": [60, 300, 1800], "jitter_percent": 20, "speed": 1 },
-    });
-    let hub: Hub = serde_json::from_value(hub).unwrap_or_else(|e| panic!("the simulator's configuration: {e}"));
-    let packed = hub
-        .connections
-        .iter()
-        .map(|(name, c)| (name.to_string(), provider(&c.provider).to_packed()))
-        .collect::<BTreeMap<String, String>>();
-    let pack = Config::pack(&hub, &packed).unwrap_or_else(|e| panic!("the simulator's pack: {e}"));
-    Config::open(pack).unwrap_or_else(|e| panic!("the simulator's pack: {e}"))
-}
-
-fn name_of(provider: &str) -> &str {
-    if provider == "generic-form" { "form" } else { provider }
-}
-
-fn provider(name: &str) -> Provider {
-    Provider::builtin(name, &providers::Overrides::default()).unwrap_or_else(|e| panic!("provider {name}: {e}"))
 }
 
 /// The request that carries a webhook.
@@ -180,7 +111,7 @@ pub fn request(sending: &Sending, now_ms: i64) -> Request {
     thread_local! {
         static SCHEMES: BTreeMap<&'static str, webhook::Scheme> = ["form", "stripe", "hubspot"]
             .into_iter()
-            .map(|c| (c, provider(if c == "form" { "generic-form" } else { c }).manifest().webhook.scheme.clone()))
+            .map(|c| (c, builtin(if c == "form" { "generic-form" } else { c }).manifest().webhook.scheme.clone()))
             .collect();
     }
     let url = format!("https://hub.example.com/hooks/{}", sending.connection);

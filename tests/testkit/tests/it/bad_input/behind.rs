@@ -1,5 +1,5 @@
-//! Behind the door: what is proven and makes no sense changes nothing, or is a dead letter that says why; what is good beside it
-//! goes on.
+//! Behind the front door: a proven body that makes no sense changes nothing, or becomes a dead letter with its reason. Good events
+//! beside it are handled.
 
 use providers::{EventBody, InboundEvent};
 use serde_json::{Value, json};
@@ -7,12 +7,14 @@ use sync::ports::Table as Stored;
 use sync::receive::Request;
 use webhook::{Handshake, Location, SharedLocation};
 
-use crate::bodies::{Kind, empty_at, kind, list_at, padded, with_a_name_twice, with_bytes, with_member};
-use crate::hub::{Hub, Ran};
-use crate::sender::{ALL, Fixture, Sender};
+use super::bodies::{Kind, empty_at, kind, list_at, padded, with_a_name_twice, with_bytes, with_member};
+use crate::fixtures::Fixture;
+use crate::fixtures::hub::{Hub, Ran};
+use crate::fixtures::sender::Sender;
+use crate::fixtures::senders::ALL;
 use crate::table::Table;
 
-/// Stands in every bad body, and in no reason.
+/// Part of every bad body, and of no reason.
 const CANARY: &str = "Kanarienvogel";
 const DEEP: usize = 100_000;
 
@@ -24,7 +26,7 @@ fn status(sender: &Sender) -> u16 {
     sender.provider.manifest().accepted().status
 }
 
-/// The fixture, changed; and the status that it has to get: what can be signed is accepted, what cannot carry its proof is 401.
+/// The fixture, changed, and the status that it must get: 401 where the change cannot be signed.
 fn attack(sender: &Sender, fixture: &Fixture, change: &dyn Fn(&[u8]) -> Vec<u8>) -> (Request, u16) {
     let changed = sender.with_content(fixture, change(&sender.content(fixture)));
     if let Some(request) = changed.and_then(|changed| sender.request(&changed).ok()) {
@@ -34,24 +36,24 @@ fn attack(sender: &Sender, fixture: &Fixture, change: &dyn Fn(&[u8]) -> Vec<u8>)
     (Request { body: change(&good.body), ..good }, 401)
 }
 
-/// Refused without a trace, or taken, settled and accounted for, each dead letter with its reason.
-fn is_told(ran: &Ran, want: u16) -> bool {
+/// Refused without a trace, or accepted and accounted for, each dead letter with its reason.
+fn is_accounted_for(ran: &Ran, want: u16) -> bool {
     let reasons = ran.dead.iter().all(|d| !d.code.is_empty() && !d.detail.is_empty() && !d.detail.contains(CANARY));
     let account = ran.account.iter().all(|line| !line.contains(CANARY) && !line.starts_with("in_flight "));
-    let kept = if want == 401 { ran.queued == 0 && ran.account.is_empty() } else { ran.queued == 1 && !ran.account.is_empty() };
-    ran.status == want && ran.stuck == 0 && reasons && account && kept
+    let queued = if want == 401 { ran.queued == 0 && ran.account.is_empty() } else { ran.queued == 1 && !ran.account.is_empty() };
+    ran.status == want && ran.stuck == 0 && reasons && account && queued
 }
 
-/// As [`is_told`], and nothing came of it: every event is dead, or ignored for a reason.
+/// As [`is_accounted_for`], and without effect: every event is dead, or ignored for a reason.
 fn is_harmless(ran: &Ran, want: u16) -> bool {
     let idle =
         |line: &String| ["dead ", "ignored "].iter().any(|outcome| line.strip_prefix(outcome).is_some_and(|why| !why.is_empty()));
-    is_told(ran, want) && ran.effects == 0 && ran.account.iter().all(idle)
+    is_accounted_for(ran, want) && ran.effects == 0 && ran.account.iter().all(idle)
 }
 
-/// Not bad, but easily lost: what is kept as it came is there once however often it comes, sealed, and can be read again.
+/// An event that is not mapped is retained once, however often it arrives, sealed, and can be read again.
 #[test]
-fn what_is_kept_is_kept_once_and_sealed() {
+fn an_event_is_retained_once_and_sealed() {
     for sender in ALL.iter() {
         for fixture in &sender.fixtures {
             let events = sender.events(fixture).unwrap_or_default();
@@ -66,8 +68,9 @@ fn what_is_kept_is_kept_once_and_sealed() {
             let hub = Hub::new(sender);
             assert!(hub.run(&request).account.iter().all(|line| line.starts_with("ignored ")), "{}", fixture.name);
             assert!(hub.run(&request).account.contains(&"duplicate".to_owned()), "{}", fixture.name);
-            let kept: Vec<Value> = hub.kept().iter().filter_map(|kept| serde_json::from_str(&kept.event).ok()).collect();
-            assert_eq!(kept, wanted, "{}", fixture.name);
+            let retained: Vec<Value> =
+                hub.retained().iter().filter_map(|retained| serde_json::from_str(&retained.event).ok()).collect();
+            assert_eq!(retained, wanted, "{}", fixture.name);
             let tables = hub.twin.tables.borrow();
             let sealed = tables.all(Stored::Journal).filter(|item| item.key.pk.starts_with("k#"));
             assert!(sealed.into_iter().all(|item| item.attrs.keys().all(|name| name != "event" && name != "event_type")));
@@ -75,15 +78,15 @@ fn what_is_kept_is_kept_once_and_sealed() {
     }
 }
 
-/// As [`is_harmless`], and where it was taken there is one dead letter, about the whole body.
+/// As [`is_harmless`], and where the body was accepted there is one dead letter, about the whole body.
 fn is_malformed(ran: &Ran, want: u16) -> bool {
     let whole = ran.dead.len() == 1 && ran.dead.iter().all(|d| d.code == "malformed-body" && d.event.is_none());
     is_harmless(ran, want) && (whole || want == 401)
 }
 
-/// The verdict for the table: as wanted, or what came instead.
+/// The verdict for the table: as wanted, or what happened instead.
 fn verdict(as_wanted: bool, ran: &Ran) -> String {
-    if as_wanted { "as it should be".to_owned() } else { ran.to_string() }
+    if as_wanted { "as wanted".to_owned() } else { ran.to_string() }
 }
 
 fn check(table: &mut Table, sender: &Sender, case: &str, judge: fn(&Ran, u16) -> bool, change: &dyn Fn(&[u8]) -> Vec<u8>) {
@@ -110,16 +113,16 @@ fn a_body_of_another_type_is_harmless() {
             ("true", "true".to_owned()),
             ("a JSON text", format!("\"{CANARY}\"")),
             ("an empty list", "[]".to_owned()),
-            ("a list of what is no event", format!("[7, null, \"{CANARY}\", [], {{}}]")),
-            ("an object of something else", format!("{{\"unheard\":\"{CANARY}\"}}")),
+            ("a list of other things than events", format!("[7, null, \"{CANARY}\", [], {{}}]")),
+            ("an object of something else", format!("{{\"unknown\":\"{CANARY}\"}}")),
             ("a text", format!("hello {CANARY}")),
-            ("a form of something else", format!("unheard={CANARY}")),
-            ("XML of something else", format!("<unheard>{CANARY}</unheard>")),
-            ("a form in parts", format!("--b\r\nContent-Disposition: form-data; name=\"unheard\"\r\n\r\n{CANARY}\r\n--b--\r\n")),
+            ("a form of something else", format!("unknown={CANARY}")),
+            ("XML of something else", format!("<unknown>{CANARY}</unknown>")),
+            ("a form in parts", format!("--b\r\nContent-Disposition: form-data; name=\"unknown\"\r\n\r\n{CANARY}\r\n--b--\r\n")),
             ("bytes", "\u{1}\u{2}\u{fffe}".to_owned()),
             ("a byte order mark alone", "\u{feff}".to_owned()),
         ] {
-            // Headers tell everything, or an empty list is an empty batch.
+            // The headers hold everything, or an empty list is an empty batch.
             if kind(&sender.best().body) == Kind::Nothing && body.contains(['{', '\u{feff}']) || lists && body == "[]" {
                 continue;
             }
@@ -130,7 +133,7 @@ fn a_body_of_another_type_is_harmless() {
 }
 
 #[test]
-fn what_is_cut_off_is_a_dead_letter() {
+fn a_body_that_is_cut_off_is_a_dead_letter() {
     let mut table = Table::default();
     for sender in ALL.iter() {
         for (case, share) in [("a third", 3), ("half", 2), ("all but the end", 1)] {
@@ -138,7 +141,7 @@ fn what_is_cut_off_is_a_dead_letter() {
                 Kind::Nothing => b"{".to_vec(),
                 _ => body[..(body.trim_ascii_end().len() / share).min(body.trim_ascii_end().len() - 3)].to_vec(),
             };
-            // Of a form nobody can tell that it was cut; its proof covers it.
+            // A form that was cut is still a form; its proof covers it.
             let judge = if kind(&sender.best().body) == Kind::Form { continue } else { is_malformed };
             check(&mut table, sender, case, judge, &cut);
         }
@@ -163,7 +166,7 @@ fn nesting_is_harmless() {
             }
             check(&mut table, sender, case, is_harmless, &|_| body.clone().into_bytes());
         }
-        check(&mut table, sender, "a member", is_told, &|body| match std::str::from_utf8(body) {
+        check(&mut table, sender, "a member", is_accounted_for, &|body| match std::str::from_utf8(body) {
             Ok(text) if kind(body) == Kind::Json => with_member(text, "more", &deep).unwrap().into_bytes(),
             _ => body.to_vec(),
         });
@@ -171,7 +174,7 @@ fn nesting_is_harmless() {
     table.judge(20 * 5);
 }
 
-/// An event as it is read: what is kept as it came holds the name twice.
+/// An event as it is read: the text of a retained event holds the name twice.
 fn read(mut event: InboundEvent) -> InboundEvent {
     if let EventBody::Retained { event: text, .. } = &mut event.body {
         *text = serde_json::from_str::<Value>(text).unwrap().to_string();
@@ -180,7 +183,7 @@ fn read(mut event: InboundEvent) -> InboundEvent {
 }
 
 #[test]
-fn of_a_name_that_comes_twice_the_last_counts() {
+fn the_last_of_two_equal_names_counts() {
     let mut table = Table::default();
     for sender in ALL.iter() {
         let fixture = sender.best();
@@ -191,7 +194,7 @@ fn of_a_name_that_comes_twice_the_last_counts() {
         table.check(&sender.title, "events", || (events(fixture), events(&twice)));
         table.check(&sender.title, "outcomes", || {
             let good = sender.request(fixture).unwrap();
-            let request = match sender.proof_in_body() && !sender.carries() {
+            let request = match sender.proof_in_body() && !sender.wraps() {
                 true => Request { body: with_a_name_twice(&good.body, CANARY).unwrap(), ..good.clone() },
                 false => sender.request(&twice).unwrap(),
             };
@@ -202,25 +205,25 @@ fn of_a_name_that_comes_twice_the_last_counts() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_told() {
+fn bytes_that_are_not_text_are_reported() {
     let mut table = Table::default();
     for sender in ALL.iter() {
         let strict = matches!(kind(&sender.best().body), Kind::Json | Kind::Nothing);
-        let judge = if strict { is_malformed } else { is_told };
+        let judge = if strict { is_malformed } else { is_accounted_for };
         for (case, bytes) in [("a stray byte", &b"\xff"[..]), ("half a character", b"\xc3"), ("a surrogate", b"\xed\xa0\x80")] {
             check(&mut table, sender, case, judge, &|body| with_bytes(body, bytes));
         }
         check(&mut table, sender, "NUL", judge, &|body| with_bytes(body, b"\0"));
         if strict && kind(&sender.best().body) == Kind::Json {
             for escape in ["\\u0000", "\\ud800", "\\ufffe\\u001f"] {
-                check(&mut table, sender, escape, is_told, &|body| with_bytes(body, escape.as_bytes()));
+                check(&mut table, sender, escape, is_accounted_for, &|body| with_bytes(body, escape.as_bytes()));
             }
         }
     }
     table.judge(20 * 4);
 }
 
-/// The fixture and its content with another type of event, wherever its own stands; else something that has none.
+/// The fixture and its content with another type of event wherever its own is; else content without a type.
 fn of_unknown_type(sender: &Sender) -> (Fixture, String) {
     const UNKNOWN: &str = "no.such_event";
     let fixture = sender.best();
@@ -237,9 +240,9 @@ fn of_unknown_type(sender: &Sender) -> (Fixture, String) {
         return (other, replaced);
     }
     let nothing = match kind(text.as_bytes()) {
-        Kind::Form => format!("unheard={CANARY}"),
-        Kind::Xml => format!("<unheard>{CANARY}</unheard>"),
-        _ => format!("{{\"unheard\":\"{CANARY}\"}}"),
+        Kind::Form => format!("unknown={CANARY}"),
+        Kind::Xml => format!("<unknown>{CANARY}</unknown>"),
+        _ => format!("{{\"unknown\":\"{CANARY}\"}}"),
     };
     (other, nothing)
 }
@@ -258,8 +261,8 @@ fn an_unknown_event_is_harmless() {
     table.judge(20);
 }
 
-/// Where lists of events are, in bodies that are objects.
-fn list_places(sender: &Sender) -> Vec<String> {
+/// The paths of lists of events, in bodies that are objects.
+fn list_paths(sender: &Sender) -> Vec<String> {
     let at = manifest(sender)["events"]["at"].clone();
     let all = at.as_array().cloned().unwrap_or_else(|| vec![at]);
     all.iter().filter_map(|path| path.as_str()).filter(|path| path.contains("[*]")).map(str::to_owned).collect()
@@ -277,9 +280,9 @@ fn empty_list_proves(sender: &Sender) -> Option<bool> {
 #[test]
 fn an_empty_batch_is_nothing() {
     let mut table = Table::default();
-    for sender in ALL.iter().filter(|sender| !sender.carries()) {
+    for sender in ALL.iter().filter(|sender| !sender.wraps()) {
         let mut bodies: Vec<String> =
-            list_places(sender).iter().filter_map(|path| empty_at(path)).map(|v| v.to_string()).collect();
+            list_paths(sender).iter().filter_map(|path| empty_at(path)).map(|v| v.to_string()).collect();
         bodies.extend((manifest(sender)["events"]["list"] == json!(true)).then(|| "[]".to_owned()));
         for body in bodies {
             let Ok(request) = sender.request(&sender.best().with(body.clone())) else { continue };
@@ -302,11 +305,11 @@ fn events_in<'v>(sender: &Sender, body: &'v mut Value) -> Option<&'v mut Vec<Val
     if manifest(sender)["events"]["list"] == json!(true) && body.is_array() {
         return body.as_array_mut();
     }
-    let path = list_places(sender).into_iter().find(|path| list_at(&mut body.clone(), path).is_some())?;
+    let path = list_paths(sender).into_iter().find(|path| list_at(&mut body.clone(), path).is_some())?;
     list_at(body, &path)
 }
 
-/// A batch of at least two events, and the same with one behind the first that nobody can read.
+/// A batch of at least two events, and the same with an unreadable one after the first.
 fn batches(sender: &Sender) -> Option<(Fixture, Fixture)> {
     let xml = manifest(sender)["events"]["xml"]["lists"][0].as_str().map(|tag| format!("</{tag}>"));
     let parsed = |fixture: &Fixture| serde_json::from_slice::<Value>(&fixture.body).ok();
@@ -320,7 +323,7 @@ fn batches(sender: &Sender) -> Option<(Fixture, Fixture)> {
     let largest = batches.max_by_key(rank)?;
     let Some(mut good) = parsed(largest) else {
         let (end, text) = (xml?, String::from_utf8_lossy(&largest.body).into_owned());
-        let bad = text.replacen(&end, &format!("{end}{}<unheard>{CANARY}</unheard>{end}", end.replace('/', "")), 1);
+        let bad = text.replacen(&end, &format!("{end}{}<unknown>{CANARY}</unknown>{end}", end.replace('/', "")), 1);
         return Some((largest.clone(), largest.with(bad)));
     };
     let others = sender.fixtures.iter().filter(|other| other.name != largest.name);
@@ -331,7 +334,7 @@ fn batches(sender: &Sender) -> Option<(Fixture, Fixture)> {
         }
     }
     let mut bad = good.clone();
-    events_in(sender, &mut bad)?.insert(1, json!({ "unheard": CANARY }));
+    events_in(sender, &mut bad)?.insert(1, json!({ "unknown": CANARY }));
     Some((largest.with(good.to_string()), largest.with(bad.to_string())))
 }
 
@@ -342,15 +345,15 @@ fn one_bad_event_of_a_batch_is_parked_alone() {
         let Some((good, bad)) = batches(sender) else { continue };
         table.check(&sender.title, &good.name, || {
             let mut alone = run(sender, &sender.request(&good).unwrap());
-            let place =
+            let position =
                 sender.events(&bad).unwrap().iter().find(|e| matches!(e.body, EventBody::Malformed { .. })).unwrap().index;
             let mut ran = run(sender, &sender.request(&bad).unwrap());
             let parked = ran.dead.pop().map(|dead| (dead.code, dead.event, dead.detail.is_empty(), dead.detail.contains(CANARY)));
-            let line = ran.account.remove(place as usize);
+            let line = ran.account.remove(position as usize);
             alone.account.push(format!(
                 "then {:?} as {:?}",
                 "dead malformed-event",
-                ("malformed-event", Some(place), false, false)
+                ("malformed-event", Some(position), false, false)
             ));
             ran.account.push(format!("then {line:?} as {:?}", parked.unwrap_or_default()));
             (alone.to_string(), ran.to_string())
@@ -373,9 +376,9 @@ fn the_largest_body_is_read_like_a_small_one() {
         let Some(large) = large.and_then(|large| sender.with_content(fixture, large)) else { continue };
         table.check(&sender.title, "the largest", || {
             let ran = run(sender, &sender.request(&large).unwrap());
-            // What is kept as it came has to fit into one item.
-            let keeps = sender.events(fixture).unwrap().iter().any(|event| matches!(event.body, EventBody::Retained { .. }));
-            if keeps && ran.dead.iter().all(|dead| dead.code == "cap-exceeded") && is_harmless(&ran, status(sender)) {
+            // A retained event must fit into one item.
+            let retains = sender.events(fixture).unwrap().iter().any(|event| matches!(event.body, EventBody::Retained { .. }));
+            if retains && ran.dead.iter().all(|dead| dead.code == "cap-exceeded") && is_harmless(&ran, status(sender)) {
                 return (String::new(), String::new());
             }
             (run(sender, &sender.request(fixture).unwrap()).to_string(), ran.to_string())
@@ -385,7 +388,7 @@ fn the_largest_body_is_read_like_a_small_one() {
 }
 
 #[test]
-fn a_proof_that_covers_no_event_counts_for_one() {
+fn a_proof_that_does_not_cover_the_event_counts_for_one_event() {
     let mut table = Table::default();
     let root = |sender: &Sender| match &sender.signed()?.signature.at {
         Location::Json(pointer) if !sender.signs("{body}") => pointer.split('/').nth(1).map(str::to_owned),
@@ -401,11 +404,11 @@ fn a_proof_that_covers_no_event_counts_for_one() {
             let hub = Hub::new(sender);
             let before = hub.run(&first);
             let after = hub.run(&Request { body: body.to_string().into_bytes(), ..first });
-            let told = |ran: &Ran, dead: usize| format!("{} effects, {dead} dead", ran.effects);
+            let counts = |ran: &Ran, dead: usize| format!("{} effects, {dead} dead", ran.effects);
             let reused = after.dead.iter().filter(|dead| dead.code == "proof-reused").count();
-            (told(&before, 1), told(&after, reused))
+            (counts(&before, 1), counts(&after, reused))
         });
     }
-    // Few providers prove themselves so, and any of them may be left out.
+    // Few providers have such a proof, and any of them may be left out.
     table.judge(0);
 }

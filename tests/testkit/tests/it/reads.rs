@@ -1,9 +1,6 @@
-//! Reads that `reconcile` is asked for, record by record: what one of them meets concerns that one alone.
+//! Reads of single records by `reconcile`: a refusal of one record concerns that record alone.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 
 use canonical::{Envelope, EnvelopeKind, EventRef, FetchRequest, Outcome, ReadRequest, RemoteId, SweepRequest};
 use serde_json::json;
@@ -13,27 +10,20 @@ use sync::ports::Outgoing;
 use sync::reconcile::handle_batch;
 use sync::record::journal::outcome_of;
 use testkit::memory::QueueSettings;
-use testkit::twin::Twin;
+use testkit::twin::{Twin, finish};
 
 const NOW_MS: i64 = 1_790_000_000_000;
 const HOST: &str = "https://api.example";
 
-/// The memory never waits.
-fn finish<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("the twin waits for nothing"),
-    }
-}
-
-struct Asked {
+/// A batch of requests, handled.
+struct Batch {
     twin: Twin,
     report: BatchReport,
 }
 
-impl Asked {
-    /// Asks for these requests in one batch. `a` and `c` can be read.
-    fn of(requests: Vec<ReadRequest>, prepare: impl Fn(&Twin)) -> Asked {
+impl Batch {
+    /// Handles these requests in one batch. `a` and `c` can be read.
+    fn handle(requests: Vec<ReadRequest>, prepare: impl Fn(&Twin)) -> Batch {
         let twin = Twin::at(NOW_MS);
         for queue in ["fetch", "fetch-dlq", "ingest-urgent", "ingest-bulk"] {
             twin.queues.borrow_mut().create(queue, QueueSettings::default());
@@ -55,10 +45,10 @@ impl Asked {
         for (_, receipt) in receipts.iter().filter(|(id, _)| !report.failures.contains(id)) {
             twin.queues.borrow_mut().delete("fetch", receipt);
         }
-        Asked { twin, report }
+        Batch { twin, report }
     }
 
-    /// The ids that were read and handed over.
+    /// The ids that were read and put on the ingest queue.
     fn read(&self) -> Vec<String> {
         let queues = self.twin.queues.borrow();
         let envelopes = queues.peek("ingest-urgent").into_iter().map(|m| serde_json::from_str::<Envelope>(&m.body).unwrap());
@@ -111,38 +101,38 @@ fn fetches(ids: &[&str]) -> Vec<ReadRequest> {
 #[test]
 fn a_refusal_concerns_one_record_alone() {
     for status in [400, 403, 422] {
-        let asked = Asked::of(fetches(&["a", "b", "c"]), |twin| {
+        let batch = Batch::handle(fetches(&["a", "b", "c"]), |twin| {
             twin.refused.borrow_mut().insert(format!("{HOST}/things/b"), status);
         });
-        assert_eq!(asked.read(), ["a", "c"], "{status}");
-        assert_eq!((asked.report.failures.len(), asked.parked().len()), (0, 1), "{status}");
-        assert_eq!([0, 1, 2].map(|index| asked.outcome(index)), [None, Some(Outcome::Dead), None], "{status}");
+        assert_eq!(batch.read(), ["a", "c"], "{status}");
+        assert_eq!((batch.report.failures.len(), batch.parked().len()), (0, 1), "{status}");
+        assert_eq!([0, 1, 2].map(|index| batch.outcome(index)), [None, Some(Outcome::Dead), None], "{status}");
     }
 }
 
 #[test]
-fn what_was_read_before_a_failure_stays_read() {
+fn records_that_were_read_before_a_failure_stay_read() {
     for status in [429, 503, 401] {
-        let asked = Asked::of(fetches(&["a", "b", "c"]), |twin| {
+        let batch = Batch::handle(fetches(&["a", "b", "c"]), |twin| {
             twin.refused.borrow_mut().insert(format!("{HOST}/things/b"), status);
         });
-        assert_eq!(asked.read(), ["a"], "{status}");
-        assert_eq!((asked.report.failures.len(), asked.parked().len()), (2, 0), "{status}");
+        assert_eq!(batch.read(), ["a"], "{status}");
+        assert_eq!((batch.report.failures.len(), batch.parked().len()), (2, 0), "{status}");
     }
 }
 
 #[test]
-fn a_record_that_is_gone_is_told_as_such() {
-    let asked = Asked::of(fetches(&["a", "b"]), |twin| {
+fn a_record_that_is_gone_is_reported_as_missing() {
+    let batch = Batch::handle(fetches(&["a", "b"]), |twin| {
         twin.refused.borrow_mut().insert(format!("{HOST}/things/b"), 404);
     });
-    assert_eq!(asked.read(), ["a", "b"]);
-    assert_eq!(asked.report.failures.len(), 0);
+    assert_eq!(batch.read(), ["a", "b"]);
+    assert_eq!(batch.report.failures.len(), 0);
 }
 
 #[test]
-fn a_comparison_that_cannot_be_made_ends_every_event_that_asked_for_it() {
-    let ask = |index| {
+fn a_sweep_that_is_impossible_ends_every_event_that_requested_it() {
+    let request = |index| {
         ReadRequest::Sweep(SweepRequest {
             connection: "made-up".into(),
             objects: Vec::new(),
@@ -151,7 +141,7 @@ fn a_comparison_that_cannot_be_made_ends_every_event_that_asked_for_it() {
             trace: String::new(),
         })
     };
-    let asked = Asked::of(vec![ask(0), ask(1)], |_| {});
-    assert_eq!(asked.parked(), ["cannot-fetch", "cannot-fetch"]);
-    assert_eq!([0, 1].map(|index| asked.outcome(index)), [Some(Outcome::Dead); 2]);
+    let batch = Batch::handle(vec![request(0), request(1)], |_| {});
+    assert_eq!(batch.parked(), ["cannot-fetch", "cannot-fetch"]);
+    assert_eq!([0, 1].map(|index| batch.outcome(index)), [Some(Outcome::Dead); 2]);
 }

@@ -1,4 +1,4 @@
-//! What was expected and what came, one row per provider and case; shown when any differs.
+//! A table of checks: one row per provider and case that shows what was wanted and what happened. It is printed when a row differs.
 
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Checks one case: `act` gives what was wanted and what came. A panic is an answer, too: never the right one.
+    /// Checks one case: `act` gives what was wanted and what happened. A panic is never what was wanted.
     pub fn check<W: Display + PartialEq<G>, G: Display>(&mut self, who: &str, case: &str, act: impl FnOnce() -> (W, G)) {
         self.checked += 1;
         let row = match catch_unwind(AssertUnwindSafe(act)) {

@@ -1,21 +1,24 @@
-//! At the door: what does not prove itself is told 401 and nothing else, and leaves nothing behind.
+//! At the front door: a request that is not proven gets 401 without a hint, and changes nothing.
 
 use sync::ports::SecretVersions;
 use sync::receive::Request;
+use testkit::twin::finish;
 use webhook::{Handshake, Scheme};
 
-use crate::bodies::padded;
-use crate::hub::{Hub, NOW_MS, finish};
-use crate::sender::{ALL, Sender, keys};
+use super::bodies::padded;
+use crate::fixtures::NOW_MS;
+use crate::fixtures::hub::Hub;
+use crate::fixtures::sender::{Sender, keys};
+use crate::fixtures::senders::ALL;
 use crate::table::Table;
 
 const REFUSED: &str = "401 text/plain \"unauthorized\\n\", 0 queued";
-/// What may stand behind a signature by mistake or by malice.
+/// Text that follows a signature by mistake or by malice.
 const JUNK: [&str; 8] = ["!", "A", "AAAA", "=", "0", "00", "%00", "\u{e9}"];
 
-/// What a hub that knows only this sender says, and keeps.
-fn told(hub: &Hub<'_>, request: &Request) -> String {
-    let answer = hub.ask(request);
+/// The hub's answer, and how many envelopes it then has.
+fn answer(hub: &Hub<'_>, request: &Request) -> String {
+    let answer = hub.receive(request);
     let kind = answer.content_type.map(|kind| format!(" {kind}")).unwrap_or_default();
     let status = answer.status;
     format!("{status}{kind} {:?}, {} queued", String::from_utf8_lossy(&answer.body), hub.waiting())
@@ -39,25 +42,25 @@ fn with_header(request: &Request, name: &str, values: &[String]) -> Request {
     Request { headers, ..request.clone() }
 }
 
-/// Signs the best fixture for now.
+/// The best fixture, signed now.
 fn good(sender: &Sender) -> Request {
     sender.request(sender.best()).unwrap()
 }
 
 #[test]
-fn what_is_valid_is_queued_once() {
+fn a_valid_request_is_queued_once() {
     let mut table = Table::default();
     for sender in ALL.iter() {
         for fixture in &sender.fixtures {
             table.check(&sender.title, &fixture.name, || {
-                (accepted(sender), told(&Hub::new(sender), &sender.request(fixture).unwrap()))
+                (accepted(sender), answer(&Hub::new(sender), &sender.request(fixture).unwrap()))
             });
         }
     }
     table.judge(20 * 3);
 }
 
-/// The same event, changed after it was signed; and whether the proof covers that.
+/// The same event, changed after it was signed, and whether the proof covers the change.
 fn tampered(sender: &Sender) -> (Request, bool) {
     let request = good(sender);
     match &sender.scheme {
@@ -75,17 +78,17 @@ fn tampered(sender: &Sender) -> (Request, bool) {
 }
 
 #[test]
-fn what_was_tampered_with_is_refused() {
+fn a_request_that_was_changed_is_refused() {
     let mut table = Table::default();
     for sender in ALL.iter() {
         let (request, covered) = tampered(sender);
         let want = if covered { REFUSED.to_owned() } else { accepted(sender) };
-        table.check(&sender.title, "another body", || (want, told(&Hub::new(sender), &request)));
+        table.check(&sender.title, "another body", || (want, answer(&Hub::new(sender), &request)));
         if matches!(sender.scheme, Scheme::UrlForm(_)) || sender.signs("{url}") {
             let sign = if request.url.contains('?') { '&' } else { '?' };
             let url = format!("{}{sign}more=1", request.url);
             let other = Request { url, ..good(sender) };
-            table.check(&sender.title, "another URL", || (REFUSED, told(&Hub::new(sender), &other)));
+            table.check(&sender.title, "another URL", || (REFUSED, answer(&Hub::new(sender), &other)));
         }
     }
     table.judge(20);
@@ -97,23 +100,23 @@ fn another_secret_is_refused() {
     for sender in ALL.iter() {
         let hub = Hub::new(sender);
         if let Scheme::Sns(_) = sender.scheme {
-            hub.twin.pages.borrow_mut().values_mut().for_each(|page| *page = b"none of Amazon's".to_vec());
-            table.check(&sender.title, "no certificate", || (REFUSED, told(&hub, &good(sender))));
+            hub.twin.pages.borrow_mut().values_mut().for_each(|page| *page = b"not a certificate of Amazon".to_vec());
+            table.check(&sender.title, "no certificate", || (REFUSED, answer(&hub, &good(sender))));
             for (case, from, to) in [
                 ("a certificate from elsewhere", "https://sns.", "https://sns.example.com/sns."),
-                ("a topic of somebody else", "\"TopicArn\":\"arn:aws:sns:", "\"TopicArn\":\"arn:aws:sns:x"),
+                ("a topic of another account", "\"TopicArn\":\"arn:aws:sns:", "\"TopicArn\":\"arn:aws:sns:x"),
             ] {
                 let request = good(sender);
                 let body = String::from_utf8_lossy(&request.body).replace(from, to);
-                table.check(&sender.title, case, || (REFUSED, told(&Hub::new(sender), &with_body(&request, body))));
+                table.check(&sender.title, case, || (REFUSED, answer(&Hub::new(sender), &with_body(&request, body))));
             }
             continue;
         }
         let forged = sender.prove(sender.best(), &keys(&sender.scheme, 1).0, NOW_MS).unwrap();
         let request = sender.carrying(sender.best(), forged);
-        table.check(&sender.title, "another secret", || (REFUSED, told(&hub, &request)));
+        table.check(&sender.title, "another secret", || (REFUSED, answer(&hub, &request)));
         hub.twin.set_secret(&sender.secret(), "");
-        table.check(&sender.title, "an empty secret", || (REFUSED, told(&hub, &good(sender))));
+        table.check(&sender.title, "an empty secret", || (REFUSED, answer(&hub, &good(sender))));
     }
     table.judge(40);
 }
@@ -133,13 +136,13 @@ fn another_time_is_refused() {
         ] {
             let request = sender.carrying(sender.best(), sender.prove(sender.best(), &sender.keys.0, at_ms).unwrap());
             let want = if fits { accepted(sender) } else { REFUSED.to_owned() };
-            table.check(&sender.title, case, || (want, told(&Hub::new(sender), &request)));
+            table.check(&sender.title, case, || (want, answer(&Hub::new(sender), &request)));
         }
     }
     table.judge(5 * 5);
 }
 
-/// Each header of the proof, in every form that is not its own.
+/// Each header of the proof, damaged in every way.
 fn spoiled_headers(sender: &Sender) -> Vec<(String, Request)> {
     let proven = sender.prove(sender.best(), &sender.keys.0, NOW_MS).unwrap();
     let request = good(sender);
@@ -163,10 +166,10 @@ fn spoiled_headers(sender: &Sender) -> Vec<(String, Request)> {
     all
 }
 
-/// The proof inside the body, in every form that is not its own.
+/// The proof inside the body, damaged in every way.
 fn spoiled_bodies(sender: &Sender) -> Vec<(String, Request)> {
     let request = good(sender);
-    let Some((name, value)) = sender.place_in_body(&request) else { return Vec::new() };
+    let Some((name, value)) = sender.body_proof(&request) else { return Vec::new() };
     let text = String::from_utf8(request.body.clone()).unwrap();
     let mut all = Vec::new();
     let mut add = |case: String, body: String| {
@@ -191,20 +194,20 @@ fn spoiled_bodies(sender: &Sender) -> Vec<(String, Request)> {
 }
 
 #[test]
-fn a_proof_in_another_form_is_refused() {
+fn a_damaged_proof_is_refused() {
     let mut table = Table::default();
     for sender in ALL.iter() {
         let cases: Vec<_> = spoiled_headers(sender).into_iter().chain(spoiled_bodies(sender)).collect();
-        assert!(cases.len() >= 11, "{}: its proof is nowhere", sender.title);
+        assert!(cases.len() >= 11, "{}: its proof was not found", sender.title);
         for (case, request) in cases {
-            table.check(&sender.title, &case, || (REFUSED, told(&Hub::new(sender), &request)));
+            table.check(&sender.title, &case, || (REFUSED, answer(&Hub::new(sender), &request)));
         }
     }
     table.judge(20 * 11);
 }
 
 #[test]
-fn while_secrets_rotate_both_are_good() {
+fn both_secrets_are_valid_while_they_rotate() {
     let mut table = Table::default();
     for sender in ALL.iter().filter(|sender| !matches!(sender.scheme, Scheme::Sns(_))) {
         let (name, fixture) = (sender.secret(), sender.best());
@@ -226,25 +229,25 @@ fn while_secrets_rotate_both_are_good() {
             ("the pending one", 1, 1, true),
             ("the previous one", 2, 0, true),
             ("the new current one", 2, 1, true),
-            ("one that nobody has told the hub of", 1, 2, false),
+            ("one that the hub does not know", 1, 2, false),
         ] {
             let request = sender.carrying(fixture, sender.prove(fixture, &pairs[key].0, NOW_MS).unwrap());
             let want = if fits { accepted(sender) } else { REFUSED.to_owned() };
-            table.check(&sender.title, case, || (want, told(&twin_of(steps), &request)));
+            table.check(&sender.title, case, || (want, answer(&twin_of(steps), &request)));
         }
     }
     table.judge(20 * 5);
 }
 
 #[test]
-fn only_posts_to_known_paths_are_looked_at() {
+fn only_posts_to_known_paths_are_accepted() {
     let mut table = Table::default();
     for sender in ALL.iter() {
         let request = good(sender);
         for path in ["/", "/hooks/", "/hooks/nobody", &format!("{}/x", request.path), &format!("/x{}", request.path)] {
             let other = Request { path: path.to_owned(), ..request.clone() };
             let want = "404 text/plain \"not found\\n\", 0 queued";
-            table.check(&sender.title, path, || (want, told(&Hub::new(sender), &other)));
+            table.check(&sender.title, path, || (want, answer(&Hub::new(sender), &other)));
         }
         let handshakes = &sender.provider.manifest().webhook.handshakes;
         for method in ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "post"] {
@@ -255,7 +258,7 @@ fn only_posts_to_known_paths_are_looked_at() {
                 "405 text/plain \"method not allowed\\n\", 0 queued"
             };
             let other = Request { method: method.to_owned(), ..request.clone() };
-            table.check(&sender.title, method, || (want, told(&Hub::new(sender), &other)));
+            table.check(&sender.title, method, || (want, answer(&Hub::new(sender), &other)));
         }
     }
     table.judge(20 * 12);
@@ -276,10 +279,10 @@ fn a_body_may_be_as_large_as_the_limit_and_no_larger() {
         table.check(&sender.title, "the largest", || {
             let request = sized(limit);
             assert_eq!(request.body.len(), limit);
-            (accepted(sender), told(&Hub::new(sender), &request))
+            (accepted(sender), answer(&Hub::new(sender), &request))
         });
         let want = "413 text/plain \"body too large\\n\", 0 queued";
-        table.check(&sender.title, "one byte more", || (want, told(&Hub::new(sender), &sized(limit + 1))));
+        table.check(&sender.title, "one byte more", || (want, answer(&Hub::new(sender), &sized(limit + 1))));
     }
     table.judge(40);
 }

@@ -1,11 +1,6 @@
 //! What `transform` and `upsert` store and log about one record: quarantined fields, and the audit log.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::io;
-use std::pin::pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
 
 use canonical::{
     BodyRef, Change, ChangeKind, Dispatch, Envelope, EnvelopeKind, EventRef, FieldName, FieldValue, ObjectType, QueueName,
@@ -19,43 +14,13 @@ use sync::ports::{Attr, Condition, Item, Key, Outgoing, Store, Table, Write};
 use sync::seal::Vault;
 use sync::transform::transaction::Transaction;
 use testkit::memory::QueueSettings;
-use testkit::twin::Twin;
+use testkit::twin::{Twin, finish};
+
+use crate::log::logged;
 
 const NOW_MS: i64 = 1_790_000_000_000;
 const MASTER: &str = "cmVjb3JkcyBuZWVkIGEgbWFzdGVyIHNlY3JldCBvZiAzMiBieXRlcw==";
 const INGEST: &str = "ingest-urgent";
-
-/// Runs a future whose ports never wait.
-fn finish<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("the twin waits for nothing"),
-    }
-}
-
-/// Everything that is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Runs `act` and returns what it logged, line by line.
-fn logged<T>(act: impl FnOnce() -> T) -> (T, Vec<String>) {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let value = tracing::subscriber::with_default(subscriber, act);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    (value, text.lines().map(str::to_owned).collect())
-}
 
 /// A hub with a form as its source and HubSpot as its destination.
 struct Hub {

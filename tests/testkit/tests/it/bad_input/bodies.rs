@@ -1,19 +1,19 @@
-//! Bodies made worse, by what they are made of: JSON, a form, a multipart form, XML.
+//! Damages bodies according to their format: JSON, a form, a multipart form, XML.
 
 use serde_json::Value;
 
-/// What a body is made of.
+/// The format of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Json,
     Form,
     Multipart,
     Xml,
-    /// Headers tell everything.
+    /// No body: the headers hold everything.
     Nothing,
 }
 
-/// What this body is made of.
+/// The format of this body.
 pub fn kind(body: &[u8]) -> Kind {
     match body.trim_ascii_start() {
         [] => Kind::Nothing,
@@ -24,7 +24,7 @@ pub fn kind(body: &[u8]) -> Kind {
     }
 }
 
-/// The body with something that means nothing behind it, of that size in all; `None` where nothing can stand.
+/// The body followed by something that means nothing, of that size in all; `None` where nothing can follow.
 pub fn padded(body: &[u8], size: usize) -> Option<Vec<u8>> {
     let (lead, filler) = match kind(body) {
         Kind::Nothing => return None,
@@ -57,7 +57,7 @@ pub fn with_bytes(body: &[u8], bytes: &[u8]) -> Vec<u8> {
     [&body[..at], bytes, &body[at..]].concat()
 }
 
-/// The body with its first name told twice: something else first, what was there last.
+/// The body with its first name twice: first with another value, then as it was.
 pub fn with_a_name_twice(body: &[u8], value: &str) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(body).ok()?;
     match kind(body) {
@@ -88,7 +88,7 @@ pub fn list_at<'v>(body: &'v mut Value, path: &str) -> Option<&'v mut Vec<Value>
     value.as_array_mut()
 }
 
-/// An object that has nothing but an empty list at a path.
+/// An object that holds only an empty list at a path.
 pub fn empty_at(path: &str) -> Option<Value> {
     let steps: Vec<&str> = path.split('.').collect();
     let first = steps.iter().position(|step| step.ends_with("[*]"))?;

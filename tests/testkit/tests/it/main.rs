@@ -1,0 +1,10 @@
+//! Tests of the hub on ports in memory: bad input, kills, reads, records, and the simulator.
+
+mod bad_input;
+mod fixtures;
+mod kills;
+mod log;
+mod reads;
+mod records;
+mod sim;
+mod table;
