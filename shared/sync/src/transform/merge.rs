@@ -3,77 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{Change, ConnectionName, FieldName, GoldenId, KeyHash, Outcome, RemoteId, Value};
+use canonical::{Change, ConnectionName, FieldName, GoldenId};
 
 use crate::config::{Hub, ObjectPolicy};
 use crate::failure::{Code, Failure};
-use crate::record::{GoldenRecord, Link, LinkMap, Resolved, SourceRecord};
-use crate::transform::identity::HUB_NAMESPACE;
-use crate::transform::observe::{Observer, Tally};
+use crate::record::{GoldenRecord, LinkMap, Resolved, SourceRecord};
+use crate::transform::observe::Observer;
+use crate::transform::plan::{FieldDifferences, Known, MergeInput, Merged};
 use crate::transform::survivorship::resolve;
-
-/// A change that is to be merged, and the circumstances.
-#[derive(Debug, Clone, Copy)]
-pub struct MergeInput<'a> {
-    /// The configuration.
-    pub hub: &'a Hub,
-    /// The change.
-    pub change: &'a Change,
-    /// When the change was received; stands in where the provider gives no stamp.
-    pub received_ms: i64,
-    /// The time by our clock; limits stamps from the future.
-    pub now_ms: i64,
-}
-
-/// What the store holds that matters to a change, and what was hashed for it.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
-    /// The change's own source record.
-    pub source: Option<SourceRecord>,
-    /// The identity keys of the change.
-    pub keys: BTreeSet<KeyHash>,
-    /// Those of the identity keys that lead to one of the clusters already.
-    pub claimed: BTreeSet<KeyHash>,
-    /// The id of the golden record that the change founds if it belongs to no cluster.
-    pub founded_id: GoldenId,
-    /// The live golden records that the change's identity keys, its source record and its hub id lead to.
-    pub clusters: Vec<GoldenRecord>,
-    /// The members of those clusters.
-    pub members: BTreeMap<RemoteId, SourceRecord>,
-    /// The links of those clusters.
-    pub links: LinkMap,
-}
-
-/// Values by field: before and after a change.
-pub type FieldDifferences = BTreeMap<FieldName, (Option<Value>, Option<Value>)>;
-
-/// What is to be stored.
-#[derive(Debug, Clone)]
-pub struct Merged {
-    /// How the change ended.
-    pub outcome: Outcome,
-    /// True when the change brought back writes of the hub.
-    pub echo: bool,
-    /// The source record, if it changed.
-    pub source: Option<SourceRecord>,
-    /// The golden record after the change, still with the version that was read.
-    pub golden: GoldenRecord,
-    /// The version of `golden` once it is stored. It is above that of every record that was merged into it, so that no destination
-    /// sees the version fall.
-    pub next_version: u64,
-    /// True when `golden` differs from what is stored.
-    pub golden_changed: bool,
-    /// Golden records that redirect to `golden` from now on.
-    pub retired: Vec<GoldenRecord>,
-    /// Identity keys that must lead to `golden`.
-    pub new_keys: BTreeSet<KeyHash>,
-    /// The links that changed.
-    pub links: LinkMap,
-    /// The destinations to which the golden record is dispatched.
-    pub dispatch: BTreeSet<ConnectionName>,
-    /// The golden values that changed, for the audit log.
-    pub differences: FieldDifferences,
-}
 
 /// Merges a change into what is known.
 pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
@@ -86,8 +23,8 @@ pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
 
     let mut source =
         known.source.clone().unwrap_or_else(|| SourceRecord::new(change.source.clone(), change.object, golden.id.clone()));
-    let own_link = links.get_mut(&(golden.id.clone(), change.source.connection.clone()));
-    let observer = observe(input, &mut source, own_link, before)?;
+    let mut observer = Observer::new(input, before);
+    observer.observe(&mut source, links.get_mut(&(golden.id.clone(), change.source.connection.clone())))?;
     source.golden.clone_from(&golden.id);
     source.keys.extend(known.keys.iter().cloned());
     source.test |= change.test;
@@ -98,12 +35,12 @@ pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
     let values_changed = !differences.is_empty() || deleted_changed || !retired.is_empty();
     let golden_changed = before != Some(&golden) || !retired.is_empty();
     // A destination that was found to differ gets the record again, even though the record itself has not changed.
-    let differs = |name: &ConnectionName| observer.seen_differs && *name == change.source.connection;
+    let differs = |name: &ConnectionName| observer.destination_differs && *name == change.source.connection;
     let dispatch = policy.destinations.keys().filter(|name| values_changed || differs(name)).cloned().collect();
     let highest = known.clusters.iter().map(|c| c.version).max().unwrap_or(0);
     Ok(Merged {
         outcome: observer.outcome(values_changed),
-        echo: observer.tally.echo > 0,
+        echo: observer.found_echo(),
         source: (known.source.as_ref() != Some(&source)).then_some(source),
         next_version: if golden_changed { highest + 1 } else { golden.version },
         golden,
@@ -114,22 +51,6 @@ pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
         dispatch,
         differences,
     })
-}
-
-/// Adds what the change reports to its source record and to the link to its object.
-fn observe<'a>(
-    input: MergeInput<'a>,
-    source: &mut SourceRecord,
-    link: Option<&mut Link>,
-    before: Option<&'a GoldenRecord>,
-) -> Result<Observer<'a>, Failure> {
-    let MergeInput { hub, change, received_ms, now_ms } = input;
-    let policy = hub.object(change.object);
-    let mut observer =
-        Observer { hub, policy, change, received_ms, now_ms, before, seen_differs: false, tally: Tally::default() };
-    let marked = change.external_ids.iter().any(|(namespace, _)| namespace == HUB_NAMESPACE);
-    observer.observe(source, link.filter(|link| link.is_about(&change.source.id, marked)))?;
-    Ok(observer)
 }
 
 /// Joins the clusters that a change belongs to. The smallest id survives, in whatever order the clusters met.

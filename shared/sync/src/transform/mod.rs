@@ -13,6 +13,7 @@ mod fetched;
 pub mod identity;
 pub mod merge;
 mod observe;
+pub mod plan;
 mod requests;
 mod retain;
 pub mod survivorship;
@@ -35,7 +36,7 @@ use crate::quarantine::quarantine_reason;
 use crate::record::journal::{AccountLine, DAY_MS, JournalEntry, entry_key, outcome_of, proof_key};
 use crate::seal::Vault;
 use crate::transform::effects::derive_changes;
-use crate::transform::merge::Merged;
+use crate::transform::plan::Merged;
 use crate::transform::transaction::Transaction;
 
 /// The ports that `transform` needs.

@@ -1,167 +1,220 @@
-//! What a change says, noted on its source record and on the link to its object.
+//! Observing: what a change reports is added to its source record, and to the link to its object.
 
-use canonical::{Change, ChangeKind, FieldName, FieldValue, Outcome, Stamp, Value, find_field};
+use canonical::{ChangeKind, FieldKind, FieldName, FieldValue, Outcome, Stamp, Value, find_field};
 
-use crate::config::{Hub, ObjectPolicy, Survivorship};
+use crate::config::{ObjectPolicy, Survivorship};
 use crate::failure::{Code, Failure};
 use crate::mutant::{Mutant, mutant};
 use crate::record::link::{Echo, Reported};
 use crate::record::observation::{Observation, Observed, Point};
 use crate::record::{GoldenRecord, Link, SourceRecord};
+use crate::transform::identity::HUB_NAMESPACE;
+use crate::transform::plan::MergeInput;
 
-/// How the fields of a change fared.
+/// The field of a change that only qualifies the others: true when the person concerned gave the consent.
+const EXPLICIT: &str = "explicit";
+
+/// How many reports of a change were new, and how many were not.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+struct Counts {
     changed: usize,
     same: usize,
     older: usize,
-    pub(super) echo: usize,
+    echo: usize,
 }
 
+/// One field of a change, ready to be observed.
+struct FieldReport<'f> {
+    name: &'f FieldName,
+    /// As the change holds it, and as the destination does.
+    field: &'f FieldValue,
+    /// The value as it means the same in every cluster.
+    value: Value,
+    stamp: Stamp,
+    /// True when the stamp was too far in the future.
+    clamped: bool,
+}
+
+/// Observes one change.
 pub(super) struct Observer<'a> {
-    pub(super) hub: &'a Hub,
-    pub(super) policy: &'a ObjectPolicy,
-    pub(super) change: &'a Change,
-    pub(super) received_ms: i64,
-    pub(super) now_ms: i64,
+    input: MergeInput<'a>,
+    policy: &'a ObjectPolicy,
     /// The golden record before the change.
-    pub(super) before: Option<&'a GoldenRecord>,
-    /// True when a destination holds something else than the golden record in a field that we write there.
-    pub(super) seen_differs: bool,
-    pub(super) tally: Tally,
+    before: Option<&'a GoldenRecord>,
+    /// True when the destination that reports the change differs from the golden record in a field that the hub writes there.
+    pub(super) destination_differs: bool,
+    counts: Counts,
 }
 
-impl Observer<'_> {
-    pub(super) fn observe(&mut self, source: &mut SourceRecord, mut link: Option<&mut Link>) -> Result<(), Failure> {
-        let (stamp, _) = self.bounded(self.change.stamp.unwrap_or(Stamp::at(self.received_ms)));
-        match &self.change.kind {
-            ChangeKind::Delete { .. } => self.delete(source, link.as_deref_mut(), stamp),
-            ChangeKind::MergedInto { id } => {
-                if let Some(link) = link.as_deref_mut() {
-                    link.note_merged(&self.change.source.id, id);
-                }
-                self.delete(source, None, stamp);
-            }
-            ChangeKind::Snapshot | ChangeKind::Partial | ChangeKind::Restored => {
-                if let (ChangeKind::Restored, Some(link)) = (&self.change.kind, link.as_deref_mut()) {
-                    link.note_restored(&self.change.source.id);
-                }
-                if source.alive.is_none_or(|alive| alive < stamp) {
-                    source.alive = Some(stamp);
-                }
-            }
-        }
-        let explicit = matches!(self.change.fields.get("explicit").map(|f| &f.value), Some(Value::Bool(true)));
-        for (name, field) in &self.change.fields {
-            if find_field(self.change.object, name).is_none() {
-                // Words that only qualify others, such as an effect's `explicit`.
-                continue;
-            }
-            let (stamp, clamped) = self.bounded(field.stamp.or(self.change.stamp).unwrap_or(Stamp::at(self.received_ms)));
-            let value = self.absolute(name, &field.value);
-            if let Some(link) = link.as_deref_mut() {
-                // A link holds values as they are at the destination: references are not absolute there.
-                let reported = self.reported(link, name, field, stamp);
-                if !reported.of_duplicate {
-                    let as_golden = self.ours(name).is_none_or(|ours| *ours == value);
-                    self.seen_differs |= link.has_drifted(name, reported.value, as_golden);
-                }
-                let since = |written: Stamp| {
-                    let own = source.fields.get(name).and_then(Observation::current);
-                    own.is_some_and(|c| *c.value != value && c.stamp > written)
-                };
-                let echo = link.judge(&reported, since);
-                if echo == Echo::Undecided {
-                    return Err(Failure::new(Code::PushOpen, format!("a push of `{name}` is still in flight")));
-                }
-                if !reported.of_duplicate {
-                    self.seen_differs |= link.note_reported(&reported) && self.ours(name) != Some(&value);
-                }
-                if echo == Echo::Own && !mutant(Mutant::EchoAsObservation) {
-                    self.tally.echo += 1;
-                    continue;
-                }
-            }
-            let stamp = if mutant(Mutant::LastWriteWinsByArrival) { Stamp::at(self.now_ms) } else { stamp };
-            let observation = source.fields.entry(name.clone()).or_default();
-            if let (Survivorship::MostRestrictive, Value::Text(level)) = (self.policy.rule(name).0, &value) {
-                observation.add_level(level, stamp, explicit && level == "granted");
-            }
-            let stated = matches!(self.change.kind, ChangeKind::Partial);
-            match observation.add(Point { value, stamp, stated, flagged: field.flagged || clamped }) {
-                Observed::Changed => self.tally.changed += 1,
-                Observed::Same => self.tally.same += 1,
-                Observed::Older => self.tally.older += 1,
+impl<'a> Observer<'a> {
+    pub(super) fn new(input: MergeInput<'a>, before: Option<&'a GoldenRecord>) -> Observer<'a> {
+        let policy = input.hub.object(input.change.object);
+        Observer { input, policy, before, destination_differs: false, counts: Counts::default() }
+    }
+
+    /// Adds the change to its source record, and to the link of its cluster to the change's connection if that link is about the
+    /// changed object.
+    pub(super) fn observe(&mut self, source: &mut SourceRecord, link: Option<&mut Link>) -> Result<(), Failure> {
+        let change = self.input.change;
+        let carries_hub_id = change.external_ids.iter().any(|(namespace, _)| namespace == HUB_NAMESPACE);
+        let mut link = link.filter(|link| link.is_about(&change.source.id, carries_hub_id));
+        self.observe_object(source, link.as_deref_mut());
+        // A field outside the catalogue only qualifies the others.
+        for (name, field) in change.fields.iter().filter(|(name, _)| find_field(change.object, name).is_some()) {
+            let report = self.report_of(name, field);
+            let is_echo = match link.as_deref_mut() {
+                Some(link) => self.observe_at_destination(&report, source, link)?,
+                None => false,
+            };
+            if is_echo && !mutant(Mutant::EchoAsObservation) {
+                self.counts.echo += 1;
+            } else {
+                self.observe_at_source(report, source);
             }
         }
-        if let (ChangeKind::Snapshot, Some(link)) = (&self.change.kind, link)
-            && !link.is_duplicate(&self.change.source.id)
+        if let (ChangeKind::Snapshot, Some(link)) = (&change.kind, link)
+            && !link.is_duplicate(&change.source.id)
         {
-            let at = self.change.stamp.unwrap_or(Stamp::at(self.received_ms));
-            link.forget_unmentioned(|name| self.change.fields.contains_key(name), at);
+            link.forget_unmentioned(|name| change.fields.contains_key(name), self.unbounded_stamp(None));
         }
         Ok(())
     }
 
-    fn delete(&mut self, source: &mut SourceRecord, link: Option<&mut Link>, stamp: Stamp) {
+    /// Observes that the object exists, was deleted or was merged.
+    fn observe_object(&mut self, source: &mut SourceRecord, link: Option<&mut Link>) {
+        let change = self.input.change;
+        let (stamp, _) = self.bounded_stamp(None);
+        match &change.kind {
+            ChangeKind::Delete { .. } => {
+                self.observe_deletion(source, stamp);
+                if let Some(link) = link.filter(|_| source.is_deleted()) {
+                    link.note_deleted(&change.source.id);
+                }
+            }
+            ChangeKind::MergedInto { id } => {
+                if let Some(link) = link {
+                    link.note_merged(&change.source.id, id);
+                }
+                self.observe_deletion(source, stamp);
+            }
+            ChangeKind::Restored => {
+                if let Some(link) = link {
+                    link.note_restored(&change.source.id);
+                }
+                source.alive = source.alive.max(Some(stamp));
+            }
+            ChangeKind::Snapshot | ChangeKind::Partial => source.alive = source.alive.max(Some(stamp)),
+        }
+    }
+
+    fn observe_deletion(&mut self, source: &mut SourceRecord, stamp: Stamp) {
         if source.deleted.is_none_or(|deleted| deleted < stamp) {
             source.deleted = Some(stamp);
-            self.tally.changed += 1;
+            self.counts.changed += 1;
         } else {
-            self.tally.older += 1;
-        }
-        if let Some(link) = link
-            && source.is_deleted()
-        {
-            link.note_deleted(&self.change.source.id);
+            self.counts.older += 1;
         }
     }
 
-    /// What the golden record holds in a field before the change.
-    fn ours(&self, name: &FieldName) -> Option<&Value> {
-        self.before?.fields.get(name).map(|r| &r.value)
-    }
-
-    fn reported<'f>(&self, link: &Link, name: &'f FieldName, field: &'f FieldValue, stamp: Stamp) -> Reported<'f> {
-        Reported {
+    /// Compares a field with what the link knows of the destination. Returns true when the report is an echo: a write of the hub
+    /// that comes back. While a push of the field is in flight this may be undecidable, and the event waits for the push.
+    fn observe_at_destination(
+        &mut self,
+        report: &FieldReport<'_>,
+        source: &SourceRecord,
+        link: &mut Link,
+    ) -> Result<bool, Failure> {
+        let FieldReport { name, field, value, stamp, .. } = report;
+        let golden_value = self.before.and_then(|golden| golden.fields.get(*name)).map(|resolved| &resolved.value);
+        let reported = Reported {
             field: name,
             value: &field.value,
-            stamp,
-            own_stamp: field.stamp.is_some() || matches!(self.change.kind, ChangeKind::Partial),
-            of_duplicate: link.is_duplicate(&self.change.source.id),
-            tolerance_ms: self.hub.limits.echo_ms,
+            stamp: *stamp,
+            own_stamp: field.stamp.is_some() || self.input.change.kind == ChangeKind::Partial,
+            of_duplicate: link.is_duplicate(&self.input.change.source.id),
+            tolerance_ms: self.input.hub.limits.echo_ms,
+        };
+        let drifted = link.has_drifted(name, reported.value, golden_value.is_none_or(|golden| golden == value));
+        let changed_since = |written: Stamp| {
+            let own = source.fields.get(*name).and_then(Observation::current);
+            own.is_some_and(|current| current.value != value && current.stamp > written)
+        };
+        let echo = link.judge(&reported, changed_since);
+        if echo == Echo::Undecided {
+            return Err(Failure::new(Code::PushOpen, format!("a push of `{name}` is still in flight")));
+        }
+        // A duplicate is not the object that the hub writes to.
+        if !reported.of_duplicate {
+            let newly_observed = link.note_reported(&reported);
+            self.destination_differs |= drifted || newly_observed && golden_value != Some(value);
+        }
+        Ok(echo == Echo::Own)
+    }
+
+    /// Adds a field to the source record's observations.
+    fn observe_at_source(&mut self, report: FieldReport<'_>, source: &mut SourceRecord) {
+        let FieldReport { name, field, value, stamp, clamped } = report;
+        let change = self.input.change;
+        let stamp = if mutant(Mutant::LastWriteWinsByArrival) { Stamp::at(self.input.now_ms) } else { stamp };
+        let observation = source.fields.entry(name.clone()).or_default();
+        if let (Survivorship::MostRestrictive, Value::Text(level)) = (self.policy.rule(name).0, &value) {
+            let explicit = change.fields.get(EXPLICIT).is_some_and(|field| field.value == Value::Bool(true));
+            observation.add_level(level, stamp, explicit && level == "granted");
+        }
+        let stated = change.kind == ChangeKind::Partial;
+        match observation.add(Point { value, stamp, stated, flagged: field.flagged || clamped }) {
+            Observed::Changed => self.counts.changed += 1,
+            Observed::Same => self.counts.same += 1,
+            Observed::Older => self.counts.older += 1,
         }
     }
 
-    /// A stamp that lies too far in our future is brought back to the bound and flagged.
-    fn bounded(&self, stamp: Stamp) -> (Stamp, bool) {
-        let bound = self.now_ms + self.hub.limits.future_ms;
-        if stamp.at_ms > bound { (Stamp { at_ms: self.received_ms, ..stamp }, true) } else { (stamp, false) }
+    fn report_of<'f>(&self, name: &'f FieldName, field: &'f FieldValue) -> FieldReport<'f> {
+        let (stamp, clamped) = self.bounded_stamp(field.stamp);
+        FieldReport { name, field, value: self.absolute(name, &field.value), stamp, clamped }
     }
 
-    /// A reference within the connection becomes the full remote id, so that it means the same in every cluster.
+    /// The stamp of a field or of the whole change, as the source gave it.
+    fn unbounded_stamp(&self, own: Option<Stamp>) -> Stamp {
+        own.or(self.input.change.stamp).unwrap_or(Stamp::at(self.input.received_ms))
+    }
+
+    /// The stamp of a field or of the whole change. A stamp too far in our future is replaced by the time of arrival; then the
+    /// second value is true.
+    fn bounded_stamp(&self, own: Option<Stamp>) -> (Stamp, bool) {
+        let stamp = self.unbounded_stamp(own);
+        let bound = self.input.now_ms + self.input.hub.limits.future_ms;
+        if stamp.at_ms > bound { (Stamp { at_ms: self.input.received_ms, ..stamp }, true) } else { (stamp, false) }
+    }
+
+    /// Turns a reference within the connection into the full remote id, so that it means the same in every cluster.
     fn absolute(&self, field: &str, value: &Value) -> Value {
-        let is_ref = find_field(self.change.object, field).is_some_and(|f| matches!(f.kind, canonical::FieldKind::Ref(_)));
-        match value {
-            Value::Text(text) if is_ref => match text.split_once(':') {
-                Some((object, id)) => Value::Text(format!("{}/{object}/{id}", self.change.source.connection)),
-                None => value.clone(),
-            },
-            _ => value.clone(),
+        let change = self.input.change;
+        let is_ref = find_field(change.object, field).is_some_and(|def| matches!(def.kind, FieldKind::Ref(_)));
+        match value.as_text().filter(|_| is_ref).and_then(|text| text.split_once(':')) {
+            Some((object, id)) => Value::Text(format!("{}/{object}/{id}", change.source.connection)),
+            None => value.clone(),
         }
     }
 
+    /// True when the change brought back writes of the hub.
+    pub(super) fn found_echo(&self) -> bool {
+        self.counts.echo > 0
+    }
+
+    /// How the change ended.
     pub(super) fn outcome(&self, values_changed: bool) -> Outcome {
-        let t = &self.tally;
-        if !self.change.problems.is_empty() {
-            return Outcome::Quarantined;
-        }
-        match () {
-            () if values_changed => Outcome::Applied,
-            () if t.echo > 0 && t.changed == 0 => Outcome::Echo,
-            () if t.changed + t.same > 0 => Outcome::Unchanged,
-            () if t.older > 0 => Outcome::Superseded,
-            () => Outcome::Unchanged,
+        let Counts { changed, same, older, echo } = self.counts;
+        if !self.input.change.problems.is_empty() {
+            Outcome::Quarantined
+        } else if values_changed {
+            Outcome::Applied
+        } else if echo > 0 && changed == 0 {
+            Outcome::Echo
+        } else if older > 0 && changed + same == 0 {
+            Outcome::Superseded
+        } else {
+            Outcome::Unchanged
         }
     }
 }

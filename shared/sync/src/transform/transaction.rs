@@ -15,7 +15,8 @@ use crate::record::{
 };
 use crate::seal::Vault;
 use crate::transform::identity::{HUB_NAMESPACE, founded_id, identity_keys};
-use crate::transform::merge::{FieldDifferences, Known, MergeInput, Merged, merge};
+use crate::transform::merge::merge;
+use crate::transform::plan::{FieldDifferences, Known, MergeInput, Merged};
 
 /// The store reads and writes at most this many items at once.
 const MAX_ITEMS: usize = 100;

@@ -11,7 +11,8 @@ use sync::config::{Cleared, FieldPolicy, Hub, Limits, ObjectPolicy, Retry, Survi
 use sync::record::{GoldenRecord, SourceRecord};
 use sync::seal::Vault;
 use sync::transform::identity::{founded_id, identity_keys};
-use sync::transform::merge::{Known, MergeInput, merge};
+use sync::transform::merge::merge;
+use sync::transform::plan::{Known, MergeInput};
 
 const NOW_MS: i64 = 2_000_000;
 

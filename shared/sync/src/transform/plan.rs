@@ -1,0 +1,71 @@
+//! What goes into a merge, and what comes out of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use canonical::{Change, ConnectionName, FieldName, GoldenId, KeyHash, Outcome, RemoteId, Value};
+
+use crate::config::Hub;
+use crate::record::{GoldenRecord, LinkMap, SourceRecord};
+
+/// A change that is to be merged, and the circumstances.
+#[derive(Debug, Clone, Copy)]
+pub struct MergeInput<'a> {
+    /// The configuration.
+    pub hub: &'a Hub,
+    /// The change.
+    pub change: &'a Change,
+    /// When the change was received; stands in where the provider gives no stamp.
+    pub received_ms: i64,
+    /// The time by our clock; limits stamps from the future.
+    pub now_ms: i64,
+}
+
+/// What the store holds that matters to a change, and what was hashed for it.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The change's own source record.
+    pub source: Option<SourceRecord>,
+    /// The identity keys of the change.
+    pub keys: BTreeSet<KeyHash>,
+    /// Those of the identity keys that lead to one of the clusters already.
+    pub claimed: BTreeSet<KeyHash>,
+    /// The id of the golden record that the change founds if it belongs to no cluster.
+    pub founded_id: GoldenId,
+    /// The live golden records that the change's identity keys, its source record and its hub id lead to.
+    pub clusters: Vec<GoldenRecord>,
+    /// The members of those clusters.
+    pub members: BTreeMap<RemoteId, SourceRecord>,
+    /// The links of those clusters.
+    pub links: LinkMap,
+}
+
+/// Values by field: before and after a change.
+pub type FieldDifferences = BTreeMap<FieldName, (Option<Value>, Option<Value>)>;
+
+/// What is to be stored.
+#[derive(Debug, Clone)]
+pub struct Merged {
+    /// How the change ended.
+    pub outcome: Outcome,
+    /// True when the change brought back writes of the hub.
+    pub echo: bool,
+    /// The source record, if it changed.
+    pub source: Option<SourceRecord>,
+    /// The golden record after the change, still with the version that was read.
+    pub golden: GoldenRecord,
+    /// The version of `golden` once it is stored. It is above that of every record that was merged into it, so that no destination
+    /// sees the version fall.
+    pub next_version: u64,
+    /// True when `golden` differs from what is stored.
+    pub golden_changed: bool,
+    /// Golden records that redirect to `golden` from now on.
+    pub retired: Vec<GoldenRecord>,
+    /// Identity keys that must lead to `golden`.
+    pub new_keys: BTreeSet<KeyHash>,
+    /// The links that changed.
+    pub links: LinkMap,
+    /// The destinations to which the golden record is dispatched.
+    pub dispatch: BTreeSet<ConnectionName>,
+    /// The golden values that changed, for the audit log.
+    pub differences: FieldDifferences,
+}
