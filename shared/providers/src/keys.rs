@@ -218,7 +218,7 @@ const OBJECT_KEYS: &[Key] = &[
     key(
         "property",
         PATH,
-        "Where the native name of the one property is that changed (`fetch`). With it, what the hub wrote itself is [known without a read](decisions/known-echoes.md).",
+        "Where the native name of the one property is that changed (`fetch`). With it, what the hub wrote itself is [known without a read](decisions/link-protocol.md).",
     ),
     key("value", PATH, "Where the value of that property is."),
     key(
