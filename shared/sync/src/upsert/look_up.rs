@@ -109,17 +109,14 @@ impl<P: Ports> Upsert<'_, P> {
         duplicates: Vec<String>,
     ) -> Result<(), Failure> {
         let native = self.destination.native(object)?;
-        let may_adopt = self.check_owner(object, &job.link, record, remote).await;
-        if may_adopt.is_ok() {
-            job.link.adopt(link::Found {
-                id: remote.id.clone(),
-                marked: remote.hub_id.as_deref() == Some(record),
-                stamp: remote.stamp.unwrap_or(Stamp::at(0)),
-                values: self.destination.provider.canonical(&native, &remote.properties),
-            });
-        }
+        self.check_owner(object, &job.link, record, remote).await?;
+        job.link.adopt(link::Found {
+            id: remote.id.clone(),
+            marked: remote.hub_id.as_deref() == Some(record),
+            stamp: remote.stamp.unwrap_or(Stamp::at(0)),
+            values: self.destination.provider.canonical(&native, &remote.properties),
+        });
         duplicates.into_iter().for_each(|id| job.link.add_duplicate(id));
-        may_adopt?;
         if job.link.knowledge().has_unobserved() {
             self.request_read(object, &remote.id, &job.dispatch.trace).await?;
         }

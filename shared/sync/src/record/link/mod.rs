@@ -8,6 +8,8 @@ mod lease;
 mod object;
 mod push;
 mod report;
+#[cfg(test)]
+mod table_test;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};

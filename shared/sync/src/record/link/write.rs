@@ -97,7 +97,7 @@ impl Link {
 
     /// Notes another object at the destination that stands for the same golden record.
     pub fn add_duplicate(&mut self, id: String) {
-        self.assert_allowed(self.has_not_moved(), "add_duplicate");
+        self.assert_allowed(self.object.known().is_some(), "add_duplicate");
         if self.remote_id() != Some(&id) {
             self.duplicates_to_merge.insert(id);
         }
