@@ -53,7 +53,7 @@ fn what_is_not_toml_is_one_error() {
         "roles = [\"source\", \"destination\"",
         &["this `[` is not closed", ":14:9", "opened here"],
     );
-    one("keys = [\"domain\"]\n", "keys = [\"domain\"\n", &["this `[` is not closed", ":79:8"]);
+    one("strong = [\"domain\"]\n", "strong = [\"domain\"\n", &["this `[` is not closed", ":78:10"]);
     one(
         "ticket  = { hubspot = \"tickets\",   salesforce = \"Case\" }",
         "ticket = { hubspot = \"tickets\"",
@@ -69,7 +69,7 @@ fn names_that_do_not_exist_are_suggested() {
     one("prefer = [\"stripe\", \"form\"]", "prefer = [\"stripe\", \"from\"]", &["no connection `from`", "did you mean `form`?"]);
     one("ticket  = { hubspot", "tiket = { hubspot", &["`tiket` is not a canonical object", "did you mean `ticket`?"]);
     one("lead_source   = {", "leadsource = {", &["`contact` has no field `leadsource`", "did you mean `lead_source`?"]);
-    one("keys = [\"domain\"]", "keys = [\"domian\"]", &["`company` has no field `domian`", "did you mean `domain`?"]);
+    one("strong = [\"domain\"]", "strong = [\"domian\"]", &["`company` has no field `domian`", "did you mean `domain`?"]);
     one("status = [\"trialing\"]", "status = [\"trialling\"]", &["never `trialling`", "did you mean `trialing`?"]);
     one("text = \"proposal\"", "text = \"proposed\"", &["`deal.stage` is never `proposed`", "did you mean `proposal`?"]);
     one(
@@ -83,7 +83,7 @@ fn names_that_do_not_exist_are_suggested() {
 fn values_of_the_wrong_type_are_shown() {
     one("members = 40 ", "members = \"40\" ", &["`members` must be a whole number", "this is a string"]);
     one("future = \"2m\"", "future = \"2 minutes\"", &["`2 minutes` is not a duration", "10s, 5m, 1h"]);
-    one("keys = [\"sku\"]", "keys = [\"price\"]", &["`price` is of kind money and cannot be an identity key"]);
+    one("strong = [\"sku\"]", "strong = [\"price\"]", &["`price` is of kind money and cannot be an identity key"]);
     one("lane = \"urgent\"                          #", "lane = \"fast\" #", &["`fast` is not a value of `lane`"]);
     one("https://api.hubapi.com", "http://api.hubapi.com", &["must be an absolute https URL"]);
     one("https://api.hubapi.com", "https://api.hubapi.com/", &["must not end in a slash"]);
@@ -91,6 +91,9 @@ fn values_of_the_wrong_type_are_shown() {
 
 #[test]
 fn rules_that_cannot_work_are_refused() {
+    one("weak = [\"phone\"]", "weak = [\"email\"]", &["`email` is a strong and a weak key", "one of the two lists"]);
+    one("strong = [\"email\"]\n", "", &["a weak key without a strong one", "`strong`"]);
+    one("people_per_value = 1", "people_per_value = 0", &["`people_per_value`", "1"]);
     one(
         "phone         = { prefer = [\"form\"], why = \"people know their own number best\" }",
         "phone = { prefer = [\"form\"] }",

@@ -152,6 +152,16 @@ async fn explain_shows_every_candidate_the_winner_and_the_rule() {
     assert!(text.contains("hubspot: nothing was pushed yet"), "{text}");
     assert!(text.contains("phone: \"+4930000001\" → \"+4930000002\""), "{text}");
     assert!(!text.contains("ada@example.org"), "only the requested field: {text}");
+    let whole = explain::render(&explanation, &hub, None);
+    assert!(whole.contains("  form/person/f1  joined by email of hubspot/person/7\n"), "{whole}");
+    assert!(whole.contains("  hubspot/person/7  joined by email of form/person/f1\n"), "{whole}");
+    assert!(!whole.contains("is also that of"), "{whole}");
+    store(&twin, &hub, &vault, contact("form", "f2", 4_000, &[("email", "bob@example.net"), ("phone", "+4930000002")])).await;
+    let explanation =
+        explain::explain(&twin, &vault, &hub, ObjectType::Contact, &ids[0]).await.expect("no failure").expect("by its own id");
+    let whole = explain::render(&explanation, &hub, None);
+    assert!(whole.contains("a value of `phone` is also that of 1 other record(s), and joins no further ones"), "{whole}");
+    assert_eq!(explanation.members.len(), 2, "a number joins nobody who has another address");
     let nobody = explain::explain(&twin, &vault, &hub, ObjectType::Contact, "bob@example.org").await.expect("no failure");
     assert!(nobody.is_none());
 }

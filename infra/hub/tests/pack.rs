@@ -19,7 +19,7 @@ fn the_pack_holds_what_the_file_sets() {
     let hub = config.hub();
     let contact = hub.object(canonical::ObjectType::Contact);
     assert_eq!(contact.destinations["salesforce"], "Contact");
-    assert_eq!(contact.keys, ["email", "phone"]);
+    assert_eq!((&*contact.strong, &*contact.weak, contact.people_per_value), (&["email".into()][..], &["phone".into()][..], 1));
     assert_eq!(contact.rule("phone").0, &Survivorship::Prefer(vec!["form".into()]));
     assert_eq!(contact.rule("website").0, &Survivorship::Latest);
     assert_eq!(hub.retry.schedule_s, [60, 300, 1800]);

@@ -74,14 +74,20 @@ pub struct FieldPolicy {
 }
 
 /// The policy of one canonical object.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectPolicy {
     /// Destinations: connection → the native object there.
     #[serde(default)]
     pub destinations: BTreeMap<ConnectionName, String>,
     /// Identity keys: a field, or several fields joined by `+`. Records with equal values join one cluster.
     #[serde(default)]
-    pub keys: Vec<String>,
+    pub strong: Vec<String>,
+    /// Identity keys that join only records without different values of the same strong key.
+    #[serde(default)]
+    pub weak: Vec<String>,
+    /// A value that more different records hold than this joins no further ones.
+    #[serde(default = "one_holder")]
+    pub people_per_value: usize,
     /// Values that are not identity keys: exact values, or a prefix that ends in `*` (`info@*`).
     #[serde(default)]
     pub blocked: Vec<String>,
@@ -283,18 +289,44 @@ static LATEST: Survivorship = Survivorship::Latest;
 impl Hub {
     /// The policy of an object; an object without one has no destination and no keys.
     pub fn object(&self, object: ObjectType) -> &ObjectPolicy {
-        static NONE: ObjectPolicy = ObjectPolicy {
-            destinations: BTreeMap::new(),
-            keys: Vec::new(),
-            blocked: Vec::new(),
-            default: None,
-            fields: BTreeMap::new(),
-        };
+        static NONE: ObjectPolicy = ObjectPolicy::EMPTY;
         self.objects.get(&object).unwrap_or(&NONE)
     }
 }
 
+/// Of two people with one value, nobody knows which of them a third record means.
+const fn one_holder() -> usize {
+    1
+}
+
+impl Default for ObjectPolicy {
+    fn default() -> ObjectPolicy {
+        ObjectPolicy::EMPTY
+    }
+}
+
 impl ObjectPolicy {
+    /// The policy of an object that the configuration does not name.
+    const EMPTY: ObjectPolicy = ObjectPolicy {
+        destinations: BTreeMap::new(),
+        strong: Vec::new(),
+        weak: Vec::new(),
+        people_per_value: one_holder(),
+        blocked: Vec::new(),
+        default: None,
+        fields: BTreeMap::new(),
+    };
+
+    /// The identity keys, the strong ones first.
+    pub fn keys(&self) -> impl Iterator<Item = &String> {
+        self.strong.iter().chain(&self.weak)
+    }
+
+    /// True for a key that joins only records which no strong key tells apart.
+    pub fn is_weak(&self, key: &str) -> bool {
+        self.weak.iter().any(|weak| weak == key)
+    }
+
     /// The rule of a field and what a cleared value does to it.
     pub fn rule(&self, field: &str) -> (&Survivorship, Cleared) {
         match self.fields.get(field) {

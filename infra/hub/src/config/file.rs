@@ -68,7 +68,9 @@ pub(super) struct RateTable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct IdentityTable {
-    pub keys: Vec<Spanned<String>>,
+    pub strong: Vec<Spanned<String>>,
+    pub weak: Vec<Spanned<String>>,
+    pub people_per_value: Option<usize>,
     pub blocked: Vec<String>,
 }
 

@@ -26,7 +26,7 @@ const CONFIGURATION_KEYS: &[Key] = &[
     key("connections", CONNECTIONS, "One account at one provider each.").needed(),
     key("destinations", DESTINATIONS, "Canonical object = connection = the object that it becomes there."),
     key("purposes", NAMES, "Canonical object = why its personal data may go to destinations. `hub check` warns where such data goes without a purpose."),
-    key("identity", IDENTITIES, "Canonical object = by which values its records are one."),
+    key("identity", IDENTITIES, "Canonical object = by which values its records are one ([identity](decisions/identity.md))."),
     key("survivorship", ValueType::Table(&SURVIVORSHIP), "Whose value counts when sources differ."),
     key("effects", EFFECTS, "What a change of one object says about another one."),
     key("retry", ValueType::Table(&RETRY), "When a message is tried again."),
@@ -124,11 +124,26 @@ pub static IDENTITY: KeyTable = KeyTable::section(
     "identity",
     &[one_group(&[
         key(
-            "keys",
+            "strong",
             TEXT_LIST,
             "Fields whose equal values mean one record. `\"email+channel+purpose\"` joins several into one key; all of them must have a value.",
         ),
-        key("blocked", TEXT_LIST, "Values that never link: exact ones, or a beginning with `*` (`info@*`)."),
+        key(
+            "weak",
+            TEXT_LIST,
+            "Fields whose equal values mean one record unless a strong key tells the records apart: two records with different e-mail addresses stay two, whatever telephone number they share.",
+        ),
+        key(
+            "people_per_value",
+            ValueType::Number { least: 1 },
+            "A value that more different records hold joins no further ones. Records are different if a strong key tells them apart or a person has decided so.",
+        )
+        .default("1"),
+        key(
+            "blocked",
+            TEXT_LIST,
+            "Further values that never link: exact ones, or a beginning with `*` (`vip@*`). Role addresses, shared hosts and placeholder numbers never link anyway.",
+        ),
     ])],
 );
 

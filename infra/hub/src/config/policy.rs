@@ -46,16 +46,35 @@ pub(super) fn purposes(context: &mut Context<'_>, table: Entries<String>) -> BTr
 pub(super) fn identity(context: &mut Context<'_>, tables: Entries<IdentityTable>, objects: &mut Objects) {
     for (name, table) in tables.0 {
         let Some(object) = context.object(&name) else { continue };
-        let policy = objects.entry(object).or_default();
-        for key in table.keys {
+        check_strengths(context, &table);
+        for key in table.strong.iter().chain(&table.weak) {
             for part in key.get_ref().split('+') {
                 if let Some(field) = context.field_at(object, part, key.span()) {
                     check_key(context, field, key.span());
                 }
             }
-            policy.keys.push(key.into_inner());
         }
+        let policy = objects.entry(object).or_default();
+        policy.strong = table.strong.into_iter().map(Spanned::into_inner).collect();
+        policy.weak = table.weak.into_iter().map(Spanned::into_inner).collect();
         policy.blocked = table.blocked;
+        if let Some(people) = table.people_per_value {
+            policy.people_per_value = people;
+        }
+    }
+}
+
+/// A key is strong or weak, and a weak key needs a strong one that tells records apart.
+fn check_strengths(context: &mut Context<'_>, table: &IdentityTable) {
+    for weak in &table.weak {
+        if table.strong.iter().any(|strong| strong.get_ref() == weak.get_ref()) {
+            let message = format!("`{}` is a strong and a weak key", weak.get_ref());
+            context.report.error(weak.span(), message).help("name it in one of the two lists");
+        }
+    }
+    if let (Some(first), true) = (table.weak.first(), table.strong.is_empty()) {
+        let help = "add the field that tells records apart to `strong`, such as \"email\"";
+        context.report.error(first.span(), "a weak key without a strong one").help(help);
     }
 }
 

@@ -117,7 +117,7 @@ pub fn dictionary(facts: &Facts<'_>) -> Vec<Object> {
         objects.push(Object {
             object: *object,
             destinations: policy.destinations.iter().map(|(c, native)| (c.to_string(), native.clone())).collect(),
-            keys: policy.keys.iter().map(|key| key.replace('+', " + ")).collect(),
+            keys: policy.keys().map(|key| key.replace('+', " + ")).collect(),
             purpose: facts.compiled.purposes.get(object).cloned(),
             fields: fields_of(*object).map(|def| field(def, policy, &mut rows)).collect(),
         });

@@ -1,6 +1,6 @@
 //! `hub explain`: shows where the values of a record come from, which source wins and why, and what was pushed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use canonical::{ConnectionName, FieldName, ObjectType, RemoteId, Value};
@@ -9,7 +9,7 @@ use sync::config::Hub;
 use sync::failure::Failure;
 use sync::ports::{Item, Key, Table};
 use sync::record::audit::audit_partition;
-use sync::record::{GoldenRecord, Link, SourceRecord, golden_by_id, identity_key, read_link, read_source, remote_hash};
+use sync::record::{Claim, GoldenRecord, Link, SourceRecord, golden_by_id, identity_key, read_link, read_source, remote_hash};
 use sync::seal::Vault;
 
 use super::Ports;
@@ -47,7 +47,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode, CommandError> {
             Ok(ExitCode::SUCCESS)
         }
         None => {
-            let keys = hub.config.object(object).keys.join(", ");
+            let keys = hub.config.object(object).keys().map(String::as_str).collect::<Vec<_>>().join(", ");
             eprintln!("`{}` leads to no {object}", args.key);
             eprintln!("  help: give its id, connection/object/id, or an identity value ({keys})");
             Ok(ExitCode::FAILURE)
@@ -77,6 +77,8 @@ pub struct Explanation {
     pub links: Vec<(ConnectionName, Link)>,
     /// Its audit log, the oldest entry first.
     pub history: Vec<AuditEntry>,
+    /// Its keys whose value other records hold as well, and how many of these there are.
+    pub shared: Vec<(String, usize)>,
 }
 
 /// One entry of the audit log.
@@ -121,7 +123,7 @@ async fn candidate_ids<P: Ports>(
     }
     let lower = key.trim().to_lowercase();
     let digits: String = key.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect();
-    for name in &hub.object(object).keys {
+    for name in hub.object(object).keys() {
         for value in BTreeSet::from([key, lower.as_str(), digits.as_str()]) {
             let parts: Vec<&str> = if name.contains('+') { value.split('+').collect() } else { vec![value] };
             let mut hashed = vec!["field", object.name(), name];
@@ -152,7 +154,21 @@ async fn read_explanation<P: Ports>(ports: &P, vault: &Vault, hub: &Hub, golden:
         }
     }
     let history = read_history(ports, vault, &golden).await?;
-    Ok(Explanation { golden, members, links, history })
+    let shared = read_shared(ports, &golden).await?;
+    Ok(Explanation { golden, members, links, history, shared })
+}
+
+/// The keys of a record whose value is that of other records, too.
+async fn read_shared<P: Ports>(ports: &P, golden: &GoldenRecord) -> Result<Vec<(String, usize)>, Failure> {
+    let mut shared = Vec::new();
+    for (hash, key) in golden.keys.iter().filter(|(_, key)| key.joins) {
+        let item = ports.get(Table::Links, &identity_key(golden.object, hash)).await?;
+        let others = item.as_ref().and_then(Claim::read).map_or(0, |claim| claim.others.len());
+        if others > 0 {
+            shared.push((key.name.clone(), others));
+        }
+    }
+    Ok(shared)
 }
 
 async fn read_history<P: Ports>(ports: &P, vault: &Vault, golden: &GoldenRecord) -> Result<Vec<AuditEntry>, Failure> {
@@ -191,7 +207,10 @@ pub fn render(explanation: &Explanation, hub: &Hub, only: Option<&str>) -> Strin
         text += "\nsource records\n";
         for member in &explanation.members {
             let deleted = if member.is_deleted() { "  deleted there" } else { "" };
-            text += &format!("  {}{deleted}\n", member.source);
+            text += &format!("  {}{}{deleted}\n", member.source, ties_text(member, &explanation.members));
+        }
+        for (key, others) in &explanation.shared {
+            text += &format!("  a value of `{key}` is also that of {others} other record(s), and joins no further ones\n");
         }
     }
     text += "\nfields\n";
@@ -204,6 +223,30 @@ pub fn render(explanation: &Explanation, hub: &Hub, only: Option<&str>) -> Strin
     }
     text + &history_text(&explanation.history, only)
 }
+
+/// Which keys a source record has in common with the others. Their values are not shown.
+fn ties_text(member: &SourceRecord, members: &[SourceRecord]) -> String {
+    let mut ties: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for other in members.iter().filter(|other| other.source != member.source) {
+        for (_, key) in member.keys.iter().filter(|(hash, key)| key.joins && other.keys.contains_key(*hash)) {
+            ties.entry(&key.name).or_default().insert(other.source.to_string());
+        }
+    }
+    let tie = |(key, others): (&&str, &BTreeSet<String>)| {
+        let shown: Vec<&str> = others.iter().take(SHOWN_TIES).map(String::as_str).collect();
+        let more = others.len().saturating_sub(SHOWN_TIES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{key} of {}{more}", shown.join(", "))
+    };
+    match (ties.is_empty(), members.len()) {
+        (true, 1) => String::new(),
+        (true, _) => "  joined by the hub's id".to_owned(),
+        (false, _) => format!("  joined by {}", ties.iter().map(tie).collect::<Vec<_>>().join("; ")),
+    }
+}
+
+/// So many source records are named for each key.
+const SHOWN_TIES: usize = 3;
 
 fn fields_text(explanation: &Explanation, hub: &Hub, only: Option<&str>) -> String {
     let Explanation { golden, members, .. } = explanation;

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{FieldName, Fields, GoldenId, KeyHash, ObjectType, RemoteId, Stamp, Value};
+use canonical::{FieldName, Fields, GoldenId, ObjectType, RemoteId, Stamp, Value};
 use serde::{Deserialize, Serialize};
 
+use super::identity::IdentityKeys;
 use super::stored::{Stored, as_number, version_of};
 use crate::failure::{Code, Failure};
 use crate::ports::{Attr, Clock, Item, Key, Store, Table};
@@ -40,8 +41,8 @@ pub struct GoldenRecord {
     pub generation: u64,
     /// Its source records.
     pub members: BTreeSet<RemoteId>,
-    /// The hashes of the identity keys of its members.
-    pub keys: BTreeSet<KeyHash>,
+    /// The identity keys of its members.
+    pub keys: IdentityKeys,
     /// The values that survive.
     pub fields: BTreeMap<FieldName, Resolved>,
     /// The golden record that it was merged into.
@@ -61,7 +62,7 @@ impl GoldenRecord {
             version: 0,
             generation: 0,
             members: BTreeSet::new(),
-            keys: BTreeSet::new(),
+            keys: IdentityKeys::new(),
             fields: BTreeMap::new(),
             redirect: None,
             deleted: false,

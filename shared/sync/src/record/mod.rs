@@ -10,7 +10,7 @@ pub mod source;
 pub mod stored;
 
 pub use golden::{GoldenRecord, Resolved, golden_by_id, read_golden};
-pub use identity::{identity_key, remote_hash};
+pub use identity::{Claim, IdentityKey, IdentityKeys, REMOTE_KEY, add_keys, identity_key, remote_hash};
 pub use link::{Link, LinkMap, Object, read_link};
 pub use source::{SourceRecord, read_source};
 pub use stored::{build_put, build_put_as, unchanged_since};

@@ -1,10 +1,11 @@
 //! Source records: one object at one connection, with every observation of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use canonical::{FieldName, GoldenId, KeyHash, ObjectType, RemoteId, Stamp};
+use canonical::{FieldName, GoldenId, ObjectType, RemoteId, Stamp};
 use serde::{Deserialize, Serialize};
 
+use super::identity::IdentityKeys;
 use super::observation::Observation;
 use super::stored::{Stored, version_of};
 use crate::failure::Failure;
@@ -25,8 +26,8 @@ pub struct SourceRecord {
     pub version: u64,
     /// The observations, by field.
     pub fields: BTreeMap<FieldName, Observation>,
-    /// Hashes of every identity key that it ever had.
-    pub keys: BTreeSet<KeyHash>,
+    /// Every identity key that it ever had.
+    pub keys: IdentityKeys,
     /// When it was deleted at the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<Stamp>,
@@ -47,7 +48,7 @@ impl SourceRecord {
             golden,
             version: 0,
             fields: BTreeMap::new(),
-            keys: BTreeSet::new(),
+            keys: IdentityKeys::new(),
             deleted: None,
             alive: None,
             test: false,

@@ -7,7 +7,8 @@ use canonical::{Change, ConnectionName, FieldName, GoldenId};
 
 use crate::config::{Hub, ObjectPolicy};
 use crate::failure::{Code, Failure};
-use crate::record::{GoldenRecord, LinkMap, Resolved, SourceRecord};
+use crate::record::{GoldenRecord, LinkMap, Resolved, SourceRecord, add_keys};
+use crate::transform::clusters::{Belonging, claims, find_belonging};
 use crate::transform::observe::Observer;
 use crate::transform::plan::{FieldDifferences, Known, MergeInput, Merged};
 use crate::transform::survivorship::resolve;
@@ -16,7 +17,8 @@ use crate::transform::survivorship::resolve;
 pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
     let MergeInput { hub, change, .. } = input;
     let policy = hub.object(change.object);
-    let (mut golden, retired) = join_clusters(change, known);
+    let belonging = find_belonging(known, policy);
+    let (mut golden, retired) = join_clusters(change, known, &belonging);
     let before = known.clusters.iter().find(|c| c.id == golden.id);
     let mut links = known.links.clone();
     move_links(&golden.id, &retired, policy, &mut links);
@@ -26,10 +28,10 @@ pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
     let mut observer = Observer::new(input, before);
     observer.observe(&mut source, links.get_mut(&(golden.id.clone(), change.source.connection.clone())))?;
     source.golden.clone_from(&golden.id);
-    source.keys.extend(known.keys.iter().cloned());
+    add_keys(&mut source.keys, known.keys.clone());
     source.test |= change.test;
 
-    let new_keys = known.keys.iter().filter(|k| !golden.keys.contains(*k) && !known.claimed.contains(*k)).cloned().collect();
+    let claims = claims(known, policy, &golden.id, &belonging);
     let differences = update_golden(&mut golden, &source, known, hub)?;
     let deleted_changed = before.is_none_or(|b| b.deleted != golden.deleted);
     let values_changed = !differences.is_empty() || deleted_changed || !retired.is_empty();
@@ -37,7 +39,7 @@ pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
     // A destination that was found to differ gets the record again, even though the record itself has not changed.
     let differs = |name: &ConnectionName| observer.destination_differs && *name == change.source.connection;
     let dispatch = policy.destinations.keys().filter(|name| values_changed || differs(name)).cloned().collect();
-    let highest = known.clusters.iter().map(|c| c.version).max().unwrap_or(0);
+    let highest = belonging.joined.iter().map(|c| c.version).max().unwrap_or(0);
     Ok(Merged {
         outcome: observer.outcome(values_changed),
         echo: observer.found_echo(),
@@ -46,7 +48,7 @@ pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
         golden,
         golden_changed,
         retired,
-        new_keys,
+        claims,
         links: links.into_iter().filter(|(key, link)| known.links.get(key) != Some(link)).collect(),
         dispatch,
         differences,
@@ -54,8 +56,8 @@ pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
 }
 
 /// Joins the clusters that a change belongs to. The smallest id survives, in whatever order the clusters met.
-fn join_clusters(change: &Change, known: &Known) -> (GoldenRecord, Vec<GoldenRecord>) {
-    let mut clusters = known.clusters.clone();
+fn join_clusters(change: &Change, known: &Known, belonging: &Belonging<'_>) -> (GoldenRecord, Vec<GoldenRecord>) {
+    let mut clusters: Vec<GoldenRecord> = belonging.joined.iter().map(|cluster| (*cluster).clone()).collect();
     clusters.sort_by(|a, b| a.id.cmp(&b.id));
     let mut clusters = clusters.into_iter();
     let Some(mut golden) = clusters.next() else {
@@ -64,7 +66,7 @@ fn join_clusters(change: &Change, known: &Known) -> (GoldenRecord, Vec<GoldenRec
     let mut retired = Vec::new();
     for mut other in clusters {
         golden.members.append(&mut other.members);
-        golden.keys.append(&mut other.keys);
+        add_keys(&mut golden.keys, std::mem::take(&mut other.keys));
         other.fields.clear();
         other.redirect = Some(golden.id.clone());
         retired.push(other);
@@ -80,7 +82,7 @@ fn update_golden(
     hub: &Hub,
 ) -> Result<FieldDifferences, Failure> {
     golden.members.insert(source.source.clone());
-    golden.keys.extend(known.keys.iter().cloned());
+    add_keys(&mut golden.keys, known.keys.clone());
     if golden.members.len() > hub.limits.members {
         let detail = format!("the cluster would have {} members, the limit is {}", golden.members.len(), hub.limits.members);
         return Err(Failure::new(Code::CapExceeded, detail));

@@ -7,6 +7,7 @@
 //! (`requests.rs`), unless the event only reports the hub's own write (`echo.rs`). What `reconcile` read comes back as an envelope
 //! of its own (`fetched.rs`).
 
+pub mod clusters;
 mod echo;
 pub mod effects;
 mod fetched;
@@ -16,9 +17,11 @@ mod observe;
 pub mod plan;
 mod requests;
 mod retain;
+pub mod shared_values;
 pub mod survivorship;
 pub mod transaction;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use canonical::{Change, ConnectionName, Dispatch, Envelope, EnvelopeKind, EventRef, Outcome, QueueName};
@@ -53,6 +56,8 @@ struct Transform<'a, P> {
     vault: &'a Vault,
     queue: &'a QueueName,
     deadline_ms: i64,
+    /// What is counted besides the outcomes of events.
+    counted: RefCell<Vec<Metric>>,
 }
 
 /// Handles a batch of envelopes.
@@ -63,7 +68,7 @@ pub async fn handle_batch<P: Ports>(
     deliveries: Vec<Delivery>,
 ) -> BatchReport {
     let Invocation { ports, config, deadline_ms } = invocation;
-    let transform = &Transform { ports, config, vault, queue, deadline_ms };
+    let transform = &Transform { ports, config, vault, queue, deadline_ms, counted: RefCell::default() };
     let results = join(deliveries.iter().map(|delivery| async move {
         let mut metrics = Vec::new();
         let result = transform.handle_envelope(delivery, &mut metrics).await;
@@ -77,6 +82,7 @@ pub async fn handle_batch<P: Ports>(
         report.failures.extend(kept);
         report.metrics.extend(metrics);
     }
+    report.metrics.append(&mut transform.counted.borrow_mut());
     report
 }
 
@@ -331,6 +337,7 @@ impl<P: Ports> Transform<'_, P> {
                     if let Some(reason) = quarantine_reason(&change.problems) {
                         tracing::warn!(code = %Code::BadField, reason, connection = %envelope.connection, envelope = %envelope.id, index = event_ref.index, trace = %envelope.trace, "fields are set aside");
                     }
+                    self.report_identity(change, &plan);
                     return Ok(AppliedChange { entry, duplicate: false });
                 }
                 Err(WriteError::Conflict { .. }) => {}
@@ -338,6 +345,14 @@ impl<P: Ports> Transform<'_, P> {
             }
         }
         Err(Failure::new(Code::Contention, format!("{MAX_PLANS} plans in a row lost against other workers")))
+    }
+
+    /// Logs and counts what a stored merge means for later ones.
+    fn report_identity(&self, change: &Change, plan: &Merged) {
+        for key in &plan.claims.stopped {
+            tracing::warn!(key, object = %change.object, record = %plan.golden.id, "a value leads to too many different records and joins no further ones");
+            self.counted.borrow_mut().push(Metric::count("values_stopped", 1.0, &change.source.connection));
+        }
     }
 
     /// Builds the writes that close the account lines of the thin events that a read answers.

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use canonical::{Change, ConnectionName, FieldName, GoldenId, KeyHash, Outcome, RemoteId, Value};
 
+use super::clusters::{Claims, Lead};
 use crate::config::Hub;
-use crate::record::{GoldenRecord, LinkMap, SourceRecord};
+use crate::record::{GoldenRecord, IdentityKeys, LinkMap, SourceRecord};
 
 /// A change that is to be merged, and the circumstances.
 #[derive(Debug, Clone, Copy)]
@@ -26,9 +27,11 @@ pub struct Known {
     /// The change's own source record.
     pub source: Option<SourceRecord>,
     /// The identity keys of the change.
-    pub keys: BTreeSet<KeyHash>,
-    /// Those of the identity keys that lead to one of the clusters already.
-    pub claimed: BTreeSet<KeyHash>,
+    pub keys: IdentityKeys,
+    /// Where those of the identity keys lead that were known before.
+    pub leads: BTreeMap<KeyHash, Lead>,
+    /// The clusters that the changed object itself is known to belong to: by its source record, its remote id or its hub id.
+    pub own: BTreeSet<GoldenId>,
     /// The id of the golden record that the change founds if it belongs to no cluster.
     pub founded_id: GoldenId,
     /// The live golden records that the change's identity keys, its source record and its hub id lead to.
@@ -60,8 +63,8 @@ pub struct Merged {
     pub golden_changed: bool,
     /// Golden records that redirect to `golden` from now on.
     pub retired: Vec<GoldenRecord>,
-    /// Identity keys that must lead to `golden`.
-    pub new_keys: BTreeSet<KeyHash>,
+    /// What changes about where identity keys lead.
+    pub claims: Claims,
     /// The links that changed.
     pub links: LinkMap,
     /// The destinations to which the golden record is dispatched.

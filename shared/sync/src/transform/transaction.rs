@@ -7,14 +7,15 @@ use serde::Serialize;
 
 use crate::config::Hub;
 use crate::failure::{Code, Failure};
-use crate::ports::{Attr, Clock, Condition, Item, Key, Store, Table, Write};
+use crate::ports::{Clock, Key, Store, Table, Write};
 use crate::record::audit::{AuditSubject, build_audit_put};
 use crate::record::{
-    GoldenRecord, Link, SourceRecord, build_put, build_put_as, golden_by_id, identity_key, read_link, read_source,
-    unchanged_since,
+    Claim, GoldenRecord, IdentityKeys, Link, SourceRecord, build_put, build_put_as, golden_by_id, identity_key, read_link,
+    read_source, unchanged_since,
 };
 use crate::seal::Vault;
-use crate::transform::identity::{HUB_NAMESPACE, founded_id, identity_keys};
+use crate::transform::clusters::Lead;
+use crate::transform::identity::{HUB_NAMESPACE, founded_id, identity_keys, remote_keys};
 use crate::transform::merge::merge;
 use crate::transform::plan::{FieldDifferences, Known, MergeInput, Merged};
 
@@ -63,27 +64,49 @@ impl<P: Store + Clock> Transaction<'_, P> {
 
     /// The golden records that the identity keys, the source record and the hub's own id lead to.
     async fn read_clusters(&self, known: &mut Known) -> Result<(), Failure> {
-        let Self { ports, vault, change, .. } = self;
-        let mut ids: BTreeSet<GoldenId> = known.source.iter().map(|s| s.golden.clone()).collect();
-        ids.extend(change.external_ids.iter().filter(|(name, _)| name == HUB_NAMESPACE).map(|(_, id)| id.as_str().into()));
-        let hashes: Vec<&KeyHash> = known.keys.iter().collect();
-        for chunk in hashes.chunks(MAX_ITEMS) {
-            let keys: Vec<Key> = chunk.iter().map(|hash| identity_key(change.object, hash)).collect();
-            for (hash, item) in chunk.iter().zip(ports.get_many(Table::Links, &keys).await?) {
-                let Some(item) = item else { continue };
-                ids.extend(item.s("golden").map(GoldenId::from));
-                known.claimed.insert((*hash).clone());
-            }
-        }
+        let Self { vault, change, .. } = self;
+        let mut own: BTreeSet<GoldenId> = known.source.iter().map(|s| s.golden.clone()).collect();
+        own.extend(change.external_ids.iter().filter(|(name, _)| name == HUB_NAMESPACE).map(|(_, id)| id.as_str().into()));
+        let claims = self.read_claims(&known.keys).await?;
+        own.extend(remote_keys(vault, change).iter().filter_map(|hash| claims.get(hash)).map(|claim| claim.golden.clone()));
         // Several ids may redirect to the same record.
-        let mut clusters: BTreeMap<GoldenId, GoldenRecord> = BTreeMap::new();
+        let ids: BTreeSet<GoldenId> = claims.values().map(|claim| claim.golden.clone()).chain(own.iter().cloned()).collect();
+        let mut live: BTreeMap<GoldenId, GoldenRecord> = BTreeMap::new();
         for id in ids {
-            if let Some(record) = golden_by_id(*ports, vault, change.object, &id).await? {
-                clusters.insert(record.id.clone(), record);
+            if let Some(record) = self.live_record(&id).await? {
+                live.insert(id, record);
             }
         }
+        let live_id = |id: &GoldenId| live.get(id).map(|record| record.id.clone());
+        known.own = own.iter().filter_map(live_id).collect();
+        for (hash, claim) in claims {
+            let golden = live_id(&claim.golden).unwrap_or_else(|| claim.golden.clone());
+            let mut holders = BTreeSet::from([golden.clone()]);
+            for other in &claim.others {
+                holders.extend(self.live_record(other).await?.map(|record| record.id));
+            }
+            known.leads.insert(hash, Lead { claim, golden, holders });
+        }
+        let clusters: BTreeMap<GoldenId, GoldenRecord> = live.into_values().map(|record| (record.id.clone(), record)).collect();
         known.clusters = clusters.into_values().collect();
         Ok(())
+    }
+
+    async fn live_record(&self, id: &GoldenId) -> Result<Option<GoldenRecord>, Failure> {
+        golden_by_id(self.ports, self.vault, self.change.object, id).await
+    }
+
+    /// Where those of the keys lead that join and that are known already.
+    async fn read_claims(&self, keys: &IdentityKeys) -> Result<BTreeMap<KeyHash, Claim>, Failure> {
+        let hashes: Vec<&KeyHash> = keys.iter().filter(|(_, key)| key.joins).map(|(hash, _)| hash).collect();
+        let mut claims = BTreeMap::new();
+        for chunk in hashes.chunks(MAX_ITEMS) {
+            let items: Vec<Key> = chunk.iter().map(|hash| identity_key(self.change.object, hash)).collect();
+            for (hash, item) in chunk.iter().zip(self.ports.get_many(Table::Links, &items).await?) {
+                claims.extend(item.as_ref().and_then(Claim::read).map(|claim| ((*hash).clone(), claim)));
+            }
+        }
+        Ok(claims)
     }
 
     async fn read_members(&self, known: &mut Known) -> Result<(), Failure> {
@@ -143,12 +166,9 @@ impl<P: Store + Clock> Transaction<'_, P> {
             let key_id = self.load_data_key(&retired.id).await?;
             writes.push(build_put(*ports, vault, GoldenRecord::key(object, &retired.id), &key_id, retired)?);
         }
-        for hash in &plan.new_keys {
-            // A key that leads to one of the joined clusters stays as it is: its cluster redirects to this one. A key that
-            // another cluster has claimed since it was read must fail the transaction.
-            let item = Item::new(identity_key(object, hash)).with("golden", Attr::S(golden.id.to_string()));
-            writes.push(Write::Put { table: Table::Links, item, condition: Condition::Absent });
-        }
+        // A key that leads to one of the joined clusters stays as it is: its cluster redirects to this one. A key that another
+        // cluster has claimed since it was read must fail the transaction.
+        writes.extend(plan.claims.changed.iter().map(|(hash, claim)| claim.build_put(object, hash)));
         for ((record, destination), link) in &plan.links {
             let key_id = self.load_data_key(record).await?;
             writes.push(build_put(*ports, vault, Link::key(destination, object, record), &key_id, link)?);

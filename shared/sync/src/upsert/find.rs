@@ -1,6 +1,6 @@
 //! Which objects of a destination belong to golden records.
 
-use canonical::ObjectType;
+use canonical::{FieldName, ObjectType};
 use providers::api::RemoteRecord;
 
 use super::Ports;
@@ -8,7 +8,7 @@ use super::calls::Destination;
 use super::render::Rendering;
 use crate::client::CallError;
 use crate::failure::{AtStage, Code, Failure, Stage};
-use crate::transform::identity::blocks;
+use crate::transform::shared_values::is_shared;
 
 /// What to look for at the destination.
 pub struct Wanted<'a> {
@@ -118,9 +118,10 @@ impl<P: Ports> Destination<'_, P> {
     /// The record's value of a natural key, unless many people share it: that would find somebody else's object.
     fn natural_key(&self, object: ObjectType, want: &Wanted<'_>, property: &str) -> Option<String> {
         let value = want.rendering.rendered.properties.get(property)?.as_str().filter(|v| !v.is_empty())?;
-        let blocked = &self.config.hub().object(object).blocked;
-        let shared = blocked.iter().any(|pattern| blocks(pattern, &value.to_lowercase()));
-        (!shared).then(|| value.to_owned())
+        let policy = self.config.hub().object(object);
+        let is_of = |(_, names): &(&FieldName, &Vec<String>)| names.iter().any(|name| name == property);
+        let field = want.rendering.rendered.by_field.iter().find(is_of).map(|(field, _)| &**field).unwrap_or_default();
+        (!is_shared(policy, object, field, &value.to_lowercase())).then(|| value.to_owned())
     }
 }
 

@@ -8,9 +8,10 @@ use canonical::{
 };
 use proptest::prelude::*;
 use sync::config::{Cleared, FieldPolicy, Hub, Limits, ObjectPolicy, Retry, Survivorship};
-use sync::record::{GoldenRecord, SourceRecord};
+use sync::record::{Claim, GoldenRecord, SourceRecord};
 use sync::seal::Vault;
-use sync::transform::identity::{founded_id, identity_keys};
+use sync::transform::clusters::Lead;
+use sync::transform::identity::{founded_id, identity_keys, remote_keys};
 use sync::transform::merge::merge;
 use sync::transform::plan::{Known, MergeInput};
 
@@ -25,7 +26,7 @@ fn hub(object: ObjectType, key: &str, rules: &BTreeMap<String, Survivorship>) ->
         .iter()
         .map(|(field, rule)| (field.clone(), FieldPolicy { rule: rule.clone(), cleared: Cleared::Keep, why: None }))
         .collect();
-    let policy = ObjectPolicy { keys: vec![key.to_owned()], fields, ..ObjectPolicy::default() };
+    let policy = ObjectPolicy { strong: vec![key.to_owned()], fields, ..ObjectPolicy::default() };
     Hub {
         generation: 1,
         connections: BTreeMap::new(),
@@ -42,7 +43,7 @@ fn hub(object: ObjectType, key: &str, rules: &BTreeMap<String, Survivorship>) ->
 struct Tables {
     sources: BTreeMap<RemoteId, SourceRecord>,
     golden: BTreeMap<GoldenId, GoldenRecord>,
-    keys: BTreeMap<KeyHash, GoldenId>,
+    keys: BTreeMap<KeyHash, Claim>,
 }
 
 impl Tables {
@@ -54,30 +55,30 @@ impl Tables {
         Some(record)
     }
 
+    fn lead(&self, claim: &Claim) -> Option<Lead> {
+        let golden = self.follow(&claim.golden)?.id.clone();
+        let others = claim.others.iter().filter_map(|id| self.follow(id)).map(|golden| golden.id.clone());
+        Some(Lead { claim: claim.clone(), holders: others.chain([golden.clone()]).collect(), golden })
+    }
+
     fn apply(&mut self, hub: &Hub, vault: &Vault, change: &Change) {
         let source = self.sources.get(&change.source).cloned();
         let keys = identity_keys(vault, hub.object(change.object), change, source.as_ref());
-        let ids: BTreeSet<GoldenId> = keys.iter().filter_map(|k| self.keys.get(k).cloned()).collect();
-        let clusters: BTreeMap<GoldenId, GoldenRecord> = ids
-            .iter()
-            .chain(source.iter().map(|s| &s.golden))
-            .filter_map(|id| self.follow(id).map(|g| (g.id.clone(), g.clone())))
-            .collect();
-        let members = clusters.values().flat_map(|c| &c.members).filter_map(|m| Some((m.clone(), self.sources.get(m)?.clone())));
-        let claimed = keys.iter().filter(|k| self.keys.contains_key(*k)).cloned().collect();
-        let known = Known {
-            source,
-            founded_id: founded_id(vault, change),
-            keys,
-            members: members.collect(),
-            clusters: clusters.into_values().collect(),
-            links: BTreeMap::new(),
-            claimed,
-        };
+        let remote = remote_keys(vault, change);
+        let leads: BTreeMap<KeyHash, Lead> =
+            keys.keys().filter_map(|hash| Some((hash.clone(), self.lead(self.keys.get(hash)?)?))).collect();
+        let own: BTreeSet<GoldenId> =
+            source.iter().filter_map(|s| self.follow(&s.golden)).map(|golden| golden.id.clone()).collect();
+        let by_remote = remote.iter().filter_map(|hash| leads.get(hash)).map(|lead| lead.golden.clone());
+        let own: BTreeSet<GoldenId> = own.into_iter().chain(by_remote).collect();
+        let ids: BTreeSet<&GoldenId> = leads.values().map(|lead| &lead.golden).chain(&own).collect();
+        let clusters: Vec<GoldenRecord> = ids.into_iter().filter_map(|id| self.follow(id)).cloned().collect();
+        let members = clusters.iter().flat_map(|c| &c.members).filter_map(|m| Some((m.clone(), self.sources.get(m)?.clone())));
+        let members = members.collect();
+        let founded_id = founded_id(vault, change);
+        let known = Known { source, founded_id, keys, leads, own, members, clusters, links: BTreeMap::new() };
         let merged = merge(MergeInput { hub, change, received_ms: NOW_MS, now_ms: NOW_MS }, &known).unwrap();
-        for key in merged.new_keys {
-            self.keys.insert(key, merged.golden.id.clone());
-        }
+        self.keys.extend(merged.claims.changed);
         if let Some(mut source) = merged.source {
             source.version += 1;
             self.sources.insert(source.source.clone(), source);
@@ -172,8 +173,93 @@ fn history() -> impl Strategy<Value = (Hub, Vec<Change>, Vec<Change>)> {
     })
 }
 
+/// A report of one source record: who it is, its e-mail address if it has one, and its telephone number if it has one.
+type Report = (u8, Option<u8>, Option<u8>);
+
+fn contact((id, email, phone): Report, at: i64) -> Change {
+    let value = |value: String| FieldValue { value: Value::Text(value), stamp: None, flagged: false };
+    let email = email.map(|n| (FieldName::from("email"), value(format!("person{n}@a.example"))));
+    let phone = phone.map(|n| (FieldName::from("phone"), value(format!("+4930123450{n}"))));
+    Change {
+        object: ObjectType::Contact,
+        source: RemoteId { connection: "c".into(), object: "o".into(), id: id.to_string() },
+        kind: ChangeKind::Snapshot,
+        stamp: Some(Stamp::at(1_000_000 + at)),
+        fields: email.into_iter().chain(phone).collect(),
+        external_ids: Vec::new(),
+        problems: Vec::new(),
+        test: false,
+    }
+}
+
+/// Reports in which each source record either always has its address or never has one, in two orders.
+fn reports() -> impl Strategy<Value = (Vec<Report>, Vec<Report>)> {
+    let address = |id: u8| (id % 3 != 0).then_some(id % 4);
+    let report = (0..9_u8, proptest::option::of(0..3_u8)).prop_map(move |(id, phone)| (id, address(id), phone));
+    proptest::collection::vec(report, 1..12).prop_flat_map(|reports| {
+        let twice: Vec<Report> = reports.iter().chain(&reports).copied().collect();
+        (Just(reports), Just(twice).prop_shuffle())
+    })
+}
+
+fn contacts_of(reports: &[Report]) -> Tables {
+    let mut hub = hub(ObjectType::Contact, "email", &BTreeMap::new());
+    hub.objects.entry(ObjectType::Contact).or_default().weak = vec!["phone".into()];
+    let (vault, mut tables) = (vault(), Tables::default());
+    for (at, report) in (0..).zip(reports) {
+        tables.apply(&hub, &vault, &contact(*report, at));
+    }
+    tables
+}
+
+/// The source records of each cluster, without those that have no address.
+fn with_addresses(tables: &Tables, reports: &[Report]) -> BTreeSet<BTreeSet<String>> {
+    let addressed = |id: &String| reports.iter().any(|(other, email, _)| email.is_some() && other.to_string() == *id);
+    let clusters = tables.truth().into_keys().map(|members| members.into_iter().map(|m| m.id).filter(addressed).collect());
+    clusters.filter(|members: &BTreeSet<String>| !members.is_empty()).collect()
+}
+
+/// True when some number leads, directly or by others, to people with different addresses.
+fn shares_a_number(reports: &[Report]) -> bool {
+    let mut addresses: BTreeMap<String, BTreeSet<u8>> = BTreeMap::new();
+    for _ in reports {
+        for (id, email, phone) in reports {
+            let (source, number) = (format!("source {id}"), phone.map(|n| format!("number {n}")));
+            let of_number = number.as_ref().and_then(|number| addresses.get(number)).cloned().unwrap_or_default();
+            let known = addresses.entry(source).or_default();
+            known.extend(of_number.into_iter().chain(*email));
+            let known = known.clone();
+            if let Some(number) = number {
+                addresses.entry(number).or_default().extend(known);
+            }
+        }
+    }
+    addresses.values().any(|addresses| addresses.len() > 1)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_weak_key_never_joins_records_that_a_strong_one_tells_apart((reports, shuffled) in reports()) {
+        for order in [&reports, &shuffled] {
+            for members in contacts_of(order).truth().into_keys() {
+                let addresses: BTreeSet<u8> = order.iter()
+                    .filter(|(id, ..)| members.iter().any(|member| member.id == id.to_string()))
+                    .filter_map(|(_, email, _)| *email)
+                    .collect();
+                prop_assert!(addresses.len() <= 1, "{:?} has the addresses {:?}", members, addresses);
+            }
+        }
+        prop_assert_eq!(with_addresses(&contacts_of(&reports), &reports), with_addresses(&contacts_of(&shuffled), &reports));
+    }
+
+    #[test]
+    fn without_a_shared_number_the_order_does_not_matter((reports, shuffled) in reports()) {
+        prop_assume!(!shares_a_number(&reports));
+        let members = |tables: Tables| tables.truth().into_keys().collect::<BTreeSet<_>>();
+        prop_assert_eq!(members(contacts_of(&reports)), members(contacts_of(&shuffled)));
+    }
 
     #[test]
     fn order_and_repetition_do_not_matter((hub, changes, shuffled) in history()) {
@@ -186,6 +272,32 @@ proptest! {
             other.apply(&hub, &vault, change);
         }
         prop_assert_eq!(one.truth(), other.truth());
+    }
+
+    /// The parts of a key may come in separate changes, and some of them out of order.
+    #[test]
+    fn the_parts_of_a_key_come_in_any_order(
+        (reports, shuffled) in proptest::collection::vec((0..3_u8, 0..3_u8, proptest::option::of(0..2_u8), proptest::option::of(0..2_u8)), 1..8)
+            .prop_flat_map(|reports| { let all = reports.clone(); (Just(reports), Just(all).prop_shuffle()) })
+    ) {
+        let hub = hub(ObjectType::Contact, "job_title+language", &BTreeMap::new());
+        let vault = vault();
+        let truth = |reports: &[(u8, u8, Option<u8>, Option<u8>)]| {
+            let mut tables = Tables::default();
+            for (id, at, title, language) in reports {
+                let value = |n: u8| FieldValue { value: Value::Text(n.to_string()), stamp: None, flagged: false };
+                let title = title.map(|n| (FieldName::from("job_title"), value(n)));
+                let language = language.map(|n| (FieldName::from("language"), value(n)));
+                let change = Change {
+                    kind: ChangeKind::Partial,
+                    fields: title.into_iter().chain(language).collect(),
+                    ..contact((*id, None, None), i64::from(*at))
+                };
+                tables.apply(&hub, &vault, &change);
+            }
+            tables.truth()
+        };
+        prop_assert_eq!(truth(&reports), truth(&shuffled));
     }
 
     #[test]

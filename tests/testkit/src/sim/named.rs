@@ -2,7 +2,7 @@
 
 use serde_json::{Map, json};
 
-use super::script::{Author, Edit, Form, Outage, START_MS, Script};
+use super::script::{Author, Edit, Form, Outage, PLACEHOLDERS, START_MS, Script};
 
 /// How a scenario's script is written for a seed.
 type Write = fn(u64) -> Script;
@@ -20,6 +20,9 @@ pub const NAMED: &[(&str, Write)] = &[
     ("truncating-destination", truncating_destination),
     ("outage-of-one-destination", outage_of_one_destination),
     ("question-without-answer", question_without_answer),
+    ("shared-number", shared_number),
+    ("number-of-one-person", number_of_one_person),
+    ("placeholder-numbers", placeholder_numbers),
 ];
 
 const MAIL: &str = "ada@example.com";
@@ -90,15 +93,55 @@ fn version_race_at_release(seed: u64) -> Script {
     done(author)
 }
 
-/// Two people turn out to be one while their objects are being created.
+/// Two records turn out to be one person's while their objects are being created: a customer takes the address of a form.
 fn merge_between_create_and_commit(seed: u64) -> Script {
     let mut author = Author::new(seed);
-    let phone = "+14155552009";
     author.customer("cus_1", MAIL, "Ada", None, START_MS, START_MS + 10);
-    let other = Form { email: "ada@other.example", phone: Some(phone.into()), ..Form::default() };
+    let other = Form { email: "ada@other.example", phone: Some("+14155552009".into()), ..Form::default() };
     author.form(&other, START_MS + 1_000, START_MS + 20);
     let at = START_MS + author.rng.range(20, 400);
-    author.form(&form(Some(phone), None), START_MS + 2_000, at);
+    author.customer("cus_1", "ada@other.example", "Ada", None, START_MS + 2_000, at);
+    done(author)
+}
+
+/// Three forms with one number and three addresses are three people, and so is a customer with only that number.
+fn shared_number(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    let phone = "+14155552040";
+    for (n, email) in ["ada@example.com", "bob@example.com", "office@example.com"].into_iter().enumerate() {
+        let stamp = START_MS + i64::try_from(n).unwrap_or(0) * 20_000;
+        let at = stamp + author.rng.range(100, 50_000);
+        let form = Form { email, phone: Some(phone.into()), first_name: Some(format!("Name{n}")), ..Form::default() };
+        author.form(&form, stamp, at);
+    }
+    author.customer("cus_1", "", "Somebody", Some(phone), START_MS + 180_000, START_MS + 180_100);
+    author.disturb();
+    done(author)
+}
+
+/// A number that one person has finds that person, whichever comes first.
+fn number_of_one_person(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    let phone = "+14155552041";
+    let at = START_MS + author.rng.range(100, 60_000);
+    author.form(&form(Some(phone), Some("Ada")), START_MS, at);
+    let at = START_MS + author.rng.range(100, 60_000);
+    author.customer("cus_1", "", "Ada Vogt", Some(phone), START_MS + 5_000, at);
+    author.disturb();
+    done(author)
+}
+
+/// Numbers that people type where one is required tie nobody.
+fn placeholder_numbers(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    for (n, phone) in PLACEHOLDERS.iter().enumerate() {
+        for person in 0..2 {
+            let stamp = START_MS + i64::try_from(n).unwrap_or(0) * 10_000;
+            let at = stamp + author.rng.range(100, 20_000);
+            author.customer(&format!("cus_{n}{person}"), "", &format!("Person {n} {person}"), Some(phone), stamp, at);
+        }
+    }
+    author.disturb();
     done(author)
 }
 

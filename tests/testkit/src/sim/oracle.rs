@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use canonical::{ObjectType, find_field};
 
 use super::policy::{Rule, rule};
-use super::script::Fact;
+use super::script::{Fact, PLACEHOLDERS};
 
 /// One person as the facts have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,30 +35,53 @@ fn source(fact: &Fact) -> (String, String, String) {
     (fact.source.0.to_owned(), fact.source.1.to_owned(), fact.source.2.clone())
 }
 
-/// Groups facts that share a source record, an e-mail address or a telephone number, directly or through others.
+/// Groups facts that share a source record or an e-mail address, directly or through others. A group without an address belongs to
+/// the one group that has its telephone number; a number of several people ties nobody.
 fn cluster(facts: &[Fact]) -> Vec<Vec<&Fact>> {
-    let mut groups: Vec<(BTreeSet<String>, Vec<&Fact>)> = Vec::new();
-    for fact in facts {
-        let mut keys = BTreeSet::from([format!("source {:?}", fact.source)]);
-        for field in ["email", "phone"] {
-            if let Some(value) = fact.fields.get(field).filter(|v| !v.is_empty()) {
-                keys.insert(format!("{field} {value}"));
-            }
+    let groups = tied(facts.iter().map(|fact| (vec![fact], keys_of(&[fact], "email"))).collect());
+    let (people, nameless): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| has(group, "email"));
+    let mut people: Vec<(Vec<&Fact>, BTreeSet<String>)> =
+        people.into_iter().map(|group| (group.clone(), keys_of(&group, "phone"))).collect();
+    for group in tied(nameless.into_iter().map(|group| (group.clone(), keys_of(&group, "phone"))).collect()) {
+        let keys = keys_of(&group, "phone");
+        let mut owners: Vec<_> = people.iter_mut().filter(|(_, theirs)| !theirs.is_disjoint(&keys)).collect();
+        match owners.as_mut_slice() {
+            [(members, _)] => members.extend(group),
+            _ => people.push((group, BTreeSet::new())),
         }
-        let mut members = vec![fact];
+    }
+    people.into_iter().map(|(members, _)| members).collect()
+}
+
+fn has(facts: &[&Fact], field: &str) -> bool {
+    facts.iter().any(|fact| fact.fields.get(field).is_some_and(|value| !value.is_empty()))
+}
+
+/// The source records of facts, and their values of a field.
+fn keys_of(facts: &[&Fact], field: &str) -> BTreeSet<String> {
+    let ties = |value: &&String| !value.is_empty() && !PLACEHOLDERS.contains(&value.as_str());
+    let values = facts.iter().filter_map(|fact| fact.fields.get(field)).filter(ties);
+    let sources = facts.iter().map(|fact| format!("source {:?}", fact.source));
+    values.map(|value| format!("{field} {value}")).chain(sources).collect()
+}
+
+/// Joins groups that have a key in common, directly or through others.
+fn tied<'f>(all: Vec<(Vec<&'f Fact>, BTreeSet<String>)>) -> Vec<Vec<&'f Fact>> {
+    let mut groups: Vec<(Vec<&Fact>, BTreeSet<String>)> = Vec::new();
+    for (mut members, mut keys) in all {
         let mut rest = Vec::new();
-        for (other_keys, other) in groups {
+        for (other, other_keys) in groups {
             if other_keys.is_disjoint(&keys) {
-                rest.push((other_keys, other));
+                rest.push((other, other_keys));
             } else {
                 keys.extend(other_keys);
                 members.extend(other);
             }
         }
-        rest.push((keys, members));
+        rest.push((members, keys));
         groups = rest;
     }
-    groups.into_iter().map(|(_, members)| members).collect()
+    groups.into_iter().map(|(members, _)| members).collect()
 }
 
 /// What one source says: its newest value, and since when that counts.

@@ -40,14 +40,14 @@ pub fn rule(object: ObjectType, field: &str, kind: FieldKind) -> Rule {
     }
 }
 
-/// The identity keys of an object.
-pub fn keys(object: ObjectType) -> &'static [&'static str] {
+/// The strong and the weak identity keys of an object.
+pub fn keys(object: ObjectType) -> (&'static [&'static str], &'static [&'static str]) {
     match object {
-        ObjectType::Contact => &["email", "phone"],
-        ObjectType::Company => &["domain"],
-        ObjectType::Product => &["sku"],
-        ObjectType::Consent => &["email+channel+purpose", "phone+channel+purpose"],
-        _ => &[],
+        ObjectType::Contact => (&["email"], &["phone"]),
+        ObjectType::Company => (&["domain"], &[]),
+        ObjectType::Product => (&["sku"], &[]),
+        ObjectType::Consent => (&["email+channel+purpose"], &["phone+channel+purpose"]),
+        _ => (&[], &[]),
     }
 }
 
@@ -153,7 +153,8 @@ fn policy(object: ObjectType) -> Value {
         })
         .collect();
     let destinations: BTreeMap<&str, &str> = destinations(object).iter().map(|d| (d.connection, d.native)).collect();
-    json!({ "destinations": destinations, "keys": keys(object), "fields": fields })
+    let (strong, weak) = keys(object);
+    json!({ "destinations": destinations, "strong": strong, "weak": weak, "fields": fields })
 }
 
 /// What changes of one object say about another one.

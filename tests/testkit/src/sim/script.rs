@@ -10,6 +10,9 @@ use super::rng::Rng;
 /// Virtual time at which every run starts: 2026-03-02T08:00:00Z, in milliseconds.
 pub const START_MS: i64 = 1_772_438_400_000;
 
+/// Numbers that people type where one is required.
+pub const PLACEHOLDERS: &[&str] = &["+19999999999", "+15555555555", "+12345678901"];
+
 /// What one source said about one person at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fact {

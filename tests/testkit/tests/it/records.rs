@@ -109,7 +109,7 @@ fn config() -> Config {
                 "api_secret": "hubspot/api", "buckets": [{"name": "all", "burst": 1000, "per_second": 1000.0}],
             },
         },
-        "objects": { "contact": { "destinations": { "hubspot": "contacts" }, "keys": ["email"] } },
+        "objects": { "contact": { "destinations": { "hubspot": "contacts" }, "strong": ["email"] } },
     });
     let hub = serde_json::from_value(hub).unwrap();
     let packed = |name: &str| Provider::builtin(name, &Overrides::default()).unwrap().to_packed();
