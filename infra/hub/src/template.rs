@@ -13,7 +13,7 @@ use providers::api::Op;
 use providers::api_of;
 use sync::config::Connection;
 
-use crate::config::Compiled;
+use crate::config::{Compiled, resource_word};
 use crate::configuration::ConfigArgs;
 use crate::files::{invalid, read_text, root, shown, write};
 use crate::out::{CommandError, print, print_line};
@@ -129,16 +129,9 @@ fn destinations(compiled: &Compiled) -> Vec<(&str, &Connection)> {
     connections(compiled).into_iter().filter(|(_, c)| c.destination).collect()
 }
 
-/// `sales-force` → `SalesForce`: the start of CloudFormation ids.
-pub(crate) fn pascal(name: &str) -> String {
-    let word =
-        |word: &str| word.chars().enumerate().map(|(i, c)| if i == 0 { c.to_ascii_uppercase() } else { c }).collect::<String>();
-    name.split(['-', '/', '_']).map(word).collect()
-}
-
 /// The id of the resource of a secret: `hubspot/signing` → `HubspotSigningSecret`.
 fn secret_id(secret: &str) -> String {
-    format!("{}Secret", pascal(secret))
+    format!("{}Secret", resource_word(secret))
 }
 
 /// A destination's queue of dispatches or its dead-letter queue: the environment variable with its URL, and its id in the template.
@@ -148,12 +141,15 @@ struct UpsertQueue {
 }
 
 fn upsert_queue(destination: &str) -> UpsertQueue {
-    UpsertQueue { variable: queue_variable(&QueueName::upsert(destination)), id: format!("Upsert{}Queue", pascal(destination)) }
+    UpsertQueue {
+        variable: queue_variable(&QueueName::upsert(destination)),
+        id: format!("Upsert{}Queue", resource_word(destination)),
+    }
 }
 
 fn upsert_dead_letters(destination: &str) -> UpsertQueue {
     let queue = QueueName::upsert(destination).dead_letter();
-    UpsertQueue { variable: queue_variable(&queue), id: format!("Upsert{}Dlq", pascal(destination)) }
+    UpsertQueue { variable: queue_variable(&queue), id: format!("Upsert{}Dlq", resource_word(destination)) }
 }
 
 /// The lines of a region that is a list.
@@ -207,7 +203,7 @@ fn per_connection(kind: &str, compiled: &Compiled) -> Vec<(String, Vec<String>)>
 }
 
 fn outputs(name: &str) -> String {
-    let id = pascal(name);
+    let id = resource_word(name);
     let output = |kind: &str, queue: &QueueName, resource: &str| {
         format!("Upsert{id}{kind}Url:\n  Description: URL of {queue}.\n  Value: !Ref {resource}\n")
     };
@@ -224,7 +220,8 @@ fn secrets(name: &str, connection: &Connection, rotates: bool) -> String {
         text += &secret_resource(secret, RANDOM_TOKEN);
     }
     if let (true, Some(secret)) = (rotates, &connection.signing_secret) {
-        text += &ROTATION.replace("<id>", &format!("{}SigningRotation", pascal(name))).replace("<secret>", &secret_id(secret));
+        text +=
+            &ROTATION.replace("<id>", &format!("{}SigningRotation", resource_word(name))).replace("<secret>", &secret_id(secret));
     }
     text
 }
@@ -234,7 +231,7 @@ fn destination(name: &str, connection: &Connection, sla_s: Option<u64>) -> Strin
     let batch = api_of(&connection.provider).map_or(10, |api| api.batch_limit(Op::Upsert)).clamp(1, 1_000);
     let oldest = sla_s.map_or_else(|| "!Ref OldestMessageSeconds".to_owned(), |s| s.to_string());
     DESTINATION
-        .replace("<Id>", &pascal(name))
+        .replace("<Id>", &resource_word(name))
         .replace("<name>", name)
         .replace("<batch>", &batch.to_string())
         .replace("<oldest>", &oldest)

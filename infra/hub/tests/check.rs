@@ -155,3 +155,119 @@ fn every_mistake_is_found_at_once() {
         .replace("[identity.product]", "[identity.produkt]");
     assert_eq!(rendered(&text).len(), 3);
 }
+
+/// What the folders of the providers say as well.
+fn loaded(old: &str, new: &str) -> Vec<String> {
+    assert_eq!(DEFAULT.matches(old).count(), 1, "`{old}` must be in the default exactly once");
+    let text = DEFAULT.replace(old, new).replace("example.my.salesforce.com", "acme.my.salesforce.com");
+    let loaded = Loaded::new("hub.toml", text, None);
+    loaded.diagnostics.iter().map(|diagnostic| render(diagnostic, false)).collect()
+}
+
+#[test]
+fn one_missing_bracket_gives_one_error() {
+    let mut quoted = false;
+    let mut comment = false;
+    let mut brackets = Vec::new();
+    for (at, c) in DEFAULT.char_indices() {
+        match c {
+            '\n' => (quoted, comment) = (false, false),
+            '#' if !quoted => comment = true,
+            '"' if !comment => quoted = !quoted,
+            '[' | ']' | '{' | '}' if !quoted && !comment => brackets.push(at),
+            _ => {}
+        }
+    }
+    assert!(brackets.len() > 100, "only {} brackets", brackets.len());
+    for at in brackets {
+        let text = format!("{}{}", &DEFAULT[..at], &DEFAULT[at + 1..]);
+        let all = rendered(&text);
+        assert_eq!(
+            all.len(),
+            1,
+            "without the bracket at {at} ({:?}):\n{}",
+            &DEFAULT[at..(at + 30).min(DEFAULT.len())],
+            all.join("\n\n")
+        );
+    }
+}
+
+/// Made of parts, so that the scan for secrets in files finds nothing here.
+fn secret(prefix: &str) -> String {
+    format!("{prefix}{}", "4eC39HqLyjWDarjtT1zdp7dc")
+}
+
+#[test]
+fn a_pasted_secret_is_refused_and_not_shown() {
+    for value in [
+        secret("whsec_"),
+        secret("sk_live_"),
+        secret("pat-na1-"),
+        secret(""),
+        format!("{{\\\"access_token\\\": \\\"{}\\\"}}", secret("")),
+    ] {
+        for key in ["signing_secret = \"stripe/signing\"", "api_secret = \"salesforce/api\""] {
+            let name = key.split(' ').next().unwrap_or_default();
+            let all = with(key, &format!("{name} = \"{value}\""));
+            assert_eq!(all.len(), 1, "{}", all.join("\n\n"));
+            assert!(all[0].contains("this looks like a secret") && all[0].contains("create a new one"), "{}", all[0]);
+            assert!(!all[0].contains("4eC39"), "the value is not shown: {}", all[0]);
+        }
+    }
+    let comment = with("owner = \"finance\"", &format!("owner = \"finance\" # {}", secret("whsec_")));
+    assert!(comment.len() == 1 && comment[0].contains("this looks like a secret"), "{comment:?}");
+    one("api_secret = \"salesforce/api\"", "api_secret = \"my secret\"", &["cannot be the name of a secret", "salesforce/api"]);
+    one("api_secret = \"salesforce/api\"", "api_secret = \"master\"", &["wraps the keys of all personal data"]);
+}
+
+#[test]
+fn a_secret_has_one_use() {
+    one(
+        "signing_secret = \"form/signing\" ",
+        "signing_secret = \"stripe/signing\" ",
+        &["`signing_secret` of `stripe` uses the same secret", "\"form/signing\""],
+    );
+    one("api_secret = \"hubspot/api\" ", "api_secret = \"hubspot/signing\" ", &["uses the same secret", "\"hubspot/api\""]);
+    one("signing_secret = \"form/signing\" ", "signing_secret = \"stripe-signing\" ", &["uses the same secret"]);
+}
+
+#[test]
+fn a_host_that_nobody_replaced_is_a_warning() {
+    let all = Loaded::new("hub.toml", DEFAULT.to_owned(), None).report(false);
+    assert!(all.starts_with("warning: `example.my.salesforce.com` is a placeholder"), "{all}");
+    assert_eq!(loaded("owner = \"finance\"", "owner = \"billing\""), [""; 0], "a host of one's own is none");
+    let all = loaded("https://api.hubapi.com", "https://your-domain.example.org");
+    assert!(all.len() == 1 && all[0].contains("`your-domain.example.org` is a placeholder"), "{all:?}");
+}
+
+#[test]
+fn retries_and_retention_that_cannot_be_are_refused() {
+    let schedule = "schedule = [\"1m\", \"5m\", \"30m\"]";
+    one(schedule, "schedule = [\"1m\", \"11h\"]", &["12 h at most", "`jitter_percent`"]);
+    one(schedule, "schedule = [\"500ms\"]", &["must be a second or longer"]);
+    let waits = ["\"10h\""; 30].join(", ");
+    one(schedule, &format!("schedule = [{waits}]"), &["less than 14 days together"]);
+    one("jitter_percent = 20", "jitter_percent = 120", &["at most 100"]);
+    one("days = 45 ", "days = 27 ", &["`days` must be 28 or more", "count a second time"]);
+    one("body_bytes = 6_000_000 ", "body_bytes = 7_000_000 ", &["`body_bytes` can be 6000000 at most"]);
+    one("item_bytes = 350_000 ", "item_bytes = 500_000 ", &["`item_bytes` can be 400000 at most"]);
+    one("owner = \"finance\"\nsla = \"10m\"", "owner = \"finance\"\nsla = \"10s\"", &["`sla` must be 1m or longer"]);
+}
+
+#[test]
+fn a_sweep_that_cannot_work_is_one_error_with_what_can_be_swept() {
+    let all = loaded("sweep = [\"Contact\", \"Account\", \"Opportunity\", \"Case\"]", "sweep = [\"Contact\", \"Leed\"]");
+    assert!(all.len() == 1 && all[0].contains("the hub cannot list `Leed` of Salesforce"), "{all:?}");
+    assert!(all[0].contains("what can be swept: Contact, Account, Opportunity, Case"), "{}", all[0]);
+    for (provider, objects, title) in [("pipedrive", "\"person\", \"deal\"", "Pipedrive"), ("twilio", "\"call\"", "Twilio")] {
+        let section = format!("[connections.stripe]\nsweep = [{objects}]");
+        let text = DEFAULT
+            .replace("[connections.stripe]", &section)
+            .replace("provider = \"stripe\"", &format!("provider = \"{provider}\""));
+        let report = Loaded::new("hub.toml", text.replace("example.my", "acme.my"), None);
+        assert_eq!(report.diagnostics.len(), 1, "{}", report.report(false));
+        let found = report.report(false);
+        assert!(found.contains(&format!("the hub cannot list the records of {title}")), "{found}");
+        assert!(found.contains("docs/generated/api-capabilities.md"), "{found}");
+    }
+}

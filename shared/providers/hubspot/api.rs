@@ -126,6 +126,10 @@ impl Api for HubSpot {
         records(target, &body)
     }
 
+    fn listable(&self) -> &'static [&'static str] {
+        &["contacts", "companies", "deals", "tickets", "products"]
+    }
+
     fn list(&self, target: &Target, since_ms: i64, cursor: Option<&str>, properties: &[String]) -> HttpRequest {
         let modified = modified_property(&target.object);
         let position = ListCursor::parse(since_ms, cursor);
@@ -232,7 +236,8 @@ fn with_hub_id(target: &Target, row: &Row) -> Map<String, Value> {
 
 fn wanted(target: &Target, properties: &[String]) -> BTreeSet<String> {
     let always = [target.id_property.as_str(), modified_property(&target.object)];
-    properties.iter().map(String::as_str).chain(always).map(str::to_owned).collect()
+    // An object that the hub does not write has no property for the hub's id.
+    properties.iter().map(String::as_str).chain(always).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 fn read_body(target: &Target, ids: &[String], properties: &[String], id_property: Option<&str>, history: bool) -> Value {

@@ -93,6 +93,10 @@ impl Api for Salesforce {
     }
 
     /// Uses `queryAll`, which also returns deleted objects.
+    fn listable(&self) -> &'static [&'static str] {
+        &["Contact", "Account", "Opportunity", "Case"]
+    }
+
     fn list(&self, target: &Target, since_ms: i64, cursor: Option<&str>, properties: &[String]) -> HttpRequest {
         // A cursor is a path of the API. Nothing else is accepted, so that the token never goes to another host.
         if let Some(path) = cursor.filter(|c| c.starts_with("/services/data/")) {

@@ -55,6 +55,8 @@ pub trait Api: Sync {
     /// # Errors
     /// The call failed, or a part of it. An object that does not exist is not a failure.
     fn parse_found(&self, target: &Target, response: &HttpResponse) -> Result<Vec<RemoteRecord>, CallFailure>;
+    /// The native objects that [`Api::list`] can read, so that a sweep can read them.
+    fn listable(&self) -> &'static [&'static str];
     /// One page of the objects that changed at or after `since_ms`, in the order of their changes. [`Api::parse_page`] parses the
     /// response.
     fn list(&self, target: &Target, since_ms: i64, cursor: Option<&str>, properties: &[String]) -> HttpRequest;

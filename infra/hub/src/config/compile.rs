@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use canonical::{ConnectionName, ObjectType};
-use mapping::file::{Diagnostic, Milliseconds, Report, Source, Span, Spanned, read};
-use sync::config::{Hub, Limits, Retry};
+use mapping::file::{Diagnostic, Report, Source, Span, Spanned, read};
+use sync::config::Hub;
 
 use super::connection::{ConnectionOverride, check_name, connection, connection_override};
 use super::context::Context;
 use super::effects::effects;
-use super::file::{ConfigurationFile, ConnectionTable, LimitsTable, RetryTable};
-use super::{keys, policy};
+use super::file::{ConfigurationFile, ConnectionTable};
+use super::secrets::{self, SecretUse};
+use super::{bounds, keys, policy};
 
 /// The content of `hub.toml`, with the positions that later checks point at.
 #[derive(Debug)]
@@ -38,12 +39,17 @@ pub struct Positions {
     pub destinations: BTreeMap<(ObjectType, ConnectionName), Span>,
     /// Native objects that are swept, with their connection.
     pub sweeps: Vec<(ConnectionName, Spanned<String>)>,
+    /// The names of secrets, in the order of the file.
+    pub secrets: Vec<SecretUse>,
+    /// A connection's base URL.
+    pub base_urls: BTreeMap<String, Span>,
 }
 
 /// Compiles a file. Without errors among the diagnostics, the result is complete; it is `None` when the file is not TOML.
 pub fn compile(source: &Source, providers: &[&str]) -> (Option<Compiled>, Vec<Diagnostic>) {
     let mut report = Report::new(source.clone());
     let file: Option<ConfigurationFile> = read(&keys::CONFIGURATION, &mut report);
+    secrets::check_text(&mut report);
     let compiled = file.map(|file| compile_file(file, &mut report, providers));
     (compiled, report.into_sorted())
 }
@@ -55,9 +61,9 @@ fn compile_file(file: ConfigurationFile, report: &mut Report, providers: &[&str]
             connections: BTreeMap::new(),
             objects: BTreeMap::new(),
             effects: Vec::new(),
-            limits: limits(&file.limits),
-            retry: retry(file.retry),
-            journal_days: file.journal.days.unwrap_or(DEFAULT_JOURNAL_DAYS),
+            limits: bounds::limits(&file.limits, report),
+            retry: bounds::retry(file.retry, report),
+            journal_days: bounds::journal_days(&file.journal, report),
         },
         slas: BTreeMap::new(),
         purposes: BTreeMap::new(),
@@ -68,6 +74,7 @@ fn compile_file(file: ConfigurationFile, report: &mut Report, providers: &[&str]
     for (name, table) in file.connections.0 {
         add_connection(&name, table, providers, report, &mut compiled);
     }
+    secrets::check_names(&compiled.positions.secrets, report);
     let mut context = Context { report, connections: &compiled.hub.connections };
     policy::destinations(&mut context, file.destinations, &mut compiled.hub.objects, &mut compiled.positions.destinations);
     policy::identity(&mut context, file.identity, &mut compiled.hub.objects);
@@ -88,7 +95,9 @@ fn add_connection(
     let at = table.span();
     let mut table = table.into_inner();
     let name = name.get_ref();
-    compiled.slas.extend(table.sla.map(|sla| (name.clone(), sla.0)));
+    compiled.slas.extend(bounds::sla(&table, report).map(|sla| (name.clone(), sla)));
+    compiled.positions.secrets.extend(secrets::uses(name, &table));
+    compiled.positions.base_urls.extend(table.base_url.as_ref().map(|url| (name.clone(), url.span())));
     if table.rotate_signing_secret {
         compiled.rotating.insert(name.clone());
     }
@@ -97,32 +106,5 @@ fn add_connection(
     compiled.overrides.insert(name.clone(), connection_override(&mut table));
     if let Some(connection) = connection(name, &at, table, providers, report) {
         compiled.hub.connections.insert(name.as_str().into(), connection);
-    }
-}
-
-/// Queue and dead-letter retention of 14 days each, and two weeks of a provider's redelivery.
-const DEFAULT_JOURNAL_DAYS: u32 = 45;
-
-fn retry(table: RetryTable) -> Retry {
-    let default = Retry::default();
-    let seconds = |wait: Milliseconds| u32::try_from(wait.0 / 1_000).unwrap_or(u32::MAX);
-    Retry {
-        schedule_s: table.schedule.map_or(default.schedule_s, |waits| waits.into_iter().map(seconds).collect()),
-        jitter_percent: table.jitter_percent.unwrap_or(default.jitter_percent),
-        speed: default.speed,
-    }
-}
-
-fn limits(table: &LimitsTable) -> Limits {
-    let default = Limits::default();
-    let ms = |wait: Option<Milliseconds>| wait.and_then(|wait| i64::try_from(wait.0).ok());
-    Limits {
-        members: table.members.unwrap_or(default.members),
-        union_entries: table.union_entries.unwrap_or(default.union_entries),
-        item_bytes: table.item_bytes.unwrap_or(default.item_bytes),
-        body_bytes: table.body_bytes.unwrap_or(default.body_bytes),
-        claim_check_bytes: table.claim_check_bytes.unwrap_or(default.claim_check_bytes),
-        future_ms: ms(table.future).unwrap_or(default.future_ms),
-        echo_ms: ms(table.echo).unwrap_or(default.echo_ms),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use canonical::Lane;
 use mapping::file::{Report, Span, Spanned, suggestion};
+use providers::api_of;
 use sync::config::{Bucket, Connection};
 
 use super::file::{ConnectionTable, RateTable, Role};
@@ -71,8 +72,8 @@ pub(super) fn connection(
         hosts: Vec::new(),
         account: table.account,
         api_version: table.api_version,
-        signing_secret: table.signing_secret,
-        api_secret: table.api_secret,
+        signing_secret: table.signing_secret.map(Spanned::into_inner),
+        api_secret: table.api_secret.map(Spanned::into_inner),
         buckets: bucket(&table.rate, report).into_iter().collect(),
         owner: table.owner,
         sweep: table.sweep.into_iter().map(Spanned::into_inner).collect(),
@@ -83,8 +84,10 @@ pub(super) fn connection(
 /// What no single key of a connection can be blamed for.
 fn check(name: &str, at: &Span, table: &ConnectionTable, report: &mut Report) {
     let destination = table.roles.contains(&Role::Destination);
+    // A provider that cannot be swept is reported as such, whatever else the connection lacks.
+    let swept = !table.sweep.is_empty() && table.provider.as_ref().is_some_and(|name| api_of(name.get_ref()).is_some());
     for (key, is_there) in [("base_url", table.base_url.is_some()), ("api_secret", table.api_secret.is_some())] {
-        if !is_there && (destination || !table.sweep.is_empty()) {
+        if !is_there && (destination || swept) {
             let why = if destination { "it is written to" } else { "it is swept" };
             report.error(at.clone(), format!("connection `{name}` has no `{key}`")).label(why);
         }

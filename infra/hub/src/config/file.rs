@@ -29,17 +29,17 @@ pub(super) struct ConnectionTable {
     pub account: String,
     pub test_records: bool,
     pub lane: Option<Lane>,
-    pub signing_secret: Option<String>,
+    pub signing_secret: Option<Spanned<String>>,
     pub signature: SignatureTable,
     pub rotate_signing_secret: bool,
     pub base_url: Option<Spanned<String>>,
     pub api_version: String,
-    pub api_secret: Option<String>,
+    pub api_secret: Option<Spanned<String>>,
     pub rate: RateTable,
     pub sweep: Vec<Spanned<String>>,
     pub mappings: Entries<Spanned<String>>,
     pub owner: String,
-    pub sla: Option<Milliseconds>,
+    pub sla: Option<Spanned<Milliseconds>>,
 }
 
 /// What a connection does for the hub.
@@ -106,8 +106,8 @@ pub(super) struct AssignmentTable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RetryTable {
-    pub schedule: Option<Vec<Milliseconds>>,
-    pub jitter_percent: Option<u32>,
+    pub schedule: Option<Spanned<Vec<Spanned<Milliseconds>>>>,
+    pub jitter_percent: Option<Spanned<u32>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -115,8 +115,8 @@ pub(super) struct RetryTable {
 pub(super) struct LimitsTable {
     pub members: Option<usize>,
     pub union_entries: Option<usize>,
-    pub item_bytes: Option<usize>,
-    pub body_bytes: Option<usize>,
+    pub item_bytes: Option<Spanned<usize>>,
+    pub body_bytes: Option<Spanned<usize>>,
     pub claim_check_bytes: Option<usize>,
     pub future: Option<Milliseconds>,
     pub echo: Option<Milliseconds>,
@@ -125,5 +125,5 @@ pub(super) struct LimitsTable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct JournalTable {
-    pub days: Option<u32>,
+    pub days: Option<Spanned<u32>>,
 }

@@ -65,7 +65,7 @@ const WEBHOOK_KEYS: &[Key] = &[
     key(
         "signing_secret",
         TEXT,
-        "The name of the signing secret in Secrets Manager, below the stack's prefix; never the secret itself. Amazon SES needs none, because the certificate that a message names is fetched from Amazon; with one, the secret is the certificate (PEM), and no other is accepted.",
+        "The name of the signing secret in Secrets Manager, below the stack's prefix; never the secret itself. Each use has a secret of its own. Amazon SES needs none, because the certificate that a message names is fetched from Amazon; with one, the secret is the certificate (PEM), and no other is accepted.",
     ),
     key("signature", ValueType::Table(&SIGNATURE), "How signatures are checked, where it differs from the provider's manifest."),
     key("rotate_signing_secret", FLAG, "The hub issues the signing secret itself and changes it on a schedule."),
@@ -101,7 +101,11 @@ const API_KEYS: &[Key] = &[
         ValueType::Table(&RATE),
         "What the account allows, in place of the rates of the provider's manifest. Half may go at once and the other half comes back over the window, so no window ever sees more.",
     ),
-    key("sweep", TEXT_LIST, "Objects, in the provider's words, that are read on a schedule, to find what no webhook reported."),
+    key(
+        "sweep",
+        TEXT_LIST,
+        "Objects, in the provider's words, that are read on a schedule, to find what no webhook reported. The hub must be able to list them ([APIs](generated/api-capabilities.md)).",
+    ),
 ];
 
 static RATE: KeyTable = KeyTable::inline(
@@ -218,7 +222,7 @@ pub static RETRY: KeyTable = KeyTable::section(
     "`[retry]`",
     "retry",
     &[one_group(&[
-        key("schedule", ValueType::List(&ValueType::Duration), "The waits before the second, third, … attempt. After the last one the message is parked with its reason ([error codes](errors/README.md)).")
+        key("schedule", ValueType::List(&ValueType::Duration), "The waits before the second, third, … attempt. After the last one the message is parked with its reason ([error codes](errors/README.md)). A wait is at least 1s and, with its jitter, at most 12h; all of them together are shorter than 14 days.")
             .default("1m, 5m, 30m"),
         key("jitter_percent", ValueType::Number { least: 0 }, "Up to this share of each wait is added at random.").default("20"),
     ])],
@@ -246,8 +250,12 @@ const LIMIT_KEYS: &[Key] = &[
         "The largest event that is retained as it came. A larger one is parked (`cap-exceeded`).",
     )
     .default("350000"),
-    key("body_bytes", ValueType::Number { least: 1_000 }, "The largest webhook body. A larger one is answered with 413.")
-        .default("6000000"),
+    key(
+        "body_bytes",
+        ValueType::Number { least: 1_000 },
+        "The largest webhook body, at most 6000000. A larger one is answered with 413.",
+    )
+    .default("6000000"),
     key(
         "claim_check_bytes",
         ValueType::Number { least: 1_000 },
@@ -264,7 +272,7 @@ pub static JOURNAL: KeyTable = KeyTable::section(
     "`[journal]`",
     "journal",
     &[one_group(&[
-        key("days", ValueType::Number { least: 1 }, "How long the hub recognises an event: at least the retention of queues and dead letters (14 days each) and the provider's longest redelivery window.")
+        key("days", ValueType::Number { least: 1 }, "How long the hub recognises an event: at least 28, which is the retention of queues and dead letters (14 days each), and the provider's longest redelivery window on top of it.")
             .default("45"),
     ])],
 );

@@ -1,5 +1,6 @@
 //! The configuration compiler: `hub.toml` in, diagnostics or a pack out.
 
+mod bounds;
 mod compile;
 mod connection;
 mod context;
@@ -11,6 +12,7 @@ mod policy;
 mod provider;
 mod provider_checks;
 mod render;
+mod secrets;
 
 #[cfg(test)]
 mod tests;
@@ -21,3 +23,4 @@ pub use loaded::{Changes, ConfigError, DEFAULT, DEFAULT_PATH, Loaded, pack};
 pub use mapping::file::{Diagnostic, Severity, Source, suggestion};
 pub use provider_checks::written;
 pub use render::render;
+pub use secrets::resource_word;

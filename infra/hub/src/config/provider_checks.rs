@@ -16,6 +16,7 @@ use super::compile::Compiled;
 pub(super) fn check(compiled: &Compiled, providers: &BTreeMap<String, Provider>, report: &mut Report) -> Vec<String> {
     check_sweeps(compiled, providers, report);
     check_signing_secrets(compiled, providers, report);
+    check_base_urls(compiled, report);
     let mut narrowed = Vec::new();
     let mut without_purpose = BTreeSet::new();
     for ((object, name), at) in &compiled.positions.destinations {
@@ -42,13 +43,46 @@ pub(super) fn check(compiled: &Compiled, providers: &BTreeMap<String, Provider>,
     narrowed
 }
 
+/// A sweep lists what changed, so it needs a protocol that lists the object, and a mapping for what it finds. A connection whose
+/// provider cannot be swept at all is reported once.
 fn check_sweeps(compiled: &Compiled, providers: &BTreeMap<String, Provider>, report: &mut Report) {
+    let mut refused: BTreeSet<&ConnectionName> = BTreeSet::new();
     for (name, object) in &compiled.positions.sweeps {
         let Some(provider) = providers.get(name.as_str()) else { continue };
-        if provider.object_of(object.get_ref()).is_none() {
-            let title = &provider.manifest().provider.title;
+        let title = &provider.manifest().provider.title;
+        let provider_name = compiled.hub.connections.get(name).map_or("", |connection| connection.provider.as_str());
+        let listable = providers::api_of(provider_name).map_or(&[][..], |api| api.listable());
+        if listable.is_empty() {
+            if refused.insert(name) {
+                let help = "remove `sweep`: docs/generated/api-capabilities.md says which providers can be swept";
+                let message = format!("the hub cannot list the records of {title}, so it cannot sweep them");
+                report.error(object.span(), message).label("cannot be swept").help(help);
+            }
+        } else if !listable.contains(&object.get_ref().as_str()) {
+            let help =
+                format!("{}; what can be swept: {}", suggestion(object.get_ref(), listable.iter().copied()), listable.join(", "));
+            let message = format!("the hub cannot list `{}` of {title}", object.get_ref());
+            report.error(object.span(), message).label("cannot be swept").help(help);
+        } else if provider.object_of(object.get_ref()).is_none() {
             let message = format!("nothing is mapped for `{}` of {title}", object.get_ref());
             report.error(object.span(), message).label("what is swept must be mapped");
+        }
+    }
+}
+
+/// Names of hosts and parts of names that nobody has: they stand in examples until somebody writes the own host.
+const PLACEHOLDERS: &[&str] = &["example", "your-domain", "yourdomain", "mydomain", "my-domain", "your-company", "localhost"];
+
+/// Warns of a base URL that nobody has replaced yet. It is no error, because the local stack replaces every base URL.
+fn check_base_urls(compiled: &Compiled, report: &mut Report) {
+    for (name, at) in &compiled.positions.base_urls {
+        let Some(connection) = compiled.hub.connections.get(name.as_str()) else { continue };
+        let host = connection.base_url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        let placeholder = |label: &str| PLACEHOLDERS.contains(&label.to_lowercase().as_str());
+        if host.contains(['<', '>']) || host.split('.').any(placeholder) {
+            let message = format!("`{host}` is a placeholder: on AWS the connection `{name}` would call nobody");
+            let help = "write the host of your own account before you deploy";
+            report.warning(at.clone(), message).label("stands for your own host").help(help);
         }
     }
 }

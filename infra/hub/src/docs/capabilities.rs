@@ -37,7 +37,7 @@ documentation; the rates of a connection, which all workers share, are below.
 
 const READING: &str = "\
 *By id*: the hub reads the records that thin events name. *By property*: it looks for an object before it creates one. *Changed since*: \
-sweeps read what changed, so only these providers can have `sweep` in `hub.toml`. A dash means that the hub does not do this.
+sweeps read what changed, so only these objects can stand in `sweep` in `hub.toml`. A dash means that the hub does not do this.
 
 ";
 
@@ -63,6 +63,7 @@ fn reading(folder: &Folder) -> [String; 8] {
     let comments = folder.comments("manifest.toml");
     let protocol = api_of(folder.name).is_some();
     let only_with_protocol = || if protocol { "yes" } else { "" }.to_owned();
+    let listable = api_of(folder.name).map_or(&[][..], |api| api.listable());
     let named: Vec<&String> = fetch.keys().collect();
     let by_id = if named.is_empty() { only_with_protocol() } else { codes(&named, "and") };
     let called = protocol || !fetch.is_empty();
@@ -71,7 +72,7 @@ fn reading(folder: &Folder) -> [String; 8] {
         folder.title().to_owned(),
         by_id,
         only_with_protocol(),
-        only_with_protocol(),
+        codes(listable, "and"),
         if version.is_empty() { String::new() } else { code(version) },
         if called { duration(*timeout_ms) } else { String::new() },
         with_comment(rates.join(", "), &comments.of_key("rates")),

@@ -6,7 +6,7 @@ use super::english::code;
 use super::facts::{Facts, Folder};
 use super::markdown::{GENERATED, Table};
 use super::phrases::{duration, lane, roles, with_comment};
-use crate::template::pascal;
+use crate::config::resource_word;
 
 /// The page.
 pub fn page(facts: &Facts<'_>) -> String {
@@ -40,7 +40,7 @@ fn connections(facts: &Facts<'_>) -> String {
             alarms.extend(alarms_of(facts.template, queue));
         }
         if connection.destination {
-            alarms.extend(alarms_of(facts.template, &format!("Upsert{}", pascal(name))));
+            alarms.extend(alarms_of(facts.template, &format!("Upsert{}", resource_word(name))));
         }
         table.row(&[
             code(name),
