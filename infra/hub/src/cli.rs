@@ -8,6 +8,7 @@ use crate::operate::dlq::{self, DlqArgs};
 use crate::operate::explain::{self, ExplainArgs};
 use crate::operate::pause::{self, PauseArgs, ResumeArgs};
 use crate::operate::retained::{self, RetainedArgs};
+use crate::operate::review::{self, MergeArgs, ReviewArgs, UnmergeArgs};
 use crate::operate::status::{self, StatusArgs};
 use crate::out::CommandError;
 use crate::{check, demo, docs, map, sandbox, sim, template, up, verify};
@@ -46,6 +47,12 @@ pub enum Command {
     Retained(RetainedArgs),
     /// Explain where the values of a record come from
     Explain(ExplainArgs),
+    /// List pairs of records that may be the same, and decide about them
+    Review(ReviewArgs),
+    /// Join two records that are the same
+    Merge(MergeArgs),
+    /// Take source records out of a record that they do not belong to
+    Unmerge(UnmergeArgs),
     /// List parked messages, show one, or send them back to their queues
     Dlq(DlqArgs),
     /// Stop writing to a connection and reading from it; messages for it are held
@@ -71,6 +78,9 @@ impl Cli {
             Command::Status(args) => status::run(args),
             Command::Retained(args) => retained::run(args),
             Command::Explain(args) => explain::run(args),
+            Command::Review(args) => review::run_review(args),
+            Command::Merge(args) => review::run_merge(args),
+            Command::Unmerge(args) => review::run_unmerge(args),
             Command::Dlq(args) => dlq::run(args),
             Command::Pause(args) => pause::run_pause(args),
             Command::Resume(args) => pause::run_resume(args),

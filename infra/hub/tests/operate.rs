@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use canonical::{Change, ChangeKind, Dispatch, EventRef, FieldName, FieldValue, ObjectType, Outcome, RemoteId, Stamp, Value};
 use hub::config::{DEFAULT, Source, compile};
-use hub::operate::{DeadLetters, dlq, explain, pause, status};
+use hub::operate::{DeadLetters, dlq, explain, pause, review, status};
 use hub::queues::dead_letter_queues;
 use sync::config::Hub;
+use sync::decision::{Decision, Verdict};
 use sync::pause::{hold_dispatch, paused};
 use sync::ports::{
     Clock, Condition, Delivery, Item, Key, Outgoing, Page, PortError, Queue, SecretSet, Secrets, Store, Table, Write, WriteError,
@@ -164,6 +165,39 @@ async fn explain_shows_every_candidate_the_winner_and_the_rule() {
     assert_eq!(explanation.members.len(), 2, "a number joins nobody who has another address");
     let nobody = explain::explain(&twin, &vault, &hub, ObjectType::Contact, "bob@example.org").await.expect("no failure");
     assert!(nobody.is_none());
+}
+
+#[tokio::test]
+async fn two_objects_of_one_crm_are_a_suggestion_that_a_person_decides() {
+    let (twin, hub) = twin();
+    let vault = Vault::open(&twin).await.expect("a vault");
+    for (id, name) in [("1", "Ada"), ("2", "Bob")] {
+        let mut change = contact("hubspot", id, 3_000, &[("email", "shared@acme.example"), ("first_name", name)]);
+        change.source.object = "contacts".into();
+        store(&twin, &hub, &vault, change).await;
+    }
+    let open = review::open_reviews(&twin, &vault, &hub).await.expect("reviews");
+    let [pair] = open.as_slice() else { panic!("{open:?}") };
+    assert_eq!(pair.review.keys.iter().collect::<Vec<_>>(), ["email"]);
+    let sources = pair.sides.each_ref().map(|side| side.sources.len());
+    assert_eq!(sources, [1, 1], "nothing is joined");
+    let unknown = review::VerdictArgs { id: "no such".into(), by: "Eve".into() };
+    let refused = review::decide(&twin, &vault, &hub, &unknown, true).await.expect_err("unknown");
+    assert!(refused.to_string().contains("hub review list"), "{refused}");
+
+    let args = review::VerdictArgs { id: pair.review.id[..8].into(), by: "Eve".into() };
+    review::decide(&twin, &vault, &hub, &args, false).await.expect("decided");
+    let stranger = RemoteId { connection: "stripe".into(), object: "customer".into(), id: "cus_1".into() };
+    let record = pair.sides[0].id.clone();
+    let refused =
+        review::unmerge(&twin, &vault, ObjectType::Contact, &record, vec![stranger], "Eve").await.expect_err("a stranger");
+    assert!(refused.to_string().contains("stripe/customer/cus_1 is no source record of contact"), "{refused}");
+    let queues = twin.queues.borrow();
+    let [message] = &queues.peek("ingest-urgent")[..] else { panic!("one decision") };
+    let decision = Decision::parse(&message.body).expect("a decision");
+    let records = pair.sides.each_ref().map(|side| side.id.clone());
+    assert_eq!(decision.decision, Verdict::KeepApart { records, review: Some(pair.review.id.clone()) });
+    assert_eq!(decision.by, "Eve");
 }
 
 fn park(twin: &Twin, queue: &str, body: &str, attributes: &[(&str, &str)]) {

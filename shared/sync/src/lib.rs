@@ -9,6 +9,7 @@
 pub mod batch;
 pub mod client;
 pub mod config;
+pub mod decision;
 pub mod envelope;
 pub mod failure;
 pub mod join;

@@ -1,6 +1,6 @@
 //! The outbox: the one place that serialises the hub's own messages and sends them.
 //!
-//! Envelopes go to the ingest queues, read requests to the fetch queue, dispatches to the queues of the destinations, and what
+//! Envelopes and decisions go to the ingest queues, read requests to the fetch queue, dispatches to the queues of the destinations, and what
 //! cannot succeed to a dead-letter queue. A function that returns `Ok` has stored every message durably.
 
 use std::collections::BTreeMap;
@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use canonical::{Dispatch, Lane, QueueName, ReadRequest};
 use serde::Serialize;
 
+use crate::decision::Decision;
 use crate::envelope::IngestMessage;
 use crate::failure::{Code, Failure, Stage};
 use crate::ports::{Outgoing, PortError, Queue, is_sendable};
@@ -19,6 +20,11 @@ pub async fn send_envelopes<P: Queue>(ports: &P, lane: Lane, envelopes: Vec<Inge
         Outgoing { group: Some(connection.into()), ..Outgoing::new(body) }
     };
     send(ports, &QueueName::ingest(lane), envelopes.into_iter().map(message).collect()).await
+}
+
+/// Sends a person's decision about who is who to `transform`.
+pub async fn send_decision<P: Queue>(ports: &P, decision: &Decision) -> Result<(), Failure> {
+    send(ports, &QueueName::ingest(Lane::Urgent), vec![Outgoing::new(serialize(decision)?)]).await.map_err(at_send)
 }
 
 /// Requests `reconcile` to read.

@@ -55,7 +55,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode, CommandError> {
     }
 }
 
-fn object(name: &str) -> Result<ObjectType, CommandError> {
+pub(super) fn object(name: &str) -> Result<ObjectType, CommandError> {
     let known = ObjectType::ALL.iter().map(|object| object.name());
     name.parse().map_err(|_| CommandError::Usage(format!("`{name}` is not a canonical object; {}", suggestion(name, known))))
 }
@@ -208,6 +208,13 @@ pub fn render(explanation: &Explanation, hub: &Hub, only: Option<&str>) -> Strin
         for member in &explanation.members {
             let deleted = if member.is_deleted() { "  deleted there" } else { "" };
             text += &format!("  {}{}{deleted}\n", member.source, ties_text(member, &explanation.members));
+        }
+        for (other, keys) in &golden.reviews {
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            text += &format!("  may be the same as {other} by {}: hub review list\n", keys.join(", "));
+        }
+        for stranger in golden.strangers() {
+            text += &format!("  kept apart from {stranger} by a person\n");
         }
         for (key, others) in &explanation.shared {
             text += &format!("  a value of `{key}` is also that of {others} other record(s), and joins no further ones\n");

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod open;
 pub mod pause;
 pub mod retained;
+pub mod review;
 pub mod status;
 
 use canonical::QueueName;

@@ -6,6 +6,7 @@ use canonical::{FieldName, Fields, GoldenId, ObjectType, RemoteId, Stamp, Value}
 use serde::{Deserialize, Serialize};
 
 use super::identity::IdentityKeys;
+use super::split::Split;
 use super::stored::{Stored, as_number, version_of};
 use crate::failure::{Code, Failure};
 use crate::ports::{Attr, Clock, Item, Key, Store, Table};
@@ -43,6 +44,12 @@ pub struct GoldenRecord {
     pub members: BTreeSet<RemoteId>,
     /// The identity keys of its members.
     pub keys: IdentityKeys,
+    /// Records that may be the same, with the names of the keys that say so. A person decides.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reviews: BTreeMap<GoldenId, BTreeSet<String>>,
+    /// A person's decisions about what does not belong together.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub splits: BTreeSet<Split>,
     /// The values that survive.
     pub fields: BTreeMap<FieldName, Resolved>,
     /// The golden record that it was merged into.
@@ -63,6 +70,8 @@ impl GoldenRecord {
             generation: 0,
             members: BTreeSet::new(),
             keys: IdentityKeys::new(),
+            reviews: BTreeMap::new(),
+            splits: BTreeSet::new(),
             fields: BTreeMap::new(),
             redirect: None,
             deleted: false,

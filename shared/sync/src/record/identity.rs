@@ -6,7 +6,7 @@ use canonical::{GoldenId, KeyHash, ObjectType, RemoteId};
 use serde::{Deserialize, Serialize};
 
 use super::stored::{as_number, unchanged_since, version_of};
-use crate::ports::{Attr, Item, Key, Table, Write};
+use crate::ports::{Attr, Condition, Item, Key, Table, Write};
 use crate::seal::Vault;
 
 /// The name of a key that is the remote id of an object.
@@ -72,12 +72,23 @@ impl Claim {
 
     /// Builds the write that stores the claim, if it is still at the version that was read.
     pub fn build_put(&self, object: ObjectType, hash: &str) -> Write {
+        self.build(object, hash, unchanged_since(self.version))
+    }
+
+    /// Builds the write that makes a key lead to a record, whatever was stored. The time, in milliseconds, is the version: it differs
+    /// from that of any claim that was read.
+    pub fn build_overwrite(object: ObjectType, hash: &str, golden: &GoldenId, now_ms: i64) -> Write {
+        let version = u64::try_from(now_ms).unwrap_or(0);
+        Claim { version, ..Claim::of(golden) }.build(object, hash, Condition::Always)
+    }
+
+    fn build(&self, object: ObjectType, hash: &str, condition: Condition) -> Write {
         let others: Vec<&str> = self.others.iter().map(GoldenId::as_str).collect();
         let item = Item::new(identity_key(object, hash))
             .with("golden", Attr::S(self.golden.to_string()))
             .with("others", Attr::S(others.join(",")))
             .with("ver", Attr::N(as_number(self.version + 1)));
-        Write::Put { table: Table::Links, item, condition: unchanged_since(self.version) }
+        Write::Put { table: Table::Links, item, condition }
     }
 }
 

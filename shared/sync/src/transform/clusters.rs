@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{GoldenId, KeyHash};
+use canonical::{Change, ChangeKind, ConnectionName, GoldenId, KeyHash, RemoteId};
 
 use super::plan::Known;
 use crate::config::ObjectPolicy;
-use crate::record::{Claim, GoldenRecord, IdentityKey, IdentityKeys, add_keys};
+use crate::record::{Claim, GoldenRecord, IdentityKey, IdentityKeys, Object, REMOTE_KEY, SourceRecord, add_keys};
 
 /// A key of a change that leads somewhere already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +17,9 @@ pub struct Lead {
     pub golden: GoldenId,
     /// The live records that hold the value and are not the same: `golden`, and the others.
     pub holders: BTreeSet<GoldenId>,
+    /// True when another object of the same kind at the change's connection had the value and has it no more: the value may have
+    /// passed from one to the other.
+    pub passed_on: bool,
 }
 
 /// The clusters that a change belongs to, and what its keys say of others.
@@ -25,34 +28,118 @@ pub(super) struct Belonging<'k> {
     pub joined: Vec<&'k GoldenRecord>,
     /// Keys whose value another record holds that is somebody else.
     pub shared: BTreeSet<&'k KeyHash>,
+    /// Clusters that may be the same, with the names of the keys that say so: a person decides.
+    pub suggested: BTreeMap<GoldenId, BTreeSet<String>>,
 }
 
 /// Decides which clusters a change belongs to. The record that its object is known to be comes first. Other clusters are joined
 /// by keys, the strong ones before the weak ones.
-pub(super) fn find_belonging<'k>(known: &'k Known, policy: &ObjectPolicy) -> Belonging<'k> {
-    let joined: Vec<&GoldenRecord> = known.clusters.iter().filter(|cluster| known.own.contains(&cluster.id)).collect();
-    let mut keys = known.keys.clone();
-    joined.iter().for_each(|cluster| add_keys(&mut keys, cluster.keys.clone()));
-    let mut belonging = Belonging { joined, shared: BTreeSet::new() };
+pub(super) fn find_belonging<'k>(change: &'k Change, known: &'k Known, policy: &'k ObjectPolicy) -> Belonging<'k> {
+    let mut group = Group::own(change, known, policy);
+    let mut belonging = Belonging { joined: Vec::new(), shared: BTreeSet::new(), suggested: BTreeMap::new() };
     for (hash, key, lead) in evidence(known, policy) {
-        if belonging.joined.iter().any(|cluster| cluster.id == lead.golden) {
+        if group.clusters.iter().any(|cluster| cluster.id == lead.golden) {
             continue;
         }
         let Some(cluster) = known.clusters.iter().find(|cluster| cluster.id == lead.golden) else { continue };
-        if policy.is_weak(&key.name) && are_told_apart(policy, &keys, &cluster.keys) {
+        let told_apart = policy.is_weak(&key.name) && are_told_apart(policy, &group.keys, &cluster.keys);
+        if told_apart || group.is_kept_apart_from(cluster) {
             belonging.shared.insert(hash);
-        } else if lead.holders.len() <= policy.people_per_value {
-            add_keys(&mut keys, cluster.keys.clone());
-            belonging.joined.push(cluster);
+        } else if lead.holders.len() > policy.people_per_value {
+            // The value says no longer who it is.
+        } else if lead.passed_on || group.has_other_objects_than(cluster) {
+            belonging.suggested.entry(cluster.id.clone()).or_default().insert(key.name.clone());
+        } else {
+            group.add(cluster);
         }
     }
+    // What a later key has joined is no suggestion any more.
+    belonging.suggested.retain(|id, _| group.clusters.iter().all(|cluster| cluster.id != *id));
+    belonging.joined = group.clusters;
     belonging
+}
+
+/// The objects that exist at each destination.
+type LiveObjects<'k> = BTreeMap<&'k ConnectionName, BTreeSet<&'k str>>;
+
+/// The clusters that are one with the change so far.
+struct Group<'k> {
+    known: &'k Known,
+    policy: &'k ObjectPolicy,
+    clusters: Vec<&'k GoldenRecord>,
+    keys: IdentityKeys,
+    objects: LiveObjects<'k>,
+}
+
+impl<'k> Group<'k> {
+    /// The clusters that the changed object itself is known to belong to; the one of its source record comes first.
+    fn own(change: &'k Change, known: &'k Known, policy: &'k ObjectPolicy) -> Group<'k> {
+        let mut group = Group { known, policy, clusters: Vec::new(), keys: known.keys.clone(), objects: LiveObjects::new() };
+        let exists = !matches!(change.kind, ChangeKind::Delete { .. } | ChangeKind::MergedInto { .. });
+        if let Some((destination, native)) = policy.destinations.get_key_value(&change.source.connection)
+            && exists
+            && *native == change.source.object
+        {
+            group.objects.entry(destination).or_default().insert(&change.source.id);
+        }
+        let is_member = |cluster: &&GoldenRecord| cluster.members.contains(&change.source);
+        let mut own: Vec<&GoldenRecord> = known.clusters.iter().filter(|cluster| known.own.contains(&cluster.id)).collect();
+        own.sort_by_key(|cluster| !is_member(cluster));
+        for cluster in own {
+            let stranger = cluster.strangers().any(|source| *source == change.source);
+            if !group.is_kept_apart_from(cluster) && !stranger {
+                group.add(cluster);
+            }
+        }
+        group
+    }
+
+    fn add(&mut self, cluster: &'k GoldenRecord) {
+        add_keys(&mut self.keys, cluster.keys.clone());
+        for (destination, ids) in live_objects(cluster, self.known, self.policy) {
+            self.objects.entry(destination).or_default().extend(ids);
+        }
+        self.clusters.push(cluster);
+    }
+
+    fn is_kept_apart_from(&self, cluster: &GoldenRecord) -> bool {
+        self.clusters.iter().any(|own| own.is_kept_apart_from(cluster))
+    }
+
+    /// True when both have an object at the same destination, and not the same one.
+    fn has_other_objects_than(&self, cluster: &'k GoldenRecord) -> bool {
+        let theirs = live_objects(cluster, self.known, self.policy);
+        theirs.iter().any(|(destination, ids)| self.objects.get(destination).is_some_and(|own| own.is_disjoint(ids)))
+    }
+}
+
+/// The objects of a cluster at each destination where it has any: that of its link, and those that it was made from.
+fn live_objects<'k>(cluster: &'k GoldenRecord, known: &'k Known, policy: &'k ObjectPolicy) -> LiveObjects<'k> {
+    let exists = |source: &Option<&SourceRecord>| source.is_some_and(|source| !source.is_deleted());
+    let mut objects = LiveObjects::new();
+    for (destination, native) in &policy.destinations {
+        let link = known.links.get(&(cluster.id.clone(), destination.clone()));
+        let linked = link.and_then(|link| match link.object() {
+            Object::Live(object) => Some(object.id.as_str()),
+            _ => None,
+        });
+        let here = cluster.members.iter().filter(|member| member.connection == *destination && member.object == *native);
+        let own = known.source.as_ref();
+        let record = |member: &RemoteId| own.filter(|own| own.source == *member).or_else(|| known.members.get(member));
+        let made_from = here.filter(|member| exists(&record(*member))).map(|member| member.id.as_str());
+        let ids: BTreeSet<&str> = made_from.chain(linked).collect();
+        if !ids.is_empty() {
+            objects.insert(destination, ids);
+        }
+    }
+    objects
 }
 
 /// The keys that lead somewhere, the strong ones first. The order is the same wherever the hub learns of them.
 fn evidence<'k>(known: &'k Known, policy: &ObjectPolicy) -> Vec<(&'k KeyHash, &'k IdentityKey, &'k Lead)> {
     let leads = known.leads.iter().filter_map(|(hash, lead)| Some((hash, known.keys.get(hash)?, lead)));
-    let mut evidence: Vec<_> = leads.collect();
+    // The change's own remote id has led to its own cluster already.
+    let mut evidence: Vec<_> = leads.filter(|(_, key, _)| key.name != REMOTE_KEY).collect();
     evidence.sort_by_key(|(hash, key, lead)| (policy.is_weak(&key.name), &key.name, &lead.golden, *hash));
     evidence
 }

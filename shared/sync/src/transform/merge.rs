@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{Change, ConnectionName, FieldName, GoldenId};
+use canonical::{ConnectionName, FieldName, GoldenId};
 
 use crate::config::{Hub, ObjectPolicy};
 use crate::failure::{Code, Failure};
@@ -17,8 +17,10 @@ use crate::transform::survivorship::resolve;
 pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
     let MergeInput { hub, change, .. } = input;
     let policy = hub.object(change.object);
-    let belonging = find_belonging(known, policy);
-    let (mut golden, retired) = join_clusters(change, known, &belonging);
+    let belonging = find_belonging(change, known, policy);
+    let joined = belonging.joined.iter().map(|cluster| (*cluster).clone()).collect();
+    let founded = || (GoldenRecord::new(known.founded_id.clone(), change.object), Vec::new());
+    let (mut golden, retired) = join_clusters(joined).unwrap_or_else(founded);
     let before = known.clusters.iter().find(|c| c.id == golden.id);
     let mut links = known.links.clone();
     move_links(&golden.id, &retired, policy, &mut links);
@@ -31,6 +33,7 @@ pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
     add_keys(&mut source.keys, known.keys.clone());
     source.test |= change.test;
 
+    let (suggested, reviewed) = suggest(&mut golden, &belonging, known);
     let claims = claims(known, policy, &golden.id, &belonging);
     let differences = update_golden(&mut golden, &source, known, hub)?;
     let deleted_changed = before.is_none_or(|b| b.deleted != golden.deleted);
@@ -49,29 +52,56 @@ pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
         golden_changed,
         retired,
         claims,
+        suggested,
+        reviewed,
         links: links.into_iter().filter(|(key, link)| known.links.get(key) != Some(link)).collect(),
         dispatch,
         differences,
     })
 }
 
-/// Joins the clusters that a change belongs to. The smallest id survives, in whatever order the clusters met.
-fn join_clusters(change: &Change, known: &Known, belonging: &Belonging<'_>) -> (GoldenRecord, Vec<GoldenRecord>) {
-    let mut clusters: Vec<GoldenRecord> = belonging.joined.iter().map(|cluster| (*cluster).clone()).collect();
+/// Joins clusters. The smallest id survives, in whatever order the clusters met. Gives the survivor and the retired records; `None`
+/// without any cluster.
+pub(super) fn join_clusters(mut clusters: Vec<GoldenRecord>) -> Option<(GoldenRecord, Vec<GoldenRecord>)> {
     clusters.sort_by(|a, b| a.id.cmp(&b.id));
     let mut clusters = clusters.into_iter();
-    let Some(mut golden) = clusters.next() else {
-        return (GoldenRecord::new(known.founded_id.clone(), change.object), Vec::new());
-    };
+    let mut golden = clusters.next()?;
     let mut retired = Vec::new();
     for mut other in clusters {
         golden.members.append(&mut other.members);
+        golden.splits.append(&mut other.splits);
+        golden.reviews.append(&mut other.reviews);
         add_keys(&mut golden.keys, std::mem::take(&mut other.keys));
         other.fields.clear();
         other.redirect = Some(golden.id.clone());
         retired.push(other);
     }
-    (golden, retired)
+    let own: BTreeSet<&GoldenId> = retired.iter().map(|record| &record.id).chain([&golden.id]).collect();
+    golden.reviews.retain(|id, _| !own.contains(id));
+    Some((golden, retired))
+}
+
+/// Notes on both sides that they may be the same. Gives what is new, and the other sides that changed.
+fn suggest(
+    golden: &mut GoldenRecord,
+    belonging: &Belonging<'_>,
+    known: &Known,
+) -> (BTreeMap<GoldenId, BTreeSet<String>>, Vec<GoldenRecord>) {
+    let (mut suggested, mut reviewed) = (BTreeMap::new(), Vec::new());
+    for other in known.clusters.iter().filter(|cluster| belonging.suggested.contains_key(&cluster.id)) {
+        let keys = &belonging.suggested[&other.id];
+        let noted =
+            |reviews: &BTreeMap<GoldenId, BTreeSet<String>>, id| reviews.get(id).is_some_and(|noted| noted.is_superset(keys));
+        if noted(&golden.reviews, &other.id) && noted(&other.reviews, &golden.id) {
+            continue;
+        }
+        let mut other = other.clone();
+        other.reviews.entry(golden.id.clone()).or_default().extend(keys.iter().cloned());
+        golden.reviews.entry(other.id.clone()).or_default().extend(keys.iter().cloned());
+        suggested.insert(other.id.clone(), keys.clone());
+        reviewed.push(other);
+    }
+    (suggested, reviewed)
 }
 
 /// Makes the source record a member and resolves every field anew. Returns the values that changed.
@@ -101,7 +131,7 @@ fn update_golden(
     Ok(differences(before, &golden.fields))
 }
 
-fn differences(before: BTreeMap<FieldName, Resolved>, after: &BTreeMap<FieldName, Resolved>) -> FieldDifferences {
+pub(super) fn differences(before: BTreeMap<FieldName, Resolved>, after: &BTreeMap<FieldName, Resolved>) -> FieldDifferences {
     let names: BTreeSet<&FieldName> = before.keys().chain(after.keys()).collect();
     let value = |fields: &BTreeMap<FieldName, Resolved>, name: &FieldName| fields.get(name).map(|r| r.value.clone());
     let pairs = names.into_iter().map(|name| (name.clone(), (value(&before, name), value(after, name))));
@@ -109,7 +139,7 @@ fn differences(before: BTreeMap<FieldName, Resolved>, after: &BTreeMap<FieldName
 }
 
 /// Moves the links of retired records to the survivor, at every destination.
-fn move_links(survivor: &GoldenId, retired: &[GoldenRecord], policy: &ObjectPolicy, links: &mut LinkMap) {
+pub(super) fn move_links(survivor: &GoldenId, retired: &[GoldenRecord], policy: &ObjectPolicy, links: &mut LinkMap) {
     for (destination, record) in policy.destinations.keys().flat_map(|d| retired.iter().map(move |r| (d, &r.id))) {
         // A record that has no link yet gets one all the same, so that no worker begins one for it.
         let moved = links.entry((record.clone(), destination.clone())).or_default().retire(survivor);

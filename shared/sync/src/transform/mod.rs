@@ -8,6 +8,7 @@
 //! of its own (`fetched.rs`).
 
 pub mod clusters;
+mod decide;
 mod echo;
 pub mod effects;
 mod fetched;
@@ -15,6 +16,7 @@ pub mod identity;
 pub mod merge;
 mod observe;
 pub mod plan;
+mod regroup;
 mod requests;
 mod retain;
 pub mod shared_values;
@@ -29,6 +31,7 @@ use providers::{EventBody, Inbound, InboundEvent};
 
 use crate::batch::{BatchReport, Invocation, Metric, check_deadline, finish_delivery, write_if};
 use crate::config::Config;
+use crate::decision::Decision;
 use crate::envelope;
 use crate::failure::{AtStage, Code, Disposition, Failure, Stage};
 use crate::join::join;
@@ -153,7 +156,13 @@ fn event_ref(envelope: &Envelope, index: u32) -> EventRef {
 impl<P: Ports> Transform<'_, P> {
     async fn handle_envelope(&self, delivery: &Delivery, metrics: &mut Vec<Metric>) -> Result<(), Failure> {
         check_deadline(self.ports, self.deadline_ms)?;
-        let envelope = envelope::parse(&delivery.body)?;
+        let envelope = match envelope::parse(&delivery.body) {
+            Ok(envelope) => envelope,
+            Err(failure) => {
+                let decision = Decision::parse(&delivery.body).ok_or(failure)?;
+                return self.handle_decision(&decision).await;
+            }
+        };
         let (_, provider) = self.config.connection(&envelope.connection)?;
         let body = envelope::read_body(self.ports, &envelope).await?;
         match &envelope.kind {
@@ -352,6 +361,10 @@ impl<P: Ports> Transform<'_, P> {
         for key in &plan.claims.stopped {
             tracing::warn!(key, object = %change.object, record = %plan.golden.id, "a value leads to too many different records and joins no further ones");
             self.counted.borrow_mut().push(Metric::count("values_stopped", 1.0, &change.source.connection));
+        }
+        for other in plan.suggested.keys() {
+            tracing::warn!(object = %change.object, record = %plan.golden.id, %other, "two records may be the same: `hub review list`");
+            self.counted.borrow_mut().push(Metric::count("reviews_opened", 1.0, &change.source.connection));
         }
     }
 

@@ -65,6 +65,10 @@ pub struct Merged {
     pub retired: Vec<GoldenRecord>,
     /// What changes about where identity keys lead.
     pub claims: Claims,
+    /// Records that may be the same, each with the names of the keys that say so: a person decides. Only those that are new.
+    pub suggested: BTreeMap<GoldenId, BTreeSet<String>>,
+    /// Other golden records that changed, because they may be the same.
+    pub reviewed: Vec<GoldenRecord>,
     /// The links that changed.
     pub links: LinkMap,
     /// The destinations to which the golden record is dispatched.

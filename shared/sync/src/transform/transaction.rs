@@ -10,12 +10,12 @@ use crate::failure::{Code, Failure};
 use crate::ports::{Clock, Key, Store, Table, Write};
 use crate::record::audit::{AuditSubject, build_audit_put};
 use crate::record::{
-    Claim, GoldenRecord, IdentityKeys, Link, SourceRecord, build_put, build_put_as, golden_by_id, identity_key, read_link,
-    read_source, unchanged_since,
+    Claim, GoldenRecord, IdentityKeys, Link, Review, SourceRecord, build_put, build_put_as, golden_by_id, identity_key,
+    read_link, read_source, unchanged_since,
 };
 use crate::seal::Vault;
 use crate::transform::clusters::Lead;
-use crate::transform::identity::{HUB_NAMESPACE, founded_id, identity_keys, remote_keys};
+use crate::transform::identity::{HUB_NAMESPACE, current_keys, founded_id, identity_keys, remote_keys};
 use crate::transform::merge::merge;
 use crate::transform::plan::{FieldDifferences, Known, MergeInput, Merged};
 
@@ -58,6 +58,7 @@ impl<P: Store + Clock> Transaction<'_, P> {
         let mut known = Known { source, keys, founded_id, ..Known::default() };
         self.read_clusters(&mut known).await?;
         self.read_members(&mut known).await?;
+        self.find_passed_on(&mut known);
         self.read_links(&mut known).await?;
         Ok(known)
     }
@@ -85,7 +86,7 @@ impl<P: Store + Clock> Transaction<'_, P> {
             for other in &claim.others {
                 holders.extend(self.live_record(other).await?.map(|record| record.id));
             }
-            known.leads.insert(hash, Lead { claim, golden, holders });
+            known.leads.insert(hash, Lead { claim, golden, holders, passed_on: false });
         }
         let clusters: BTreeMap<GoldenId, GoldenRecord> = live.into_values().map(|record| (record.id.clone(), record)).collect();
         known.clusters = clusters.into_values().collect();
@@ -120,6 +121,23 @@ impl<P: Store + Clock> Transaction<'_, P> {
             }
         }
         Ok(())
+    }
+
+    /// Finds keys that another object of the same kind had at the change's connection, and has no more.
+    fn find_passed_on(&self, known: &mut Known) {
+        let Self { vault, hub, change, .. } = self;
+        let is_like = |member: &&SourceRecord| {
+            member.source.connection == change.source.connection && member.source.object == change.source.object
+        };
+        let policy = hub.object(change.object);
+        let Known { keys, members, leads, clusters, .. } = known;
+        let is_field = |hash: &KeyHash| keys.get(hash).is_some_and(|key| policy.keys().any(|name| *name == key.name));
+        for (hash, lead) in leads {
+            let Some(cluster) = clusters.iter().find(|cluster| cluster.id == lead.golden) else { continue };
+            let mut like = cluster.members.iter().filter_map(|member| members.get(member)).filter(is_like);
+            lead.passed_on = is_field(hash)
+                && like.any(|member| member.keys.contains_key(hash) && !current_keys(vault, policy, member).contains_key(hash));
+        }
     }
 
     /// The link to the change's own connection matters for echoes. When clusters join, the links to all destinations matter.
@@ -169,6 +187,14 @@ impl<P: Store + Clock> Transaction<'_, P> {
         // A key that leads to one of the joined clusters stays as it is: its cluster redirects to this one. A key that another
         // cluster has claimed since it was read must fail the transaction.
         writes.extend(plan.claims.changed.iter().map(|(hash, claim)| claim.build_put(object, hash)));
+        for reviewed in &plan.reviewed {
+            let key_id = self.load_data_key(&reviewed.id).await?;
+            writes.push(build_put(*ports, vault, GoldenRecord::key(object, &reviewed.id), &key_id, reviewed)?);
+        }
+        for (other, keys) in &plan.suggested {
+            let pair = [golden.id.clone(), other.clone()];
+            writes.push(Review::open(vault, object, pair, keys.clone(), ports.now_ms()).build_put());
+        }
         for ((record, destination), link) in &plan.links {
             let key_id = self.load_data_key(record).await?;
             writes.push(build_put(*ports, vault, Link::key(destination, object, record), &key_id, link)?);

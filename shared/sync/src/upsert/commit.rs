@@ -5,9 +5,9 @@ use canonical::{ObjectType, RemoteId};
 use super::{Job, Ports, Upsert};
 use crate::failure::{Class, Code, Failure};
 use crate::mutant::{Mutant, mutant};
-use crate::ports::{Attr, Condition, Item, Table, Write, WriteError};
+use crate::ports::{Table, Write, WriteError};
 use crate::record::audit::{AuditSubject, build_audit_put};
-use crate::record::{GoldenRecord, Link, build_put, golden_by_id, identity_key, read_golden, read_link, remote_hash};
+use crate::record::{Claim, GoldenRecord, Link, build_put, golden_by_id, read_golden, read_link, remote_hash};
 
 /// How long a lease is kept after a call whose outcome is unknown, in milliseconds: the call may still take effect, and would undo
 /// whatever is written before that.
@@ -107,10 +107,8 @@ impl<P: Ports> Upsert<'_, P> {
     fn build_pointer_put(&self, object: ObjectType, record: &str, remote: &str) -> Write {
         let native = self.destination.native(object).unwrap_or_default();
         let remote = RemoteId { connection: self.name().into(), object: native, id: remote.to_owned() };
-        let key = identity_key(object, &remote_hash(self.destination.vault, &remote));
-        let item = Item::new(key).with("golden", Attr::S(record.to_owned()));
         // A key that exists leads to this record, or to one that joins it with the next event of either.
-        Write::Put { table: Table::Links, item, condition: Condition::Always }
+        Claim::build_overwrite(object, &remote_hash(self.destination.vault, &remote), &record.into(), self.ports().now_ms())
     }
 
     fn build_audit_put(&self, object: ObjectType, record: &str, link: &Link, job: &Job) -> Result<Write, Failure> {

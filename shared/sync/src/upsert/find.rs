@@ -22,6 +22,8 @@ pub struct Wanted<'a> {
     pub rendering: &'a Rendering,
     /// True when nobody has tried to write the record before: then no object carries its id.
     pub first: bool,
+    /// Objects of this destination that a person has kept apart from the golden record.
+    pub strangers: Vec<&'a str>,
     /// Records merged into this one whose objects may have been created late.
     pub pending_creates: Vec<&'a str>,
 }
@@ -76,9 +78,9 @@ impl<P: Ports> Destination<'_, P> {
                 continue;
             }
             let records = self.find(object, property, &distinct).await?;
-            for (found, value) in found.iter_mut().zip(values) {
+            for ((found, value), want) in found.iter_mut().zip(values).zip(wanted) {
                 if let Some(value) = value {
-                    *found = the_one(&records, property, &value, self.name);
+                    *found = the_one(&records, want, property, &value, self.name);
                 }
             }
         }
@@ -136,12 +138,12 @@ fn made_from(records: &[RemoteRecord], want: &Wanted<'_>) -> Option<RemoteRecord
 }
 
 /// The one live object with this value; several are an ambiguity that a person must resolve.
-fn the_one(records: &[RemoteRecord], property: &str, value: &str, destination: &str) -> FoundObject {
+fn the_one(records: &[RemoteRecord], want: &Wanted<'_>, property: &str, value: &str, destination: &str) -> FoundObject {
     let holds = |r: &&RemoteRecord| {
         !r.archived && r.properties.get(property).and_then(|v| v.as_str()).is_some_and(|v| v.eq_ignore_ascii_case(value))
             || r.hub_id.as_deref() == Some(value)
     };
-    let mut matching = records.iter().filter(holds);
+    let mut matching = records.iter().filter(|r| !want.strangers.contains(&r.id.as_str())).filter(holds);
     match (matching.next(), matching.next()) {
         (first, None) => Ok(first.cloned()),
         (Some(a), Some(b)) if a.id == b.id => Ok(Some(a.clone())),

@@ -56,11 +56,13 @@ impl<P: Ports> Upsert<'_, P> {
 
     fn wanted<'j>(&self, job: &'j Job, native: &str) -> Option<Wanted<'j>> {
         let work = job.work.as_ref()?;
-        let here = work.golden.members.iter().filter(|m| m.connection == self.name() && m.object == native);
+        let is_here = |source: &&RemoteId| source.connection == self.name() && source.object == native;
+        let here = work.golden.members.iter().filter(is_here);
         Some(Wanted {
             hub_id: &work.golden.id,
             remote: job.link.remote_id(),
             members: here.map(|m| m.id.as_str()).collect(),
+            strangers: work.golden.strangers().filter(is_here).map(|source| source.id.as_str()).collect(),
             rendering: &work.intent.rendering,
             first: job.link.lease().fencing_token == 1,
             pending_creates: job.link.pending_creates().map(GoldenId::as_str).collect(),

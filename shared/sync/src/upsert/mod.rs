@@ -11,6 +11,7 @@ mod find;
 mod look_up;
 mod plan;
 mod render;
+mod review;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -221,7 +222,13 @@ impl<P: Ports> Upsert<'_, P> {
             job.end(Ok(()));
             return Ok(());
         };
-        let rendering = self.render(job, &native, &golden).await?;
+        if self.waits_for_review(job, &native, &golden).await? {
+            tracing::info!(destination = self.name(), object = %golden.object, record = %golden.id, "waits for a person's decision: `hub review list`");
+            job.end(Ok(()));
+            return Ok(());
+        }
+        let mut rendering = self.render(job, &native, &golden).await?;
+        self.withhold_disputed(golden.object, &golden, &mut rendering);
         let intent = plan_push(&job.link, &rendering);
         let now_ms = self.ports().now_ms();
         if let Some(until) = job.link.waits_for_creates(now_ms) {

@@ -58,7 +58,7 @@ impl Tables {
     fn lead(&self, claim: &Claim) -> Option<Lead> {
         let golden = self.follow(&claim.golden)?.id.clone();
         let others = claim.others.iter().filter_map(|id| self.follow(id)).map(|golden| golden.id.clone());
-        Some(Lead { claim: claim.clone(), holders: others.chain([golden.clone()]).collect(), golden })
+        Some(Lead { claim: claim.clone(), holders: others.chain([golden.clone()]).collect(), golden, passed_on: false })
     }
 
     fn apply(&mut self, hub: &Hub, vault: &Vault, change: &Change) {
@@ -235,6 +235,35 @@ fn shares_a_number(reports: &[Report]) -> bool {
         }
     }
     addresses.values().any(|addresses| addresses.len() > 1)
+}
+
+#[test]
+fn a_value_that_its_mapping_has_flagged_joins_nobody() {
+    let mut hub = hub(ObjectType::Contact, "email", &BTreeMap::new());
+    hub.objects.entry(ObjectType::Contact).or_default().weak = vec!["phone".into()];
+    for (flagged, people) in [(false, 1), (true, 2)] {
+        let (vault, mut tables) = (vault(), Tables::default());
+        for id in [1, 2] {
+            let mut change = contact((id, None, Some(1)), 1);
+            change.fields.values_mut().for_each(|field| field.flagged = flagged);
+            tables.apply(&hub, &vault, &change);
+        }
+        assert_eq!(tables.truth().len(), people, "flagged: {flagged}");
+    }
+}
+
+#[test]
+fn more_people_may_have_one_value_where_the_policy_says_so() {
+    let mut hub = hub(ObjectType::Contact, "email", &BTreeMap::new());
+    for (people_per_value, people) in [(1, 3), (2, 2)] {
+        let policy = hub.objects.entry(ObjectType::Contact).or_default();
+        (policy.weak, policy.people_per_value) = (vec!["phone".into()], people_per_value);
+        let (vault, mut tables) = (vault(), Tables::default());
+        for report in [(1, Some(1), Some(1)), (2, Some(2), Some(1)), (3, None, Some(1))] {
+            tables.apply(&hub, &vault, &contact(report, 1));
+        }
+        assert_eq!(tables.truth().len(), people, "{people_per_value} people per value");
+    }
 }
 
 proptest! {

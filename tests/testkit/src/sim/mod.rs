@@ -6,6 +6,7 @@
 mod bulk;
 mod check;
 mod named;
+mod operator;
 mod oracle;
 mod policy;
 mod ports;
@@ -35,7 +36,7 @@ pub use named::NAMED;
 pub use policy::{Source, config};
 use ports::{Faults, Shared, SimPorts};
 pub use rng::Rng;
-use script::{Edit, Fact, Sending, Signature};
+use script::{Edit, Fact, Sending, Signature, Verdict};
 pub use script::{START_MS, Script};
 pub use stepper::Stepper;
 
@@ -118,6 +119,7 @@ pub(crate) struct Sim {
     tasks: Vec<Task>,
     trips: Vec<(i64, Trip)>,
     edits: Vec<Edit>,
+    verdicts: Vec<Verdict>,
     facts: Vec<Fact>,
     /// Facts that are known to the hub: their webhook was answered 2xx.
     accepted: BTreeSet<usize>,
@@ -166,6 +168,7 @@ impl Sim {
             tasks: Vec::new(),
             trips: Vec::new(),
             edits: script.edits,
+            verdicts: script.verdicts,
             facts: script.facts,
             accepted: BTreeSet::new(),
             lived: Vec::new(),
@@ -183,15 +186,13 @@ impl Sim {
     }
 
     fn run(mut self) -> Result<Stats, Violation> {
-        self.until_quiet()?;
-        // Traffic has stopped; what was parked meanwhile is redriven, as an operator does after an outage.
-        self.shared.faults.set(Faults::NONE);
-        self.until_quiet()?;
-        for _ in 0..3 {
-            if !self.redrive() {
-                break;
+        self.calm_down()?;
+        for verdict in std::mem::take(&mut self.verdicts) {
+            self.shared.faults.set(self.faults);
+            for decision in operator::decisions(&self, verdict)? {
+                self.send_decision(&decision);
             }
-            self.until_quiet()?;
+            self.calm_down()?;
         }
         check::before_reconcile(&self)?;
         self.reconcile(Job::Full);
@@ -205,27 +206,6 @@ impl Sim {
     fn rows_written(&self) -> u64 {
         let crms = self.shared.crms.borrow();
         crms.values().map(|crm| crm.stats().iter().filter(|(n, _)| n.starts_with("rows.")).map(|(_, c)| c).sum::<u64>()).sum()
-    }
-
-    /// Moves every dead letter that may pass now back to where it came from.
-    fn redrive(&mut self) -> bool {
-        let mut moved = false;
-        let now = self.shared.now.get();
-        let mut queues = self.shared.queues.borrow_mut();
-        for name in queues.names().into_iter().filter(|n| n.ends_with("-dlq")) {
-            for delivery in queues.receive(&name, usize::MAX, now) {
-                let code = delivery.attributes.get("code").map(String::as_str).unwrap_or_default();
-                if check::nobody_can_help(code) {
-                    continue;
-                }
-                queues.delete(&name, &delivery.receipt);
-                let origin = delivery.attributes.get("origin").cloned().unwrap_or_default();
-                let mut message = sync::ports::Outgoing::new(delivery.body);
-                message.attributes.extend(delivery.attributes.get("event").map(|e| ("event".to_owned(), e.clone())));
-                moved |= queues.send(&origin, message, now).is_ok();
-            }
-        }
-        moved
     }
 
     /// Runs until nothing is under way any more.
@@ -404,7 +384,7 @@ impl Sim {
                 fields.insert(field, value);
             }
             // The address only ties the record to its person: it is no statement of HubSpot's.
-            self.lived.push(Fact { source, stamp_ms: now, stated: false, fields, consent });
+            self.lived.push(Fact { source, stamp_ms: now, stated: false, fields, consent, person: edit.person });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, json};
 
-use super::script::{Author, Edit, Form, Outage, PLACEHOLDERS, START_MS, Script};
+use super::script::{Author, Edit, Form, Outage, PLACEHOLDERS, START_MS, Script, Verdict};
 
 /// How a scenario's script is written for a seed.
 type Write = fn(u64) -> Script;
@@ -23,6 +23,10 @@ pub const NAMED: &[(&str, Write)] = &[
     ("shared-number", shared_number),
     ("number-of-one-person", number_of_one_person),
     ("placeholder-numbers", placeholder_numbers),
+    ("address-passes-on", address_passes_on),
+    ("address-passes-on-undecided", address_passes_on_undecided),
+    ("unmerge", unmerge),
+    ("unmerge-and-merge-again", unmerge_and_merge_again),
 ];
 
 const MAIL: &str = "ada@example.com";
@@ -60,6 +64,7 @@ fn edit_of_owned_field(seed: u64) -> Script {
             email: MAIL.into(),
             properties,
             fact: None,
+            person: None,
         });
     }
     done(author)
@@ -101,6 +106,8 @@ fn merge_between_create_and_commit(seed: u64) -> Script {
     author.form(&other, START_MS + 1_000, START_MS + 20);
     let at = START_MS + author.rng.range(20, 400);
     author.customer("cus_1", "ada@other.example", "Ada", None, START_MS + 2_000, at);
+    // If both have an object by then, the hub only suggests it.
+    author.script.verdicts = vec![Verdict::AcceptAll];
     done(author)
 }
 
@@ -156,6 +163,8 @@ fn email_change(seed: u64) -> Script {
     let late = START_MS + author.rng.range(30_000, 90_000);
     author.form(&form(None, Some("Old")), START_MS + 9_000, late);
     author.disturb();
+    // A form with the new address may have made an object of its own before the customer's change came.
+    author.script.verdicts = vec![Verdict::AcceptAll];
     done(author)
 }
 
@@ -217,4 +226,61 @@ fn question_without_answer(seed: u64) -> Script {
     }
     author.disturb();
     done(author)
+}
+
+/// An address passes from one person to another in HubSpot. Nothing is joined; a person says that they are two.
+fn address_passes_on(seed: u64) -> Script {
+    let mut script = address_passes_on_undecided(seed);
+    script.verdicts = vec![Verdict::RejectAll];
+    script
+}
+
+/// The same, and nobody decides.
+fn address_passes_on_undecided(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    author.person = Some("ada");
+    author.customer("cus_1", MAIL, "Ada", None, START_MS, START_MS + 100);
+    author.person = Some("bob");
+    author.customer("cus_2", "bob@example.com", "Bob", None, START_MS, START_MS + 200);
+    // Later than the longest retry: both exist in HubSpot by then.
+    let at_ms = START_MS + 3 * 3_600_000 + author.rng.range(0, 60_000);
+    let steps =
+        [("ada", MAIL, "ada@new.example", at_ms), ("bob", "bob@example.com", MAIL, at_ms + author.rng.range(1_000, 60_000))];
+    for (person, email, next, at_ms) in steps {
+        author.script.edits.push(Edit {
+            at_ms,
+            crm: "hubspot.test",
+            object: "contacts",
+            email: email.into(),
+            properties: Map::from_iter([("email".to_owned(), json!(next))]),
+            fact: Some(("email", next.to_owned())),
+            person: Some(person),
+        });
+    }
+    done(author)
+}
+
+/// A number has joined a lodger with the person whose number it is; a person takes that back.
+fn unmerge(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    let phone = "+14155552042";
+    author.person = Some("ada");
+    author.form(&form(Some(phone), Some("Ada")), START_MS, START_MS + 100);
+    author.person = Some("lodger");
+    let at = START_MS + author.rng.range(100, 60_000);
+    author.customer(LODGER.2, "", "Lou Lodger", Some(phone), START_MS + 5_000, at);
+    author.disturb();
+    let (connection, object, id) = LODGER;
+    author.script.verdicts = vec![Verdict::Unmerge(connection, object, id)];
+    done(author)
+}
+
+const LODGER: (&str, &str, &str) = ("stripe", "customer", "cus_1");
+
+/// The same, and then they are found to be one all the same: nothing is lost.
+fn unmerge_and_merge_again(seed: u64) -> Script {
+    let mut script = unmerge(seed);
+    script.facts.iter_mut().for_each(|fact| fact.person = None);
+    script.verdicts.push(Verdict::Merge(LODGER, MAIL));
+    script
 }

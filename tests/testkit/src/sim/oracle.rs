@@ -36,8 +36,14 @@ fn source(fact: &Fact) -> (String, String, String) {
 }
 
 /// Groups facts that share a source record or an e-mail address, directly or through others. A group without an address belongs to
-/// the one group that has its telephone number; a number of several people ties nobody.
+/// the one group that has its telephone number; a number of several people ties nobody. Where only people know who is who, the script
+/// says so.
 fn cluster(facts: &[Fact]) -> Vec<Vec<&Fact>> {
+    if facts.iter().any(|fact| fact.person.is_some()) {
+        let mut people: BTreeMap<Option<&str>, Vec<&Fact>> = BTreeMap::new();
+        facts.iter().for_each(|fact| people.entry(fact.person).or_default().push(fact));
+        return people.into_values().collect();
+    }
     let groups = tied(facts.iter().map(|fact| (vec![fact], keys_of(&[fact], "email"))).collect());
     let (people, nameless): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| has(group, "email"));
     let mut people: Vec<(Vec<&Fact>, BTreeSet<String>)> =

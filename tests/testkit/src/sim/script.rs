@@ -26,6 +26,8 @@ pub struct Fact {
     pub fields: BTreeMap<&'static str, String>,
     /// Marketing consent, if it is about that.
     pub consent: Option<&'static str>,
+    /// Who it is about, where only people know that.
+    pub person: Option<&'static str>,
 }
 
 /// A webhook and when it is sent.
@@ -69,6 +71,21 @@ pub struct Edit {
     pub properties: Map<String, Value>,
     /// The canonical field and value, if the edit is a fact that counts.
     pub fact: Option<(&'static str, String)>,
+    /// Who it is about, where only people know that.
+    pub person: Option<&'static str>,
+}
+
+/// What a person decides about who is who, once everything has come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything that the hub suggests is the same.
+    AcceptAll,
+    /// Nothing that the hub suggests is the same.
+    RejectAll,
+    /// This object does not belong to its record: connection, object, id.
+    Unmerge(&'static str, &'static str, &'static str),
+    /// The record of this object and that of the other one are the same: connection, object, id.
+    Merge((&'static str, &'static str, &'static str), &'static str),
 }
 
 /// An outage of a CRM.
@@ -95,6 +112,8 @@ pub struct Script {
     pub outages: Vec<Outage>,
     /// Contacts that are in HubSpot from the beginning: native properties.
     pub seeded: Vec<Map<String, Value>>,
+    /// What a person decides about who is who, one after the other.
+    pub verdicts: Vec<Verdict>,
     /// When the last thing happens.
     pub end_ms: i64,
     /// Processes that hang: they go on after their time is over, so that others hold their leases meanwhile.
@@ -128,6 +147,8 @@ pub struct Author {
     pub rng: Rng,
     /// The script so far.
     pub script: Script,
+    /// Who the next facts are about, where only people know that.
+    pub person: Option<&'static str>,
     serial: u64,
 }
 
@@ -149,7 +170,7 @@ pub struct Form<'a> {
 impl Author {
     /// An empty script.
     pub fn new(seed: u64) -> Author {
-        Author { rng: Rng::new(seed ^ 0x5c41_97e0), script: Script::default(), serial: 0 }
+        Author { rng: Rng::new(seed ^ 0x5c41_97e0), script: Script::default(), person: None, serial: 0 }
     }
 
     fn serial(&mut self) -> u64 {
@@ -189,7 +210,8 @@ impl Author {
             "utm": { "utm_source": "sim", "utm_campaign": format!("c{serial}") },
         });
         let source = ("form", "person", form.email.to_owned());
-        self.script.facts.push(Fact { source, stamp_ms, stated: true, fields: values, consent });
+        let person = self.person;
+        self.script.facts.push(Fact { source, stamp_ms, stated: true, fields: values, consent, person });
         let fact = self.script.facts.len() - 1;
         self.send("form", format!("msg_{serial:06}"), body.to_string().into_bytes(), Some(fact), at_ms);
     }
@@ -210,7 +232,8 @@ impl Author {
             } },
         });
         let source = ("stripe", "customer", id.to_owned());
-        self.script.facts.push(Fact { source, stamp_ms: seconds * 1000, stated: false, fields, consent: None });
+        let person = self.person;
+        self.script.facts.push(Fact { source, stamp_ms: seconds * 1000, stated: false, fields, consent: None, person });
         let fact = self.script.facts.len() - 1;
         self.send("stripe", format!("evt_{serial:06}"), body.to_string().into_bytes(), Some(fact), at_ms);
     }
@@ -331,5 +354,5 @@ fn edit(author: &mut Author, email: &str, span: i64) {
     };
     let properties = Map::from_iter([(native.to_owned(), json!(value))]);
     let email = email.to_owned();
-    author.script.edits.push(Edit { at_ms, crm: "hubspot.test", object: "contacts", email, properties, fact });
+    author.script.edits.push(Edit { at_ms, crm: "hubspot.test", object: "contacts", email, properties, fact, person: None });
 }

@@ -1,8 +1,10 @@
 //! How two versions of a link, or the links of two golden records, become one.
 
+use std::collections::BTreeSet;
+
 use canonical::GoldenId;
 
-use super::{Lease, Link, Object};
+use super::{Lease, Link, Object, Push};
 
 /// How long after its lease a creation may still take effect, in milliseconds.
 const LATE_CREATE_MS: i64 = 30_000;
@@ -54,6 +56,46 @@ impl Link {
             _ => {}
         }
         self.drop_own_duplicate();
+    }
+
+    /// Gives the objects with these ids to the link of a record that is split off from `own`, and returns that link. Whoever is
+    /// writing under this link is fenced out, and an object that is being created meanwhile is looked for once it can no longer
+    /// appear.
+    pub fn split_off(&mut self, own: &GoldenId, ids: &BTreeSet<String>) -> Link {
+        self.assert_allowed(self.has_not_moved(), "split_off");
+        if let Some(until) = self.creates_until() {
+            self.pending_creates.insert(own.clone(), until);
+        }
+        self.lease.fencing_token += 1;
+        self.mark_unverified();
+        let mut other = Link::default();
+        if self.remote_id().is_some_and(|id| ids.contains(id)) {
+            other.object = std::mem::take(&mut self.object);
+            other.knowledge = std::mem::take(&mut self.knowledge);
+            other.lease = self.lease.clone();
+            if let Some(object) = other.object.known_mut() {
+                object.marked = false;
+            }
+            (self.push, self.pushed_version, self.refused_at) = (Push::Unverified, 0, None);
+        }
+        let (theirs, mut mine) =
+            std::mem::take(&mut self.duplicates_to_merge).into_iter().partition::<BTreeSet<_>, _>(|id| ids.contains(id));
+        if self.object == Object::None
+            && let Some(first) = mine.pop_first()
+        {
+            self.point_to(first, false);
+        }
+        self.duplicates_to_merge = mine;
+        for id in theirs {
+            match other.object {
+                Object::None => other.point_to(id, false),
+                _ => other.add_duplicate(id),
+            }
+        }
+        if !other.is_new() {
+            other.mark_unverified();
+        }
+        other
     }
 
     /// Until when a worker may still create an object for this link.
