@@ -49,12 +49,11 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, CommandError> {
     let hub = &loaded.sound()?.hub;
     let destinations: usize = hub.objects.values().map(|o| o.destinations.len()).sum();
     print_line(format_args!(
-        "{}: {}, {}, {}, generation {}: {}",
+        "{}: {}, {}, {}: {}",
         loaded.source.file,
         counted(hub.connections.len(), "connection"),
         counted(destinations, "destination object"),
         counted(hub.effects.len(), "effect"),
-        hub.generation,
         summary(errors, warnings)
     ))?;
     if args.narrowed {
@@ -78,20 +77,47 @@ fn summary(errors: usize, warnings: usize) -> String {
 }
 
 fn pack(loaded: &Loaded, path: &Path) -> Result<(), CommandError> {
-    let bytes = loaded.pack(&Changes::default())?;
-    if let Some(generation) = reused_generation(path, &bytes) {
-        eprintln!("warning: this configuration differs from the one packed before, but both have generation {generation}");
-        eprintln!(
-            "  help: raise `generation`: then records that the old configuration resolved are resolved again, and functions that still run the old one cannot overwrite them"
-        );
-    }
+    let now_s = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(1);
+    let (bytes, generation) = pack_after(loaded, std::fs::read(path).ok(), now_s)?;
     write(path, &bytes)?;
-    print_line(format_args!("{}: {} bytes", shown(path), bytes.len()))
+    print_line(format_args!("{}: {} bytes, generation {generation}", shown(path), bytes.len()))
 }
 
-/// The generation of the new pack, if the file holds a different pack whose generation is not lower.
-fn reused_generation(path: &Path, new: &[u8]) -> Option<u64> {
-    let old = std::fs::read(path).ok().filter(|old| old != new)?;
-    let (old, new) = (Config::open(old).ok()?, Config::open(new.to_vec()).ok()?);
-    (old.hub().generation >= new.hub().generation).then_some(new.hub().generation)
+/// Packs a configuration. Its generation is the time, and higher than that of the pack before it. If nothing but the generation
+/// would change, that of the pack before it stays. Gives the pack and its generation.
+fn pack_after(loaded: &Loaded, before: Option<Vec<u8>>, now_s: u64) -> Result<(Vec<u8>, u64), CommandError> {
+    let packed = |generation| loaded.pack(&Changes { generation, ..Changes::default() });
+    let old = before.as_ref().and_then(|bytes| Config::open(bytes.clone()).ok()).map_or(0, |config| config.hub().generation);
+    let bytes = match packed(old)? {
+        same if before.as_ref() == Some(&same) => same,
+        _ => packed(now_s.max(old + 1))?,
+    };
+    let generation = Config::open(bytes.clone()).map_or(0, |config| config.hub().generation);
+    if generation <= old && before.as_ref() != Some(&bytes) {
+        return Err(CommandError::Usage(format!(
+            "this configuration differs from the one packed before, and `generation = {generation}` does not tell them apart; raise it above {old}, or leave it out"
+        )));
+    }
+    Ok((bytes, generation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DEFAULT;
+
+    #[test]
+    fn a_pack_has_a_higher_generation_than_the_one_before_it_and_the_same_content_keeps_it() {
+        let loaded = |text: String| Loaded::new("hub.toml", text, None);
+        let (first, generation) = pack_after(&loaded(DEFAULT.to_owned()), None, 1_000).unwrap();
+        assert_eq!(generation, 1_000);
+        assert_eq!(pack_after(&loaded(DEFAULT.to_owned()), Some(first.clone()), 2_000).unwrap(), (first.clone(), 1_000));
+        let changed = DEFAULT.replace("members = 40 ", "members = 41 ");
+        let (second, generation) = pack_after(&loaded(changed.clone()), Some(first), 2_000).unwrap();
+        assert_eq!(generation, 2_000);
+        // Back to the first, by a clock that is wrong.
+        assert_eq!(pack_after(&loaded(DEFAULT.to_owned()), Some(second.clone()), 500).unwrap().1, 2_001);
+        let refused = pack_after(&loaded(format!("generation = 7\n{DEFAULT}")), Some(second), 3_000).unwrap_err();
+        assert!(refused.to_string().contains("raise it above 2000"), "{refused}");
+    }
 }

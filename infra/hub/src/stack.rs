@@ -132,7 +132,7 @@ pub async fn start(setup: Setup, loaded: &Loaded, binaries: &Path) -> Result<Run
     let sandboxes = sandboxes.map_err(|e| CommandError::backend("the stand-ins do not start", e))?;
     let pack = setup.folder.join("hub.pack");
     let base_urls = sandboxes.urls.clone().into_iter().chain(setup.base_urls.clone()).collect();
-    write(&pack, &loaded.pack(&Changes { base_urls, speed: Some(setup.speed) })?)?;
+    write(&pack, &loaded.pack(&Changes { base_urls, speed: Some(setup.speed), generation: now_s() })?)?;
     let template = template(&setup.folder, loaded)?;
     let port = free_port().map_err(|e| CommandError::backend("no port is free", e))?;
     let url = base_url(port);
@@ -270,6 +270,11 @@ fn options(setup: &Setup, template: &Path, binaries: &Path, pack: &Path, port: u
 /// The base URL of webhooks, which providers sign.
 fn base_url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
+}
+
+/// Seconds since 1970: the generation of a configuration that is packed now.
+fn now_s() -> u64 {
+    u64::try_from(sandbox::server::now_ms() / 1_000).unwrap_or(1)
 }
 
 fn free_port() -> std::io::Result<u16> {

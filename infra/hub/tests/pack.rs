@@ -54,7 +54,7 @@ fn a_rate_never_lets_more_through_than_the_account_allows() {
 #[test]
 fn a_local_stack_has_other_urls_and_runs_the_schedule_in_seconds() {
     let url = "http://127.0.0.1:4001".to_owned();
-    let changes = Changes { base_urls: [("hubspot".to_owned(), url.clone())].into(), speed: Some(60) };
+    let changes = Changes { base_urls: [("hubspot".to_owned(), url.clone())].into(), speed: Some(60), ..Changes::default() };
     let config = open(&changes);
     assert_eq!(config.hub().connections["hubspot"].base_url, url);
     assert_eq!(config.hub().connections["salesforce"].base_url, "https://example.my.salesforce.com");

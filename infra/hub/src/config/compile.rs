@@ -57,7 +57,7 @@ pub fn compile(source: &Source, providers: &[&str]) -> (Option<Compiled>, Vec<Di
 fn compile_file(file: ConfigurationFile, report: &mut Report, providers: &[&str]) -> Compiled {
     let mut compiled = Compiled {
         hub: Hub {
-            generation: file.generation,
+            generation: file.generation.unwrap_or(NOT_NUMBERED),
             connections: BTreeMap::new(),
             objects: BTreeMap::new(),
             effects: Vec::new(),
@@ -108,3 +108,6 @@ fn add_connection(
         compiled.hub.connections.insert(name.as_str().into(), connection);
     }
 }
+
+/// The generation of a configuration that does not number itself; packing replaces it.
+pub const NOT_NUMBERED: u64 = 0;

@@ -9,7 +9,7 @@ use sync::config::{Cleared, Survivorship};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ConfigurationFile {
-    pub generation: u64,
+    pub generation: Option<u64>,
     pub connections: Entries<Spanned<ConnectionTable>>,
     pub destinations: Entries<Entries<Spanned<String>>>,
     pub purposes: Entries<String>,

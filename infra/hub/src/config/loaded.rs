@@ -9,7 +9,7 @@ use sync::config::{Bucket, Config, Connection, PackError};
 use thiserror::Error;
 use webhook::Scheme;
 
-use super::compile::{Compiled, compile};
+use super::compile::{Compiled, NOT_NUMBERED, compile};
 use super::render::render;
 use super::{provider, provider_checks};
 
@@ -121,6 +121,9 @@ impl Loaded {
                 connection.base_url.clone_from(url);
             }
         }
+        if hub.generation == NOT_NUMBERED {
+            hub.generation = changes.generation.max(1);
+        }
         hub.retry.speed = changes.speed.unwrap_or(hub.retry.speed).max(1);
         let packed: BTreeMap<String, String> = self.providers.iter().map(|(name, p)| (name.clone(), p.to_packed())).collect();
         Ok(Config::pack(&hub, &packed)?)
@@ -149,6 +152,8 @@ pub struct Changes {
     pub base_urls: BTreeMap<String, String>,
     /// Divides every wait that the hub chooses.
     pub speed: Option<u32>,
+    /// The generation of a configuration that does not number itself.
+    pub generation: u64,
 }
 
 /// The pack of the configuration that comes with the hub, with some things changed.
