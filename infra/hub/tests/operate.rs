@@ -115,6 +115,7 @@ fn contact(connection: &str, id: &str, at_ms: i64, fields: &[(&str, &str)]) -> C
         external_ids: Vec::new(),
         problems: Vec::new(),
         test: false,
+        id_of_event: false,
     }
 }
 
@@ -305,8 +306,9 @@ async fn status_counts_the_lines_of_the_journal() {
     assert_eq!(stripe.received(), 3);
     let text = status::render(&accounts);
     assert!(
-        text.lines()
-            .any(|l| l.split_whitespace().collect::<Vec<_>>() == ["stripe", "3", "2", "0", "0", "0", "0", "0", "0", "1", "0"]),
+        text.lines().any(
+            |l| l.split_whitespace().collect::<Vec<_>>() == ["stripe", "3", "2", "0", "0", "0", "0", "0", "0", "0", "1", "0"]
+        ),
         "{text}"
     );
 }

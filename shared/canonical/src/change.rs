@@ -119,6 +119,10 @@ pub struct Change {
     /// True for records that the source itself marks as tests.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub test: bool,
+    /// True when the id of `source` was made from the event that mentions the object (a form's submission), so that no other event
+    /// names the same object by it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub id_of_event: bool,
 }
 
 impl Change {

@@ -178,6 +178,8 @@ pub enum Outcome {
     Ignored,
     /// Applied, except for a field that was quarantined.
     Quarantined,
+    /// Stored, and held back from every destination; the account line has the reason.
+    Held,
     /// Parked in the dead-letter queue with its reason.
     Dead,
     /// The event waits for the read that it requested.
@@ -194,6 +196,7 @@ impl Outcome {
         Outcome::Echo,
         Outcome::Ignored,
         Outcome::Quarantined,
+        Outcome::Held,
         Outcome::Dead,
         Outcome::InFlight,
     ];
@@ -208,6 +211,7 @@ impl Outcome {
             Outcome::Echo => "echo",
             Outcome::Ignored => "ignored",
             Outcome::Quarantined => "quarantined",
+            Outcome::Held => "held",
             Outcome::Dead => "dead",
             Outcome::InFlight => "in_flight",
         }

@@ -152,6 +152,7 @@ fn by_hand(body: &str) -> Change {
         external_ids: p.hub_id.iter().map(|id| ("hub".to_owned(), (*id).to_owned())).collect(),
         problems: Vec::new(),
         test: false,
+        id_of_event: false,
     }
 }
 

@@ -54,6 +54,9 @@ pub struct Plan {
     /// Appended to the id, for objects that a body only implies.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id_suffix: String,
+    /// True when the id is not the object's own, but that of the event that mentions it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub id_of_event: bool,
     /// When the object last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stamp: Option<ObjectStamp>,

@@ -9,6 +9,7 @@ use serde_json::Map as JsonMap;
 use crate::apply::{Found, Scope};
 use crate::captured::{Captured, text_of};
 use crate::context::Context;
+use crate::input::Input;
 use crate::map::{Coverage, Map, Plan};
 use crate::normal;
 use crate::path::Segment;
@@ -50,6 +51,7 @@ impl Map {
             external_ids: Vec::new(),
             problems: Vec::new(),
             test: !plan.test.is_empty() && scope.holds(&plan.test),
+            id_of_event: plan.id_of_event || is_id_of_event(plan, scope),
             kind,
         };
         for external in &plan.external {
@@ -136,6 +138,12 @@ fn source(plan: &Plan, scope: Scope<'_, '_>) -> Result<RemoteId, Unreadable> {
         object: plan.remote.clone(),
         id: format!("{id}{}", plan.id_suffix),
     })
+}
+
+/// True when the object's id is taken from the variable `$id`: the body holds no id of the object itself.
+fn is_id_of_event(plan: &Plan, scope: Scope<'_, '_>) -> bool {
+    let input = plan.id.iter().find(|input| scope.first(std::slice::from_ref(input)).is_some());
+    plan.id_join.is_none() && matches!(input, Some(Input::Var(name)) if name == "id")
 }
 
 fn change_kind(plan: &Plan, scope: Scope<'_, '_>) -> ChangeKind {

@@ -277,6 +277,7 @@ impl EventContext<'_> {
             external_ids: Vec::new(),
             problems: Vec::new(),
             test: false,
+            id_of_event: false,
         };
         let kind = match rule.declared.action {
             EventAction::Delete => ChangeKind::Delete { privacy: false },

@@ -85,8 +85,8 @@ codes! {
     GoldenBehind = "golden-behind", Class::Conflict;
     /// A push to this destination is in flight, so an inbound value cannot be told from its echo.
     PushOpen = "push-open", Class::Conflict;
-    /// The function's configuration is older than the one that resolved the record.
-    OutdatedConfiguration = "outdated-configuration", Class::Transient;
+    /// The function's configuration is older than the one that has just resolved the record.
+    OutdatedConfiguration = "outdated-configuration", Class::Throttled { after_ms: 60_000 };
     /// The function's time is nearly over.
     Deadline = "deadline", Class::Conflict;
     /// The queue message does not have the hub's format.

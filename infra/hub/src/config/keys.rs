@@ -21,8 +21,12 @@ const IDENTITIES: ValueType = ValueType::Named(&ValueType::Table(&IDENTITY));
 const EFFECTS: ValueType = ValueType::List(&ValueType::Table(&EFFECT));
 
 const CONFIGURATION_KEYS: &[Key] = &[
-    key("generation", ValueType::Number { least: 1 }, "A number that you raise with every change. Records remember the configuration that resolved them, and a function that still runs an older one steps back instead of overwriting them.")
-        .needed(),
+    key(
+        "generation",
+        ValueType::Number { least: 1 },
+        "A number that rises with every change. Records remember the configuration that resolved them, and a process that a deployment is about to end does not overwrite them. Set it only if you number your configurations yourself.",
+    )
+    .default("the time of packing"),
     key("connections", CONNECTIONS, "One account at one provider each.").needed(),
     key("destinations", DESTINATIONS, "Canonical object = connection = the object that it becomes there."),
     key("purposes", NAMES, "Canonical object = why its personal data may go to destinations. `hub check` warns where such data goes without a purpose."),
@@ -104,7 +108,7 @@ const API_KEYS: &[Key] = &[
     key(
         "sweep",
         TEXT_LIST,
-        "Objects, in the provider's words, that are read on a schedule, to find what no webhook reported. The hub must be able to list them ([APIs](generated/api-capabilities.md)).",
+        "Objects, in the provider's words, that are read on a schedule, to find what no webhook reported. The hub must be able to list them ([APIs](generated/api-capabilities.md)). The first sweep begins when it runs: what is older is taken in by `hub import`, and only then.",
     ),
 ];
 

@@ -107,6 +107,11 @@ impl Demo {
         let begin_s = begin(now_ms() / 1000);
         let day = Day::read(&folder, begin_s)?;
         self.create_existing(&day, begin_s)?;
+        // Sweeps begin with the connection: the records that exist already are taken in when somebody asks for them.
+        let taken = self.reconcile("sweep").await?;
+        if taken["read"] != 0 {
+            self.senders.report(format!("the first sweep read {} old records", taken["read"]));
+        }
         let mut progress = Progress::new();
         let mut tasks = JoinSet::new();
         let total = self.schedule(&day, &mut tasks);

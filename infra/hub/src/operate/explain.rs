@@ -198,7 +198,11 @@ async fn audit_content<P: Ports>(ports: &P, vault: &Vault, item: &Item) -> serde
 /// The explanation as text, for one field or for all.
 pub fn render(explanation: &Explanation, hub: &Hub, only: Option<&str>) -> String {
     let golden = &explanation.golden;
-    let deleted = if golden.deleted { ", deleted at every source" } else { "" };
+    let deleted = match (golden.deleted, golden.no_key) {
+        (true, _) => ", deleted at every source",
+        (false, true) => ", held: no key (no source gave an e-mail address, telephone, id or domain)",
+        (false, false) => "",
+    };
     let mut text = format!(
         "{} {}, version {}, resolved by generation {}{deleted}\n",
         golden.object, golden.id, golden.version, golden.generation

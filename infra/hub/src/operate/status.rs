@@ -13,7 +13,7 @@ use sync::record::journal::{count_outcomes, day};
 
 use super::Ports;
 use super::open::HubArgs;
-use crate::out::{CommandError, block_on, print};
+use crate::out::{CommandError, block_on, counted, print};
 use crate::text::table;
 
 /// Arguments of `hub status`.
@@ -108,7 +108,14 @@ pub fn render_with(accounts: &[Account], more: Option<(&str, &BTreeMap<String, u
         rows.push(row);
     }
     let mut text = table(&rows);
-    for Account { connection, paused, held, .. } in accounts {
+    for account in accounts {
+        let (Account { connection, paused, held, .. }, unnamed) = (account, account.count(Outcome::Held));
+        if unnamed > 0 {
+            text += &format!(
+                "{} of {connection} held: no key; nothing is created for them before an e-mail address, telephone, id or domain arrives\n",
+                counted(usize::try_from(unnamed).unwrap_or(usize::MAX), "event")
+            );
+        }
         if let Some(reason) = paused {
             text += &format!("{connection} is paused: {reason}; `hub resume {connection}` ends the pause\n");
         }

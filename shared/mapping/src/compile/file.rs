@@ -24,6 +24,7 @@ pub(super) struct PlanTable {
     pub id: OneOrMore<String>,
     pub id_join: Option<String>,
     pub id_suffix: String,
+    pub id_of_event: bool,
     pub stamp: Option<StampTable>,
     pub field_stamp: Option<FieldStampTable>,
     pub when: Conditions,

@@ -76,6 +76,11 @@ pub static PLAN: KeyTable = KeyTable::section(
                 key("id_join", TEXT, "The id is all of `id`, joined by this text."),
                 key("id_suffix", TEXT, "Appended to the id, for an object that a body only implies (a consent in a form)."),
                 key(
+                    "id_of_event",
+                    FLAG,
+                    "The id is that of the event (a form's submission), not the object's own. A person or company whom nothing else identifies is then held (`held`: no key). An id from `$id` always counts like that.",
+                ),
+                key(
                     "external",
                     ValueType::Named(&PATH),
                     "Other ids of the same record: namespace = path. `hub` is the hub's own namespace.",

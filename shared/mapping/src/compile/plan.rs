@@ -48,6 +48,7 @@ pub(super) fn compile(
         id: slots.inputs(&table.id),
         id_join: table.id_join,
         id_suffix: table.id_suffix,
+        id_of_event: table.id_of_event,
         stamp: table.stamp.map(|stamp| object_stamp(&stamp, slots)),
         when: slots.conditions(table.when),
         test: slots.conditions(table.test),

@@ -58,7 +58,7 @@ fn is_true(item: &Item, attribute: &str) -> bool {
 }
 
 fn is_live_golden(item: &Item) -> bool {
-    item.key.sk == "golden" && item.s("redirect").is_none() && !is_true(item, "deleted")
+    item.key.sk == "golden" && item.s("redirect").is_none() && !is_true(item, "deleted") && !is_true(item, "no_key")
 }
 
 /// True when a destination has an older version than this one, or its last push is not confirmed, and it may be written.

@@ -1,4 +1,7 @@
 //! Sweeping: everything that changed at a connection since the watermark is read, and sent to `ingest`.
+//!
+//! The first sweep of an object begins now: what was there before the connection is taken in by an import, and only when
+//! somebody asks for it.
 
 use canonical::{Lane, Outcome, RemoteId, SweepRequest};
 use providers::api::{FailureKind, Page, Target};
@@ -15,13 +18,33 @@ use crate::record::journal::{AccountLine, close_account_line};
 /// How far a sweep reads back before its watermark, in milliseconds: providers index late, and clocks differ.
 const OVERLAP_MS: i64 = 120_000;
 
+/// How far an object of a connection has been swept.
+#[derive(Debug, Clone, Copy)]
+struct Watermark {
+    /// Where the first sweep began. Nothing older is ever read.
+    begin_ms: i64,
+    /// The stamp of the newest change that was read.
+    newest_ms: i64,
+}
+
+impl Watermark {
+    fn read(item: &Item) -> Watermark {
+        Watermark { begin_ms: item.n("begin").unwrap_or(0), newest_ms: item.n("at").unwrap_or(0) }
+    }
+
+    /// From when on the next sweep lists changes.
+    fn since_ms(self) -> i64 {
+        (self.newest_ms - OVERLAP_MS).max(self.begin_ms)
+    }
+}
+
 /// How far a sweep has got.
 struct Progress {
     /// From when on changes are listed.
     since_ms: i64,
     /// The provider's cursor of the next page; `None` for the first one.
     cursor: Option<String>,
-    /// The stamp of the newest change so far: the watermark.
+    /// The stamp of the newest change so far.
     newest_ms: i64,
 }
 
@@ -44,8 +67,11 @@ impl<P: Ports> Reconcile<'_, P> {
             return Err(Failure::new(Code::CannotFetch, format!("`{connection}` has nothing to sweep, and {reason}")));
         }
         let mut report = JobReport::default();
+        // What an event reports has just changed. If the object was never swept, its sweeps begin there.
+        let received = requests.iter().filter_map(|requested| Some(requested.request.cause.as_ref()?.received_at_ms)).min();
+        let begin_ms = received.unwrap_or_else(|| self.ports.now_ms()) - OVERLAP_MS;
         for object in objects {
-            self.sweep(connection, object, &mut report).await?;
+            self.sweep_from(connection, object, begin_ms, &mut report).await?;
         }
         for Requested { request, .. } in requests {
             tracing::info!(connection, reason = %request.reason, read = report.read, trace = %request.trace, "swept on request");
@@ -60,14 +86,26 @@ impl<P: Ports> Reconcile<'_, P> {
         close_account_line(self.ports, line, self.config.hub().journal_days).await
     }
 
-    /// Reads what changed of an object since the watermark, page by page. The watermark follows each page.
+    /// Reads what changed of an object since the watermark. Without a watermark, the sweeps of the object begin now.
     pub(super) async fn sweep(&self, connection: &str, object: &str, report: &mut JobReport) -> Result<(), Failure> {
+        self.sweep_from(connection, object, self.ports.now_ms(), report).await
+    }
+
+    /// Reads what changed of an object since the watermark, page by page. The watermark follows each page. Without one, it begins
+    /// at `begin_ms`.
+    async fn sweep_from(&self, connection: &str, object: &str, begin_ms: i64, report: &mut JobReport) -> Result<(), Failure> {
         require_running(self.ports, connection).await?;
         let client = self.client(connection)?;
-        let stored = self.ports.get(Table::Control, &watermark_key(connection, object)).await?;
-        let watermark_ms = stored.and_then(|item| item.n("at")).unwrap_or(0);
-        let since_ms = (watermark_ms - OVERLAP_MS).max(0);
-        let mut progress = Progress { since_ms, cursor: None, newest_ms: watermark_ms };
+        let watermark = match self.ports.get(Table::Control, &watermark_key(connection, object)).await? {
+            Some(item) => Watermark::read(&item),
+            None => {
+                tracing::info!(connection, object, begin_ms, "sweeps begin here; `hub import` takes in what is older");
+                let watermark = Watermark { begin_ms, newest_ms: begin_ms };
+                self.store_watermark(connection, object, watermark).await?;
+                watermark
+            }
+        };
+        let mut progress = Progress { since_ms: watermark.since_ms(), cursor: None, newest_ms: watermark.newest_ms };
         loop {
             let Some(page) = list(&client, object, &progress).await? else {
                 // The cursor has expired: the pages begin anew at the newest change.
@@ -83,13 +121,20 @@ impl<P: Ports> Reconcile<'_, P> {
             }
             report.read += page.records.len() as u64;
             send_envelopes(self.ports, Lane::Bulk, envelopes).await?;
-            let item = Item::new(watermark_key(connection, object)).with("at", Attr::N(progress.newest_ms));
-            self.ports.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Always }], None).await?;
+            self.store_watermark(connection, object, Watermark { newest_ms: progress.newest_ms, ..watermark }).await?;
             progress.cursor = page.next;
             if progress.cursor.is_none() {
                 return Ok(());
             }
         }
+    }
+
+    async fn store_watermark(&self, connection: &str, object: &str, watermark: Watermark) -> Result<(), Failure> {
+        let item = Item::new(watermark_key(connection, object))
+            .with("begin", Attr::N(watermark.begin_ms))
+            .with("at", Attr::N(watermark.newest_ms));
+        self.ports.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Always }], None).await?;
+        Ok(())
     }
 }
 

@@ -40,6 +40,9 @@ pub struct GoldenRecord {
     pub version: u64,
     /// The generation of the configuration that resolved it.
     pub generation: u64,
+    /// Since when configurations of that generation resolve it, by our clock, in milliseconds.
+    #[serde(default)]
+    pub generation_since_ms: i64,
     /// Its source records.
     pub members: BTreeSet<RemoteId>,
     /// The identity keys of its members.
@@ -58,6 +61,9 @@ pub struct GoldenRecord {
     /// True when every member is deleted at its source.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
+    /// True while nothing identifies any of its members. Then it creates nothing at any destination.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_key: bool,
 }
 
 impl GoldenRecord {
@@ -68,6 +74,7 @@ impl GoldenRecord {
             object,
             version: 0,
             generation: 0,
+            generation_since_ms: 0,
             members: BTreeSet::new(),
             keys: IdentityKeys::new(),
             reviews: BTreeMap::new(),
@@ -75,7 +82,13 @@ impl GoldenRecord {
             fields: BTreeMap::new(),
             redirect: None,
             deleted: false,
+            no_key: false,
         }
+    }
+
+    /// True when destinations may hold it: it is neither deleted at every source nor without a key.
+    pub fn is_pushed(&self) -> bool {
+        !self.deleted && !self.no_key
     }
 
     /// The plain values.
@@ -104,7 +117,8 @@ impl Stored for GoldenRecord {
             .with("object", Attr::S(self.object.name().into()))
             .with("record", Attr::S(self.id.to_string()))
             .with("gen", Attr::N(as_number(self.generation)))
-            .with("deleted", Attr::Bool(self.deleted));
+            .with("deleted", Attr::Bool(self.deleted))
+            .with("no_key", Attr::Bool(self.no_key));
         match &self.redirect {
             Some(target) => item.with("redirect", Attr::S(target.to_string())),
             None => item,

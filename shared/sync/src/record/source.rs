@@ -37,6 +37,9 @@ pub struct SourceRecord {
     /// True for records that the source marks as tests.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub test: bool,
+    /// True while nothing identifies it: it never had an identity key or an id of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_key: bool,
 }
 
 impl SourceRecord {
@@ -52,6 +55,7 @@ impl SourceRecord {
             deleted: None,
             alive: None,
             test: false,
+            no_key: false,
         }
     }
 

@@ -33,22 +33,24 @@ fn derive_change(effect: &Effect, change: &Change) -> Change {
             fields.insert(FieldName::from(name.as_str()), FieldValue { value, stamp: None, flagged: false });
         }
     }
+    let (source, referred) = affected_object(effect, change);
     Change {
         object: effect.to,
-        source: affected_object(effect, change),
+        source,
         kind: ChangeKind::Partial,
         stamp: change.stamp,
         fields,
         external_ids: Vec::new(),
         problems: Vec::new(),
         test: change.test,
+        id_of_event: !referred || change.id_of_event,
     }
 }
 
 /// The object that an effect changes: the first of the configured references that has a value. A reference to a record of the
 /// affected type is that record. Any other reference only gives its id to a record of the affected type, so that all changes that
-/// belong to one subscription change one deal.
-fn affected_object(effect: &Effect, change: &Change) -> RemoteId {
+/// belong to one subscription change one deal. The second value is true for a reference to the affected record itself.
+fn affected_object(effect: &Effect, change: &Change) -> (RemoteId, bool) {
     for field in &effect.about {
         let Some((object, id)) = value_of(change, field).and_then(Value::as_text).and_then(|text| text.split_once(':')) else {
             continue;
@@ -56,9 +58,9 @@ fn affected_object(effect: &Effect, change: &Change) -> RemoteId {
         let same_type = find_field(change.object, field)
             .is_some_and(|def| matches!(def.kind, canonical::FieldKind::Ref(target) if target == effect.to));
         let object = if same_type { object.to_owned() } else { format!("{}-of-{object}", effect.to) };
-        return RemoteId { connection: change.source.connection.clone(), object, id: id.to_owned() };
+        return (RemoteId { connection: change.source.connection.clone(), object, id: id.to_owned() }, same_type);
     }
-    RemoteId { object: format!("{}-of-{}", effect.to, change.source.object), ..change.source.clone() }
+    (RemoteId { object: format!("{}-of-{}", effect.to, change.source.object), ..change.source.clone() }, false)
 }
 
 fn compute_value(from: &EffectValue, change: &Change) -> Option<Value> {

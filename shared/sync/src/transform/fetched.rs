@@ -76,6 +76,7 @@ impl<P: Ports> Transform<'_, P> {
             external_ids: Vec::new(),
             problems: Vec::new(),
             test: false,
+            id_of_event: false,
         }))
     }
 }

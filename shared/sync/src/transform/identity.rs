@@ -93,8 +93,16 @@ pub fn current_keys(vault: &Vault, policy: &ObjectPolicy, source: &SourceRecord)
         external_ids: Vec::new(),
         problems: Vec::new(),
         test: source.test,
+        id_of_event: false,
     };
     identity_keys(vault, policy, &nothing_new, Some(source))
+}
+
+/// True when something identifies the object of a change: a value of an identity key, an id elsewhere, or an id of its own. An
+/// object type without identity keys has nothing but its ids.
+pub fn is_identified(policy: &ObjectPolicy, change: &Change, keys: &IdentityKeys) -> bool {
+    // The remote id is always among the keys.
+    policy.keys().next().is_none() || !change.id_of_event || keys.len() > 1 || !change.external_ids.is_empty()
 }
 
 /// The id of the golden record that a change founds if it belongs to no cluster.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{ConnectionName, FieldName, GoldenId};
+use canonical::{ConnectionName, FieldName, GoldenId, Outcome};
 
 use crate::config::{Hub, ObjectPolicy};
 use crate::failure::{Code, Failure};
@@ -32,19 +32,26 @@ pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
     source.golden.clone_from(&golden.id);
     add_keys(&mut source.keys, known.keys.clone());
     source.test |= change.test;
+    source.no_key = !known.identified && known.source.as_ref().is_none_or(|stored| stored.no_key);
 
     let (suggested, reviewed) = suggest(&mut golden, &belonging, known);
     let claims = claims(known, policy, &golden.id, &belonging);
+    take_over(&mut golden, input, &belonging)?;
     let differences = update_golden(&mut golden, &source, known, hub)?;
-    let deleted_changed = before.is_none_or(|b| b.deleted != golden.deleted);
-    let values_changed = !differences.is_empty() || deleted_changed || !retired.is_empty();
+    let state_changed = before.is_none_or(|b| (b.deleted, b.no_key) != (golden.deleted, golden.no_key));
+    let values_changed = !differences.is_empty() || state_changed || !retired.is_empty();
     let golden_changed = before != Some(&golden) || !retired.is_empty();
     // A destination that was found to differ gets the record again, even though the record itself has not changed.
     let differs = |name: &ConnectionName| observer.destination_differs && *name == change.source.connection;
-    let dispatch = policy.destinations.keys().filter(|name| values_changed || differs(name)).cloned().collect();
+    let wanted = |name: &&ConnectionName| !golden.no_key && (values_changed || differs(name));
+    let dispatch = policy.destinations.keys().filter(wanted).cloned().collect();
+    let outcome = match observer.outcome(values_changed) {
+        Outcome::Applied if golden.no_key => Outcome::Held,
+        outcome => outcome,
+    };
     let highest = belonging.joined.iter().map(|c| c.version).max().unwrap_or(0);
     Ok(Merged {
-        outcome: observer.outcome(values_changed),
+        outcome,
         echo: observer.found_echo(),
         source: (known.source.as_ref() != Some(&source)).then_some(source),
         next_version: if golden_changed { highest + 1 } else { golden.version },
@@ -117,18 +124,36 @@ fn update_golden(
         let detail = format!("the cluster would have {} members, the limit is {}", golden.members.len(), hub.limits.members);
         return Err(Failure::new(Code::CapExceeded, detail));
     }
-    let resolved_by = std::mem::replace(&mut golden.generation, hub.generation);
-    if resolved_by > hub.generation {
-        return Err(Failure::new(
-            Code::OutdatedConfiguration,
-            "a newer configuration resolved this record; this function has an older one",
-        ));
-    }
     let members = || golden.members.iter().filter_map(|m| if *m == source.source { Some(source) } else { known.members.get(m) });
     let fields = resolve(members(), hub.object(golden.object), &hub.limits)?;
     golden.deleted = members().all(SourceRecord::is_deleted);
+    golden.no_key = members().all(|member| member.no_key);
     let before = std::mem::replace(&mut golden.fields, fields);
     Ok(differences(before, &golden.fields))
+}
+
+/// For how long a configuration may be older than the one that resolved a record, in milliseconds: longer than a process that a
+/// deployment replaces goes on. After that, the older configuration was deployed again.
+const TAKE_OVER_MS: i64 = 900_000;
+
+/// Notes which configuration resolves the record from now on.
+///
+/// # Errors
+/// A newer configuration has just resolved it: this process may be one that a deployment is about to end.
+fn take_over(golden: &mut GoldenRecord, input: MergeInput<'_>, belonging: &Belonging<'_>) -> Result<(), Failure> {
+    let MergeInput { hub, now_ms, .. } = input;
+    let newer = belonging.joined.iter().filter(|cluster| cluster.generation > hub.generation);
+    let wait_ms = TAKE_OVER_MS / i64::from(hub.retry.speed.max(1));
+    let free_ms = newer.map(|cluster| cluster.generation_since_ms + wait_ms).max().unwrap_or(0);
+    if free_ms > now_ms {
+        let detail = "a newer configuration has just resolved this record; this function has an older one";
+        let after_ms = u64::try_from(free_ms - now_ms).unwrap_or(0) * u64::from(hub.retry.speed.max(1));
+        return Err(Failure::throttled(Code::OutdatedConfiguration, after_ms, detail));
+    }
+    if golden.generation != hub.generation {
+        (golden.generation, golden.generation_since_ms) = (hub.generation, now_ms);
+    }
+    Ok(())
 }
 
 pub(super) fn differences(before: BTreeMap<FieldName, Resolved>, after: &BTreeMap<FieldName, Resolved>) -> FieldDifferences {

@@ -49,6 +49,9 @@ use crate::transform::transaction::Transaction;
 pub trait Ports: Store + Queue + Blob + Secrets + Clock {}
 impl<T: Store + Queue + Blob + Secrets + Clock> Ports for T {}
 
+/// The reason on the account line of an event that is held because nothing identifies its object.
+pub const NO_KEY: &str = "no key";
+
 /// How many plans are tried for one change while other workers keep winning the write.
 const MAX_PLANS: usize = 8;
 
@@ -134,6 +137,7 @@ struct AppliedChange {
 fn combine_outcomes(outcomes: impl Iterator<Item = Outcome>) -> Outcome {
     const ORDER: &[Outcome] = &[
         Outcome::Quarantined,
+        Outcome::Held,
         Outcome::Applied,
         Outcome::Unchanged,
         Outcome::Superseded,
@@ -142,6 +146,11 @@ fn combine_outcomes(outcomes: impl Iterator<Item = Outcome>) -> Outcome {
         Outcome::Ignored,
     ];
     outcomes.min_by_key(|o| ORDER.iter().position(|x| x == o).unwrap_or(usize::MAX)).unwrap_or(Outcome::Ignored)
+}
+
+/// Why an event is held.
+fn held_reason(outcome: Outcome) -> Option<String> {
+    (outcome == Outcome::Held).then(|| NO_KEY.to_owned())
 }
 
 fn event_ref(envelope: &Envelope, index: u32) -> EventRef {
@@ -298,7 +307,7 @@ impl<P: Ports> Transform<'_, P> {
             }
         }
         result.outcome = combine_outcomes(outcomes.into_iter());
-        result.reason = quarantine_reason(problems);
+        result.reason = quarantine_reason(problems).or_else(|| held_reason(result.outcome));
         Ok(result)
     }
 
@@ -370,7 +379,7 @@ impl<P: Ports> Transform<'_, P> {
 
     /// Builds the writes that close the account lines of the thin events that a read answers.
     async fn close_causes(&self, causes: &[EventRef], change: &Change, plan: &Merged) -> Result<Vec<Write>, Failure> {
-        let reason = quarantine_reason(&change.problems);
+        let reason = quarantine_reason(&change.problems).or_else(|| held_reason(plan.outcome));
         let mut writes = Vec::new();
         for (n, event) in causes.iter().enumerate() {
             // One read answers all of them, and its change is counted only once.

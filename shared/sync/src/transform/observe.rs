@@ -61,7 +61,13 @@ impl<'a> Observer<'a> {
         self.observe_object(source, link.as_deref_mut());
         // A field outside the catalogue only qualifies the others.
         for (name, field) in change.fields.iter().filter(|(name, _)| find_field(change.object, name).is_some()) {
-            let report = self.report_of(name, field);
+            let mut report = self.report_of(name, field);
+            if let (Some(link), None, ChangeKind::Snapshot) = (link.as_deref(), field.stamp, &change.kind)
+                && let Some(since) = link.knowledge().adopted_since(name, &field.value)
+            {
+                // The object's stamp may be that of the hub's own write, which dates nothing that was there before.
+                report.stamp = report.stamp.min(since);
+            }
             let is_echo = match link.as_deref_mut() {
                 Some(link) => self.observe_at_destination(&report, source, link)?,
                 None => false,

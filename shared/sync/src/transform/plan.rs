@@ -32,6 +32,8 @@ pub struct Known {
     pub leads: BTreeMap<KeyHash, Lead>,
     /// The clusters that the changed object itself is known to belong to: by its source record, its remote id or its hub id.
     pub own: BTreeSet<GoldenId>,
+    /// True when something identifies the changed object: an identity key, or an id of its own.
+    pub identified: bool,
     /// The id of the golden record that the change founds if it belongs to no cluster.
     pub founded_id: GoldenId,
     /// The live golden records that the change's identity keys, its source record and its hub id lead to.

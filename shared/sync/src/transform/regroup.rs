@@ -53,6 +53,7 @@ impl Regrouped {
         let members = || record.members.iter().filter_map(|member| stored.members.get(member));
         let fields = resolve(members(), hub.object(record.object), &hub.limits)?;
         record.deleted = members().all(SourceRecord::is_deleted);
+        record.no_key = members().all(|member| member.no_key);
         let before = std::mem::replace(&mut record.fields, fields);
         let differences = differences(before, &record.fields);
         self.live.push((record, next_version, differences));

@@ -15,7 +15,7 @@ use crate::record::{
 };
 use crate::seal::Vault;
 use crate::transform::clusters::Lead;
-use crate::transform::identity::{HUB_NAMESPACE, current_keys, founded_id, identity_keys, remote_keys};
+use crate::transform::identity::{HUB_NAMESPACE, current_keys, founded_id, identity_keys, is_identified, remote_keys};
 use crate::transform::merge::merge;
 use crate::transform::plan::{FieldDifferences, Known, MergeInput, Merged};
 
@@ -55,7 +55,8 @@ impl<P: Store + Clock> Transaction<'_, P> {
         };
         let keys = identity_keys(vault, hub.object(change.object), change, source.as_ref());
         let founded_id = founded_id(vault, change);
-        let mut known = Known { source, keys, founded_id, ..Known::default() };
+        let identified = is_identified(hub.object(change.object), change, &keys);
+        let mut known = Known { source, keys, identified, founded_id, ..Known::default() };
         self.read_clusters(&mut known).await?;
         self.read_members(&mut known).await?;
         self.find_passed_on(&mut known);

@@ -268,7 +268,7 @@ impl<P: Ports> Upsert<'_, P> {
                 return Err(Failure::new(Code::GoldenBehind, format!("{object} {record} is at version {}", golden.version)));
             }
             // A record that was refused is tried again: an operator may have redriven its message, the refusal may be over.
-            return Ok(Some(golden).filter(|golden| !golden.deleted && !job.link.is_gone()));
+            return Ok(Some(golden).filter(|golden| golden.is_pushed() && !job.link.is_gone()));
         }
         Err(Failure::new(Code::Bug, "a chain of redirects is too long"))
     }

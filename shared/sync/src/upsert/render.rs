@@ -81,7 +81,7 @@ impl<P: Ports> Destination<'_, P> {
         match link.object() {
             Object::Live(object) => Ok(Some(object.id.clone())),
             Object::Gone(_) => Ok(None),
-            Object::None | Object::MovedTo(_) if link.refused_at().is_some() || golden.deleted => Ok(None),
+            Object::None | Object::MovedTo(_) if link.refused_at().is_some() || !golden.is_pushed() => Ok(None),
             Object::None | Object::MovedTo(_) => {
                 let detail = format!("waits for {target} {} to exist at {}", golden.id, self.name);
                 Err(Failure::throttled(Code::ReferencePending, REFERENCE_WAIT_MS, detail))

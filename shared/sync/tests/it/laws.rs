@@ -76,7 +76,7 @@ impl Tables {
         let members = clusters.iter().flat_map(|c| &c.members).filter_map(|m| Some((m.clone(), self.sources.get(m)?.clone())));
         let members = members.collect();
         let founded_id = founded_id(vault, change);
-        let known = Known { source, founded_id, keys, leads, own, members, clusters, links: BTreeMap::new() };
+        let known = Known { source, founded_id, keys, leads, own, members, clusters, links: BTreeMap::new(), identified: true };
         let merged = merge(MergeInput { hub, change, received_ms: NOW_MS, now_ms: NOW_MS }, &known).unwrap();
         self.keys.extend(merged.claims.changed);
         if let Some(mut source) = merged.source {
@@ -143,6 +143,7 @@ fn change(object: ObjectType, names: Vec<(&'static str, FieldKind)>) -> impl Str
             external_ids: Vec::new(),
             problems: Vec::new(),
             test: false,
+            id_of_event: false,
         }
     })
 }
@@ -189,6 +190,7 @@ fn contact((id, email, phone): Report, at: i64) -> Change {
         external_ids: Vec::new(),
         problems: Vec::new(),
         test: false,
+        id_of_event: false,
     }
 }
 

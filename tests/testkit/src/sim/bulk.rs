@@ -26,7 +26,7 @@ impl Wave {
 }
 
 /// Messages per batch of the upsert queues, as in `template.yaml`.
-const BATCHES: &[(&str, usize)] =
+pub(super) const BATCHES: &[(&str, usize)] =
     &[("ingest-urgent", 10), ("ingest-bulk", 100), ("fetch", 100), ("upsert-hubspot", 100), ("upsert-salesforce", 200)];
 
 /// When the second wave begins, in milliseconds: the first has been settled by then.

@@ -47,7 +47,7 @@ struct State {
 }
 
 /// Polls a future whose ports is calm until it is done; time moves as it asks.
-fn finish<T>(sim: &Sim, future: impl Future<Output = T>) -> T {
+pub(super) fn finish<T>(sim: &Sim, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -200,7 +200,7 @@ fn destinations(sim: &Sim, state: &State, invariant: &'static str) -> Result<(),
         let Some(crm) = crms.get(host) else { continue };
         let live = records(crm.as_ref(), object);
         let (_, provider) = sim.config.connection(destination).map_err(|e| Violation::new("store", e.to_string()))?;
-        for golden in state.golden.values().filter(|g| g.redirect.is_none() && !g.deleted) {
+        for golden in state.golden.values().filter(|g| g.redirect.is_none() && g.is_pushed()) {
             let ids: BTreeSet<&str> =
                 state.golden.values().filter(|g| leads_to(state, g, &golden.id)).map(|g| g.id.as_str()).collect();
             let link = state.links.get(&(destination.into(), golden.id.clone()));

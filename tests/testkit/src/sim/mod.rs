@@ -14,6 +14,7 @@ mod rng;
 mod script;
 mod setup;
 mod stepper;
+mod story;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,11 +35,13 @@ pub use bulk::{Wave, bulk};
 pub use check::Violation;
 pub use named::NAMED;
 pub use policy::{Source, config};
-use ports::{Faults, Shared, SimPorts};
+pub use ports::SimPorts;
+use ports::{Faults, Shared};
 pub use rng::Rng;
 use script::{Edit, Fact, Sending, Signature, Verdict};
 pub use script::{START_MS, Script};
 pub use stepper::Stepper;
+pub use story::{Crm, Story};
 
 /// How to run a seed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -110,6 +110,11 @@ pub fn builtin(name: &str) -> Provider {
 
 /// A configuration with these sources, and with HubSpot and Salesforce as destinations of what has a place there.
 pub fn config(sources: &[Source]) -> Config {
+    config_with(sources, |_| {})
+}
+
+/// The same with some things changed.
+pub fn config_with(sources: &[Source], adjust: impl FnOnce(&mut Hub)) -> Config {
     let mut connections = BTreeMap::new();
     let mut packed = BTreeMap::new();
     for source in sources {
@@ -133,7 +138,8 @@ pub fn config(sources: &[Source]) -> Config {
         "generation": 1, "connections": connections, "objects": objects, "effects": effects(),
         "retry": { "schedule_s": [60, 300, 1800], "jitter_percent": 20, "speed": 1 },
     });
-    let hub: Hub = serde_json::from_value(hub).unwrap_or_else(|e| panic!("the simulator's configuration: {e}"));
+    let mut hub: Hub = serde_json::from_value(hub).unwrap_or_else(|e| panic!("the simulator's configuration: {e}"));
+    adjust(&mut hub);
     let pack = Config::pack(&hub, &packed).unwrap_or_else(|e| panic!("the simulator's pack: {e}"));
     Config::open(pack).unwrap_or_else(|e| panic!("the simulator's pack: {e}"))
 }

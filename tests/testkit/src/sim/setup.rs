@@ -59,8 +59,13 @@ pub fn build(seed: u64, script: &Script, trace: bool) -> Setup {
         ..Shared::new(seed, START_MS - 60_000)
     });
     let vault = Vault::with_master(master).unwrap_or_else(|e| panic!("the simulator's master secret: {e}"));
-    let config = config(&[Source::of("stripe", "stripe"), Source::of("form", "generic-form")]);
+    let config = config(&sources());
     Setup { shared, config: Rc::new(config), vault: Rc::new(vault) }
+}
+
+/// The connections that only send.
+pub fn sources() -> [Source; 2] {
+    [Source::of("stripe", "stripe"), Source::of("form", "generic-form")]
 }
 
 fn queues() -> Queues {

@@ -8,3 +8,4 @@ mod reads;
 mod records;
 mod sim;
 mod table;
+mod unasked;

@@ -181,6 +181,7 @@ fn a_value_that_cannot_be_rendered_is_logged_and_counted_and_the_rest_is_pushed(
         external_ids: Vec::new(),
         problems: Vec::new(),
         test: false,
+        id_of_event: false,
     });
     let (report, log) = logged(|| hub.push(&dispatch));
     let counted = report.metrics.iter().find(|metric| metric.name == "fields_not_written");

@@ -97,6 +97,12 @@ impl Knowledge {
         self.unobserved.contains_key(field)
     }
 
+    /// Since when an object that was adopted holds this value, which no source has reported yet; `None` when it held another one.
+    /// The stamp is from before the hub's first write.
+    pub fn adopted_since(&self, field: &str, value: &Value) -> Option<Stamp> {
+        self.unobserved.get(field).filter(|found| found.value == *value && found.stamp.at_ms > 0).map(|found| found.stamp)
+    }
+
     /// True if the object holds any value that no source has reported.
     pub fn has_unobserved(&self) -> bool {
         !self.unobserved.is_empty()
