@@ -264,6 +264,8 @@ const ROTATION: &str = "\
     SecretId: !Ref <secret>
     RotationLambdaARN: !GetAtt Rotate.Arn
     RotationRules: {AutomaticallyAfterDays: !Ref RotationDays}
+    # A change of the schedule is no reason to rotate during a deploy.
+    RotateImmediatelyOnUpdate: false
 ";
 
 const DESTINATION: &str = include_str!("destination.yaml");

@@ -243,7 +243,7 @@ fn a_host_that_nobody_replaced_is_a_warning() {
 #[test]
 fn retries_and_retention_that_cannot_be_are_refused() {
     let schedule = "schedule = [\"1m\", \"5m\", \"30m\"]";
-    one(schedule, "schedule = [\"1m\", \"11h\"]", &["12 h at most", "`jitter_percent`"]);
+    one(schedule, "schedule = [\"1m\", \"11h\"]", &["11 h 45 min at most", "`jitter_percent`"]);
     one(schedule, "schedule = [\"500ms\"]", &["must be a second or longer"]);
     let waits = ["\"10h\""; 30].join(", ");
     one(schedule, &format!("schedule = [{waits}]"), &["less than 14 days together"]);

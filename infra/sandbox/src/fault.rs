@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::Request;
+use crate::{Request, Response};
 
 /// One line of the script of faults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct Fault {
     /// Only requests whose method and path, as in `POST /crm/v3/objects/contacts/batch/upsert`, contain this.
     #[serde(default)]
     pub matching: Option<String>,
+    /// Only requests whose body contains this text.
+    #[serde(default)]
+    pub containing: Option<String>,
     /// How often it happens before it is used up; always, if not given.
     #[serde(default)]
     pub times: Option<u32>,
@@ -28,7 +31,7 @@ pub struct Fault {
 impl Fault {
     /// A fault that happens at every request until it is cleared.
     pub fn always(kind: FaultKind) -> Fault {
-        Fault { kind, from_ms: None, until_ms: None, matching: None, times: None, one_in: None }
+        Fault { kind, from_ms: None, until_ms: None, matching: None, containing: None, times: None, one_in: None }
     }
 
     /// Limits it to a time: from, until (not included).
@@ -42,6 +45,13 @@ impl Fault {
     #[must_use]
     pub fn on(mut self, matching: &str) -> Fault {
         self.matching = Some(matching.to_owned());
+        self
+    }
+
+    /// Limits it to requests whose body contains this text.
+    #[must_use]
+    pub fn with_body(mut self, text: &str) -> Fault {
+        self.containing = Some(text.to_owned());
         self
     }
 
@@ -65,6 +75,7 @@ impl Fault {
         let strikes = self.from_ms.is_none_or(|from| now_ms >= from)
             && self.until_ms.is_none_or(|until| now_ms < until)
             && self.matching.as_ref().is_none_or(|part| line.contains(part.as_str()))
+            && self.containing.as_ref().is_none_or(|text| String::from_utf8_lossy(&request.body).contains(text.as_str()))
             && self.times != Some(0)
             && self.one_in.is_none_or(|n| dice.is_multiple_of(u64::from(n.max(1))));
         if let (true, Some(times)) = (strikes, &mut self.times) {
@@ -86,6 +97,16 @@ pub enum FaultKind {
         #[serde(default)]
         retry_after_s: Option<u64>,
     },
+    /// This answer, without effect: a refusal that the stand-in has no rule for, or the page of a firewall in front of it.
+    Answer {
+        /// Such as 403.
+        status: u16,
+        /// The body.
+        body: String,
+        /// Its media type; JSON if not given.
+        #[serde(default)]
+        media: Option<String>,
+    },
     /// The answer that a used-up rate limit gives.
     Throttle,
     /// The answer takes so long, in milliseconds.
@@ -105,8 +126,9 @@ pub enum FaultKind {
 }
 
 /// What the script says about one request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Effects {
+    pub(crate) answer: Option<Response>,
     pub(crate) status: Option<(u16, Option<u64>)>,
     pub(crate) throttle: bool,
     pub(crate) delay_ms: u64,
@@ -122,13 +144,18 @@ impl Effects {
             if !fault.strikes(request, now_ms, dice) {
                 continue;
             }
-            match fault.kind {
-                FaultKind::Status { status, retry_after_s } => effects.status = Some((status, retry_after_s)),
+            match &fault.kind {
+                FaultKind::Status { status, retry_after_s } => effects.status = Some((*status, *retry_after_s)),
+                FaultKind::Answer { status, body, media } => {
+                    let media = media.as_deref().unwrap_or("application/json;charset=utf-8");
+                    let answer = Response { body: body.clone().into_bytes(), ..Response::empty(*status) };
+                    effects.answer = Some(answer.with("content-type", media));
+                }
                 FaultKind::Throttle => effects.throttle = true,
-                FaultKind::Slow { ms } => effects.delay_ms += ms,
+                FaultKind::Slow { ms } => effects.delay_ms += *ms,
                 FaultKind::LoseAnswer => effects.lose_answer = true,
                 FaultKind::LoseRequest => effects.lose_request = true,
-                FaultKind::FailRows { one_in } => effects.fail_rows = Some(one_in.max(1)),
+                FaultKind::FailRows { one_in } => effects.fail_rows = Some((*one_in).max(1)),
             }
         }
         effects

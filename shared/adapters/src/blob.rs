@@ -66,15 +66,18 @@ impl Aws {
     }
 }
 
-fn failed(status: u16) -> PortError {
+/// The error of an answer. A disabled key of the bucket answers 400, and lasts until a person enables it again.
+fn failed(answer: &HttpResponse) -> PortError {
+    let status = answer.status;
     let reason = format!("the bucket answered {status}");
-    if status == 429 || status >= 500 { PortError::unavailable(reason) } else { PortError::rejected(reason) }
+    let of_kms = String::from_utf8_lossy(&answer.body).contains("<Code>KMS.");
+    if of_kms || status == 429 || status >= 500 { PortError::unavailable(reason) } else { PortError::rejected(reason) }
 }
 
 impl Blob for Aws {
     async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), PortError> {
         let answer = self.bucket_call(self.blob.signed("PUT", key, bytes.to_vec())?).await?;
-        if (200..300).contains(&answer.status) { Ok(()) } else { Err(failed(answer.status)) }
+        if (200..300).contains(&answer.status) { Ok(()) } else { Err(failed(&answer)) }
     }
 
     async fn get_blob(&self, key: &str) -> Result<Option<Vec<u8>>, PortError> {
@@ -84,7 +87,7 @@ impl Blob for Aws {
             404 => Ok(None),
             // Who may list the bucket is told 404 of a key that is not there: this is a slip of permissions, which somebody mends.
             403 => Err(PortError::unavailable("the bucket answered 403")),
-            status => Err(failed(status)),
+            _ => Err(failed(&answer)),
         }
     }
 }

@@ -7,7 +7,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use sync::ports::PortError;
 
 /// Errors that last until a person fixes a permission, a credential or a key, and that no message may be lost for. Errors of KMS
-/// are recognised by their prefix.
+/// are recognised by their prefix, which the services spell `KMS` or `Kms`.
 const FIXED_BY_A_PERSON: &[&str] = &[
     "AccessDenied",
     "AccessDeniedException",
@@ -30,7 +30,7 @@ const ALSO_TRANSIENT: &[&str] = &["OverLimit", "ProvisionedThroughputExceeded", 
 /// Whether a request that failed with this code may succeed later without being changed.
 pub(crate) fn may_pass(code: &str) -> bool {
     let lists = [THROTTLING_ERRORS, TRANSIENT_ERRORS, FIXED_BY_A_PERSON, ALSO_TRANSIENT];
-    code.starts_with("KMS") || lists.iter().any(|list| list.contains(&code))
+    code.get(..3).is_some_and(|prefix| prefix.eq_ignore_ascii_case("KMS")) || lists.iter().any(|list| list.contains(&code))
 }
 
 /// The error of a call that failed with this code.
@@ -81,6 +81,8 @@ mod tests {
             "OverLimit",
             "KMS.DisabledException",
             "KMS.ThrottlingException",
+            "KmsDisabled",
+            "KmsInvalidState",
             "AccessDeniedException",
             "ExpiredTokenException",
             "DecryptionFailure",

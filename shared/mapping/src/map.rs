@@ -6,8 +6,9 @@ use canonical::ObjectType;
 use serde::{Deserialize, Serialize};
 
 use crate::input::{Condition, Input, inputs, is_false};
+use crate::normal::ACCOUNT_ZONE;
 use crate::path::{Path, Segment};
-use crate::rule::{FieldRule, TimeUnit};
+use crate::rule::{Conversion, FieldRule, TimeUnit};
 
 /// A compiled mapping file: the paths that it reads, each once, and the plans that share them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -117,6 +118,20 @@ pub struct ExternalId {
 }
 
 impl Map {
+    /// Sets the zone of the account, which rules name by [`crate::normal::ACCOUNT_ZONE`].
+    pub fn set_account_zone(&mut self, zone: &str) {
+        for rule in self.plans.iter_mut().flat_map(|plan| &mut plan.rules) {
+            let named = match &mut rule.conversion {
+                Conversion::Date(date) => &mut date.zone.fixed,
+                Conversion::Instant(instant) => &mut instant.zone.fixed,
+                _ => continue,
+            };
+            if named.as_deref() == Some(ACCOUNT_ZONE) {
+                *named = Some(zone.to_owned());
+            }
+        }
+    }
+
     /// Where a rule is: `file:line:column`.
     pub fn position(&self, rule: &FieldRule) -> String {
         format!("{}:{}:{}", rule.file.as_ref().unwrap_or(&self.file), rule.line, rule.column)

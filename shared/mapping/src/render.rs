@@ -177,19 +177,19 @@ fn member<'r>(rule: &'r EnumRule, canonical: &'r str) -> Result<Option<&'r str>,
     }
 }
 
-/// A day; midnight UTC where the property is a point in time at the destination.
+/// A day; a point in time of it where the property is one at the destination.
 fn day(rule: &DateRule, text: &str) -> Result<String, Fault> {
     if text.is_empty() {
         return Ok(String::new());
     }
+    let zone = rule.zone.fixed.as_deref().map_or(Ok(normal::Zone::UTC), normal::zone)?;
     // A fallback may be an instant.
-    let day = normal::date(text).or_else(|_| normal::day_of(text, &normal::Zone::UTC))?;
+    let day = normal::date(text).or_else(|_| normal::day_of(text, &zone))?;
+    let at = || normal::instant_of_day(&day, &zone);
     match rule.unit {
         None => Ok(day),
-        Some(TimeUnit::Ms) => {
-            normal::instant_ms(&format!("{day}T00:00:00Z")).map(|ms| ms.to_string()).ok_or(Fault("not a calendar day"))
-        }
-        Some(_) => Ok(format!("{day}T00:00:00Z")),
+        Some(TimeUnit::Ms) => normal::instant_ms(&at()?).map(|ms| ms.to_string()).ok_or(Fault("not a calendar day")),
+        Some(_) => at(),
     }
 }
 

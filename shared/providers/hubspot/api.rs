@@ -6,11 +6,12 @@ use canonical::Stamp;
 use serde_json::{Map, Value, json};
 
 use crate::api::{
-    Api, CallFailure, FailureKind, Page, Op, RemoteRecord, Row, RowFailure, RowResult, Target, Usage, instant_ms,
+    Api, CallFailure, FailureKind, Fault, Op, Page, RemoteRecord, Row, RowFailure, RowResult, Scope, Target, Usage, instant_ms,
     json as body_json, text,
 };
 use crate::http::{HttpRequest, HttpResponse};
 use crate::names::plain_code;
+use crate::refusal::{Evidence, Refusal, judge};
 
 /// HubSpot's API.
 pub static API: HubSpot = HubSpot;
@@ -23,6 +24,31 @@ const BATCH: usize = 100;
 /// A read with property histories takes fewer inputs than one without.
 const BATCH_WITH_HISTORY: usize = 50;
 const PAGE: usize = 200;
+/// A search takes five groups of filters: one for the property itself, and one for each value in a list.
+const FIND_IN_LISTS: usize = 4;
+
+/// What HubSpot's categories, codes and statuses mean.
+const EVIDENCE: &[Evidence] = &[
+    Evidence::code("RATE_LIMITS", FailureKind::Throttled { after_ms: 10_000 }),
+    // The account is being moved to another data centre.
+    Evidence::status(477, FailureKind::Throttled { after_ms: 60_000 }),
+    Evidence::code("MISSING_SCOPES", FailureKind::Denied).about(Scope::ObjectType),
+    Evidence::code("VALIDATION_ERROR", FailureKind::Denied).with_words("Invalid idProperty").about(Scope::ObjectType),
+    Evidence::code("INVALID_AUTHENTICATION", FailureKind::Auth),
+    Evidence::code("EXPIRED_AUTHENTICATION", FailureKind::Auth),
+    Evidence::code("LOCKED", FailureKind::Locked),
+    Evidence::code("RECORD_LOCKED", FailureKind::Locked),
+    Evidence::code("INTERNAL_ERROR", FailureKind::Transient),
+    Evidence::code("SERVER_ERROR", FailureKind::Transient),
+    Evidence::code("TIMEOUT", FailureKind::Transient),
+    Evidence::code("OBJECT_NOT_FOUND", FailureKind::NotFound),
+    Evidence::code("NOT_FOUND", FailureKind::NotFound),
+    // The first code is about e-mail addresses, the second one about other unique properties.
+    Evidence::code("CONFLICT", FailureKind::DuplicateKey),
+    Evidence::code("CONFLICTING_UNIQUE_VALUE", FailureKind::DuplicateKey),
+    Evidence::code("PROPERTY_DOESNT_EXIST", FailureKind::Rejected).about(Scope::Property),
+    Evidence::code("READ_ONLY_VALUE", FailureKind::Rejected).about(Scope::Property),
+];
 
 impl Api for HubSpot {
     fn batch_limit(&self, op: Op) -> usize {
@@ -30,6 +56,18 @@ impl Api for HubSpot {
             Op::Upsert | Op::Update | Op::Find => BATCH,
             Op::Read => BATCH_WITH_HISTORY,
             Op::List => PAGE,
+        }
+    }
+
+    fn find_parts<'v>(&self, property: &str, values: &'v [String]) -> Vec<&'v [String]> {
+        values.chunks(if property == "domain" { FIND_IN_LISTS } else { BATCH }).collect()
+    }
+
+    /// A contact with a further address needs no search: HubSpot refuses a second one and names the first.
+    fn further_properties(&self, native: &str, property: &str) -> &'static [&'static str] {
+        match (native, property) {
+            ("companies" | "company" | "0-2", "domain") => &["hs_additional_domains"],
+            _ => &[],
         }
     }
 
@@ -58,7 +96,7 @@ impl Api for HubSpot {
 
     fn parse_written(&self, target: &Target, rows: &[Row], response: &HttpResponse) -> Result<Vec<RowResult>, CallFailure> {
         if !matches!(response.status, 200 | 201 | 207) {
-            return Err(call_failure(response));
+            return Err(call_failure(target, response));
         }
         let body = body_json(response)?;
         let mut outcome: Vec<Option<RowResult>> = vec![None; rows.len()];
@@ -67,11 +105,11 @@ impl Api for HubSpot {
                 outcome[i] = done(result);
             }
         }
-        assign_errors(rows, list(&body, "errors"), &mut outcome);
+        assign_errors(target, rows, list(&body, "errors"), &mut outcome);
         Ok(outcome.into_iter().zip(rows).map(|(known, row)| known.unwrap_or_else(|| not_mentioned(row))).collect())
     }
 
-    fn find(&self, target: &Target, property: &str, values: &[String], properties: &[String]) -> HttpRequest {
+    fn find(&self, target: &Target, property: &str, values: &[String], properties: &[String], after: Option<&str>) -> HttpRequest {
         let unique =
             property == target.id_property || (property == "email" && matches!(target.object.as_str(), "contacts" | "contact" | "0-1"));
         if unique {
@@ -80,18 +118,19 @@ impl Api for HubSpot {
         if property == "hs_object_id" {
             return post(target, "batch/read", &read_body(target, values, properties, None, false));
         }
-        // The search index accepts the text values of a list only in lower case.
-        let filter = match values {
-            [one] => json!({"propertyName": property, "operator": "EQ", "value": one}),
-            many => {
-                let lower: Vec<String> = many.iter().map(|v| v.to_lowercase()).collect();
-                json!({"propertyName": property, "operator": "IN", "values": lower})
-            }
-        };
-        post(target, "search", &search_body(target, &[filter], &[], properties))
+        let mut groups = vec![json!({"filters": [one_of(property, values)]})];
+        let mut properties = properties.to_vec();
+        for list in self.further_properties(&target.object, property) {
+            properties.push((*list).to_owned());
+            let holds = |value: &String| json!({"filters": [{"propertyName": list, "operator": "CONTAINS_TOKEN", "value": value}]});
+            groups.extend(values.iter().map(holds));
+        }
+        let mut body = search_body(target, groups, &[], &properties);
+        body["after"] = json!(after.unwrap_or("0"));
+        post(target, "search", &body)
     }
 
-    fn read(&self, target: &Target, ids: &[String], properties: &[String]) -> HttpRequest {
+    fn read(&self, target: &Target, ids: &[String], properties: &[String], _after: Option<&str>) -> HttpRequest {
         post(target, "batch/read", &read_body(target, ids, properties, None, true))
     }
 
@@ -103,27 +142,28 @@ impl Api for HubSpot {
         Some(post(target, "merge", &json!({"primaryObjectId": primary, "objectIdToMerge": other})))
     }
 
-    fn parse_merged(&self, _: &Target, response: &HttpResponse) -> Result<String, CallFailure> {
+    fn parse_merged(&self, target: &Target, response: &HttpResponse) -> Result<String, CallFailure> {
         let body = match response.status {
             200 => body_json(response)?,
             // HubSpot explains these two only in a sentence. Either way there is nothing left to merge.
             400 | 404 => return Err(RowFailure::new(FailureKind::NotFound, "NOT_MERGED", "")),
-            _ => return Err(call_failure(response)),
+            _ => return Err(call_failure(target, response)),
         };
         text(&body, "id")
             .map(str::to_owned)
             .ok_or_else(|| RowFailure::new(FailureKind::Transient, "BAD_RESPONSE", "a merge without an id"))
     }
 
-    fn parse_found(&self, target: &Target, response: &HttpResponse) -> Result<Vec<RemoteRecord>, CallFailure> {
+    fn parse_found(&self, target: &Target, response: &HttpResponse) -> Result<Page, CallFailure> {
         if !matches!(response.status, 200 | 207) {
-            return Err(call_failure(response));
+            return Err(call_failure(target, response));
         }
         let body = body_json(response)?;
         if let Some(failure) = list(&body, "errors").iter().map(row_failure).find(|f| f.kind != FailureKind::NotFound) {
             return Err(failure);
         }
-        records(target, &body)
+        let next = body.pointer("/paging/next/after").and_then(Value::as_str).map(str::to_owned);
+        Ok(Page { records: records(target, &body)?, next })
     }
 
     fn listable(&self) -> &'static [&'static str] {
@@ -143,12 +183,13 @@ impl Api for HubSpot {
                 "hs_object_id",
             ),
         };
-        post(target, "search", &search_body(target, &filters, &[json!({"propertyName": sort, "direction": "ASCENDING"})], properties))
+        let sorts = [json!({"propertyName": sort, "direction": "ASCENDING"})];
+        post(target, "search", &search_body(target, vec![json!({ "filters": filters })], &sorts, properties))
     }
 
     fn parse_page(&self, target: &Target, since_ms: i64, cursor: Option<&str>, response: &HttpResponse) -> Result<Page, CallFailure> {
         if response.status != 200 {
-            return Err(call_failure(response));
+            return Err(call_failure(target, response));
         }
         let body = body_json(response)?;
         let records = records(target, &body)?;
@@ -250,8 +291,19 @@ fn read_body(target: &Target, ids: &[String], properties: &[String], id_property
     body
 }
 
-fn search_body(target: &Target, filters: &[Value], sorts: &[Value], properties: &[String]) -> Value {
-    json!({"filterGroups": [{ "filters": filters }], "sorts": sorts, "properties": wanted(target, properties), "limit": PAGE, "after": "0"})
+/// The filter for objects that have one of these values. The search index accepts the texts of a list only in lower case.
+fn one_of(property: &str, values: &[String]) -> Value {
+    match values {
+        [one] => json!({"propertyName": property, "operator": "EQ", "value": one}),
+        many => {
+            let lower: Vec<String> = many.iter().map(|v| v.to_lowercase()).collect();
+            json!({"propertyName": property, "operator": "IN", "values": lower})
+        }
+    }
+}
+
+fn search_body(target: &Target, groups: Vec<Value>, sorts: &[Value], properties: &[String]) -> Value {
+    json!({"filterGroups": groups, "sorts": sorts, "properties": wanted(target, properties), "limit": PAGE, "after": "0"})
 }
 
 fn list<'a>(body: &'a Value, name: &str) -> &'a [Value] {
@@ -284,11 +336,11 @@ fn done(result: &Value) -> Option<RowResult> {
 
 /// Assigns each error to the rows that it names. Errors that name no row go to the rows without a result, one each and in order, but
 /// only where there are equally many of both: a row must not fail because of a neighbour's error.
-fn assign_errors(rows: &[Row], errors: &[Value], outcome: &mut [Option<RowResult>]) {
+fn assign_errors(target: &Target, rows: &[Row], errors: &[Value], outcome: &mut [Option<RowResult>]) {
     let mut unnamed = Vec::new();
     for error in errors {
         let named = rows_of_error(rows, error);
-        let failure = row_failure(error);
+        let failure = row_failure(error).about_id_property(&target.id_property);
         if named.is_empty() {
             unnamed.push(failure);
             continue;
@@ -322,57 +374,73 @@ fn not_mentioned(row: &Row) -> RowResult {
     RowResult::Failed(RowFailure::new(FailureKind::Transient, "NOT_MENTIONED", detail))
 }
 
-/// An error of one row. HubSpot's messages quote values, so only codes, property names and object ids are kept.
+/// An error of one row.
 fn row_failure(error: &Value) -> RowFailure {
-    let category = text(error, "category").and_then(plain_code).unwrap_or_else(|| "UNKNOWN".to_owned());
-    let message = text(error, "message").unwrap_or_default();
-    let (code, field) = property_fault(error, message);
-    let code = code.unwrap_or_else(|| category.clone());
-    let kind = match category.as_str() {
-        "OBJECT_NOT_FOUND" | "NOT_FOUND" => FailureKind::NotFound,
-        "RATE_LIMITS" => FailureKind::Throttled { after_ms: 10_000 },
-        "LOCKED" | "RECORD_LOCKED" => FailureKind::Locked,
-        "INTERNAL_ERROR" | "SERVER_ERROR" | "TIMEOUT" | "UNKNOWN" => FailureKind::Transient,
-        "MISSING_SCOPES" | "INVALID_AUTHENTICATION" | "EXPIRED_AUTHENTICATION" => FailureKind::Auth,
-        // HubSpot uses the first code for e-mail addresses and the second one for other unique properties.
-        _ if matches!(code.as_str(), "CONFLICT" | "CONFLICTING_UNIQUE_VALUE") => FailureKind::DuplicateKey,
-        _ => FailureKind::Rejected,
-    };
-    RowFailure { kind, code, detail: existing_id(message), field }
+    judge(EVIDENCE, refusal_of(error), None)
 }
 
-/// The code and the property of a validation error: from `errors[]`, or else from the list that the message quotes.
-fn property_fault(error: &Value, message: &str) -> (Option<String>, Option<String>) {
+/// What an error says. HubSpot's messages quote values, so only codes, names and object ids are kept.
+fn refusal_of(error: &Value) -> Refusal<'_> {
+    let message = text(error, "message").unwrap_or_default();
+    let faults = property_faults(error, message);
+    let category = text(error, "category").and_then(plain_code);
+    let inner = list(error, "errors").iter().filter_map(|e| text(e, "code").and_then(plain_code));
+    let mut codes: Vec<String> = faults.iter().map(|fault| fault.code.clone()).chain(inner).chain(category).collect();
+    codes.retain(|code| !code.is_empty());
+    Refusal { codes, message, faults, objects: existing_ids(message), needs: missing_scopes(error), rule: None }
+}
+
+/// The properties at fault: from `errors[]`, or else from the list that the message quotes.
+fn property_faults(error: &Value, message: &str) -> Vec<Fault> {
     let quoted =
         message.find('[').and_then(|at| serde_json::Deserializer::from_str(&message[at..]).into_iter::<Value>().next()?.ok());
-    let first = list(error, "errors").first().or_else(|| quoted.as_ref()?.as_array()?.first());
-    let Some(first) = first else { return (None, None) };
-    let code = text(first, "code").or_else(|| text(first, "error")).and_then(plain_code);
-    let field = first.pointer("/context/propertyName/0").and_then(Value::as_str).or_else(|| text(first, "name")).and_then(plain_code);
-    (code, field)
-}
-
-fn existing_id(message: &str) -> String {
-    let Some((_, rest)) = message.split_once("Existing ID:") else { return String::new() };
-    let id: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
-    if id.is_empty() { id } else { format!("existing object {id}") }
-}
-
-fn call_failure(response: &HttpResponse) -> CallFailure {
-    let body = serde_json::from_slice::<Value>(&response.body).unwrap_or_default();
-    let mut failure = row_failure(&body);
-    if text(&body, "category").is_none() && failure.code == "UNKNOWN" {
-        failure.code = format!("HTTP_{}", response.status);
-    }
-    let wait = response.retry_after_ms();
-    failure.kind = match response.status {
-        403 => FailureKind::Auth,
-        429 => FailureKind::Throttled { after_ms: wait.unwrap_or_else(|| policy_wait(&body, response)) },
-        // The account is being moved to another data centre.
-        477 => FailureKind::Throttled { after_ms: wait.unwrap_or(60_000) },
-        _ => FailureKind::of_status(response),
+    let listed = list(error, "errors");
+    let quoted = quoted.as_ref().and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let fault = |e: &Value| {
+        let name = e.pointer("/context/propertyName/0").and_then(Value::as_str).or_else(|| text(e, "name")).and_then(plain_code)?;
+        let code = text(e, "code").or_else(|| text(e, "error")).and_then(plain_code).unwrap_or_default();
+        Some(Fault::new(name, code))
     };
-    failure
+    let faults: Vec<Fault> = listed.iter().filter_map(fault).collect();
+    if faults.is_empty() { quoted.iter().filter_map(fault).collect() } else { faults }
+}
+
+/// The ids of the objects that hold a unique value: `Existing ID: 771`, `771 already has that value`.
+fn existing_ids(message: &str) -> Vec<String> {
+    let before = |text: &str| {
+        let digits = text.trim_end().rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        digits.to_owned()
+    };
+    let after = |text: &str| text.trim_start().chars().take_while(char::is_ascii_digit).collect::<String>();
+    let named = message.split("Existing ID:").skip(1).map(after);
+    let mut parts: Vec<&str> = message.split(" already has that value").collect();
+    parts.pop();
+    let mut ids: Vec<String> = named.chain(parts.into_iter().map(before)).filter(|id| !id.is_empty()).collect();
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+/// The scopes that a call needs and the token lacks.
+fn missing_scopes(error: &Value) -> Vec<String> {
+    let contexts = || list(error, "errors").iter().chain([error]).filter_map(|e| e.get("context"));
+    let scopes = ["requiredGranularScopes", "requiredScopes"].into_iter().flat_map(|name| contexts().map(move |c| list(c, name)));
+    scopes.flatten().filter_map(Value::as_str).filter_map(plain_code).collect()
+}
+
+fn call_failure(target: &Target, response: &HttpResponse) -> CallFailure {
+    let body = serde_json::from_slice::<Value>(&response.body).unwrap_or_default();
+    let mut failure = judge(EVIDENCE, refusal_of(&body), Some(response));
+    match &mut failure.kind {
+        FailureKind::Throttled { after_ms } => {
+            let wait = response.retry_after_ms();
+            *after_ms = wait.unwrap_or_else(|| if response.status == 429 { policy_wait(&body, response) } else { *after_ms });
+        }
+        // A call names a type, not an object.
+        kind @ FailureKind::NotFound => *kind = FailureKind::Rejected,
+        _ => {}
+    }
+    failure.about_id_property(&target.id_property)
 }
 
 fn policy_wait(body: &Value, response: &HttpResponse) -> u64 {

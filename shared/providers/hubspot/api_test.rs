@@ -67,9 +67,9 @@ fn a_multi_status_answer_gives_each_row_its_own_result() {
     let expected = ["done 901 false", "Rejected INVALID_EMAIL", "Transient NOT_MENTIONED", "done 900 true", "DuplicateKey CONFLICT"];
     assert_eq!(kinds(&written), expected);
     let RowResult::Failed(invalid) = &written[1] else { panic!("row 1 failed") };
-    assert_eq!(invalid.field.as_deref(), Some("email"));
+    assert_eq!((invalid.scope, invalid.faults[0].property.as_str()), (Scope::Value, "email"));
     assert!(!format!("{invalid:?}").contains("x@"), "messages quote values");
-    assert!(matches!(&written[4], RowResult::Failed(f) if f.detail == "existing object 771"));
+    assert!(matches!(&written[4], RowResult::Failed(f) if f.objects == ["771"]));
     assert!(matches!(&written[3], RowResult::Done { stamp: Some(s), .. } if s.at_ms == 1_767_225_600_123));
 }
 
@@ -89,7 +89,7 @@ fn a_missing_object_is_named_by_its_id() {
     let mixed = answer(207, &json!({"status": "COMPLETE", "results": [ok], "errors": [error]}));
     let t = target("deals");
     assert_eq!(kinds(&API.parse_written(&t, &rows(2), &mixed).expect("answer")), ["done 500 false", "NotFound OBJECT_NOT_FOUND"]);
-    assert_eq!(API.parse_found(&t, &mixed).expect("a missing object is no failure").len(), 1);
+    assert_eq!(API.parse_found(&t, &mixed).expect("a missing object is no failure").records.len(), 1);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn statuses_classify_the_whole_call() {
     };
     let kind = |r: &HttpResponse| API.parse_written(&t, &rows(1), r).expect_err("a failure").kind;
     assert_eq!(kind(&error(401, json!({}))), FailureKind::Auth);
-    assert_eq!(kind(&error(403, json!({}))), FailureKind::Auth);
+    assert_eq!(kind(&error(403, json!({}))), FailureKind::Rejected, "only what HubSpot documents as such is about the token");
     assert_eq!(kind(&error(423, json!({}))), FailureKind::Locked);
     assert_eq!(kind(&error(404, json!({"category": "OBJECT_NOT_FOUND"}))), FailureKind::Rejected);
     for status in [500, 502, 503, 504, 521, 523, 524] {
@@ -125,15 +125,19 @@ fn statuses_classify_the_whole_call() {
 #[test]
 fn unique_properties_are_read_and_others_are_searched() {
     let t = target("contacts");
-    let by_email = API.find(&t, "email", &["a@x.test".into()], &["phone".into()]);
+    let by_email = API.find(&t, "email", &["a@x.test".into()], &["phone".into()], None);
     assert!(by_email.url.ends_with("/contacts/batch/read"));
     assert_eq!(body(&by_email)["idProperty"], "email");
     assert_eq!(body(&by_email)["properties"], json!(["hub_id", "lastmodifieddate", "phone"]));
-    let by_domain = API.find(&target("companies"), "domain", &["A.test".into(), "b.test".into()], &[]);
+    let by_domain = API.find(&target("companies"), "domain", &["A.test".into(), "b.test".into()], &[], Some("200"));
     assert!(by_domain.url.ends_with("/companies/search"));
     let filter = json!({"propertyName": "domain", "operator": "IN", "values": ["a.test", "b.test"]});
     assert_eq!(body(&by_domain)["filterGroups"][0]["filters"][0], filter);
-    let read = body(&API.read(&t, &["1".into()], &["phone".into()]));
+    let in_list = json!({"propertyName": "hs_additional_domains", "operator": "CONTAINS_TOKEN", "value": "b.test"});
+    assert_eq!(body(&by_domain)["filterGroups"][2]["filters"][0], in_list, "a company has further domains");
+    assert_eq!(body(&by_domain)["after"], "200");
+    assert_eq!(API.find_parts("domain", &vec!["d.test".to_owned(); 9]).len(), 3, "a search takes five groups of filters");
+    let read = body(&API.read(&t, &["1".into()], &["phone".into()], None));
     assert_eq!(read["propertiesWithHistory"], json!(["phone"]));
     assert_eq!(read.get("idProperty"), None);
 }
@@ -145,7 +149,7 @@ fn a_read_record_has_its_stamp_and_its_histories() {
         "propertiesWithHistory": {"phone": [
             {"value": "", "timestamp": "2026-01-03T00:00:00.500Z", "sourceType": "CRM_UI"},
             {"value": "+1", "timestamp": "2026-01-01T00:00:00Z", "sourceType": "INTEGRATION"}]}});
-    let found = API.parse_found(&target("contacts"), &answer(200, &json!({"results": [&result]}))).expect("answer");
+    let found = API.parse_found(&target("contacts"), &answer(200, &json!({"results": [&result]}))).expect("answer").records;
     assert_eq!(found[0].raw["propertiesWithHistory"], result["propertiesWithHistory"]);
     assert_eq!(found[0].stamp, Some(Stamp::at(1_767_398_400_000)));
     assert_eq!(found[0].hub_id.as_deref(), Some("g7"));
@@ -180,4 +184,34 @@ fn a_list_continues_from_the_last_stamp_and_survives_a_page_of_equal_stamps() {
         first["filterGroups"][0]["filters"],
         json!([{"propertyName": "hs_lastmodifieddate", "operator": "GTE", "value": "1000"}])
     );
+}
+
+#[test]
+fn a_missing_scope_concerns_the_object_type_and_is_named() {
+    let body = json!({"status": "error", "category": "MISSING_SCOPES", "message": "This app hasn't been granted all required scopes",
+        "errors": [{"message": "One or more of the following scopes are required.",
+                    "context": {"requiredGranularScopes": ["crm.objects.tickets.read"]}}]});
+    let failure = API.parse_found(&target("tickets"), &answer(403, &body)).expect_err("a failure");
+    assert_eq!((failure.kind, failure.scope), (FailureKind::Denied, Scope::ObjectType));
+    assert_eq!(failure.to_string(), "MISSING_SCOPES: needs crm.objects.tickets.read");
+}
+
+#[test]
+fn a_page_from_a_firewall_is_no_word_about_the_token() {
+    let page = HttpResponse { status: 403, headers: vec![("content-type".into(), "text/html; charset=UTF-8".into())], body: b"<html>blocked</html>".to_vec() };
+    let failure = API.parse_written(&target("contacts"), &rows(2), &page).expect_err("a failure");
+    assert_eq!((failure.kind, failure.scope), (FailureKind::Blocked, Scope::Row));
+}
+
+#[test]
+fn every_property_and_every_holder_of_a_value_is_named() {
+    let message = "Property values were not valid: [{\"isValid\":false,\"message\":\"x\",\"error\":\"PROPERTY_DOESNT_EXIST\",\"name\":\"gone\"},\
+                   {\"isValid\":false,\"message\":\"y\",\"error\":\"INVALID_OPTION\",\"name\":\"stage\"}]";
+    let body = json!({"status": "error", "category": "VALIDATION_ERROR", "message": message});
+    let failure = API.parse_written(&target("deals"), &rows(1), &answer(400, &body)).expect_err("a failure");
+    let faults: Vec<(&str, bool)> = failure.faults.iter().map(|f| (f.property.as_str(), f.in_every_row)).collect();
+    assert_eq!((failure.scope, faults), (Scope::Property, vec![("gone", true), ("stage", false)]));
+    let taken = json!({"category": "CONFLICT", "message": "Cannot set x on 101. 51 already has that value. Existing ID: 77"});
+    let failure = API.parse_written(&target("contacts"), &rows(1), &answer(409, &taken)).expect_err("a failure");
+    assert_eq!((failure.kind, failure.objects), (FailureKind::DuplicateKey, vec!["51".to_owned(), "77".to_owned()]));
 }

@@ -5,11 +5,12 @@ use canonical::Stamp;
 use serde_json::{Map, Value, json};
 
 use crate::api::{
-    Api, CallFailure, FailureKind, Page, Op, RemoteRecord, Row, RowFailure, RowResult, Target, Usage, instant_ms,
+    Api, CallFailure, FailureKind, Fault, Op, Page, RemoteRecord, Row, RowFailure, RowResult, Scope, Target, Usage, instant_ms,
     json as body_json, text,
 };
 use crate::http::{HttpRequest, HttpResponse, percent_encode};
 use crate::names::plain_code;
+use crate::refusal::{Evidence, Refusal, judge};
 
 /// Salesforce's API.
 pub static API: Salesforce = Salesforce;
@@ -28,6 +29,44 @@ const FIND_BYTES: usize = 10_000;
 const READ: usize = 200;
 const PAGE: usize = 2_000;
 
+/// What Salesforce's codes and messages mean. The failure of a trigger is wrapped, and only the message names its cause.
+const EVIDENCE: &[Evidence] = &[
+    Evidence::words("UNABLE_TO_LOCK_ROW", FailureKind::Locked),
+    Evidence::code("UNABLE_TO_LOCK_ROW", FailureKind::Locked),
+    Evidence::words("Foreign key external ID", FailureKind::Transient),
+    Evidence::words("Too many SOQL queries", FailureKind::Transient),
+    Evidence::words("Apex CPU time limit exceeded", FailureKind::Transient),
+    Evidence::words("System.LimitException", FailureKind::Transient),
+    Evidence::code("QUERY_TIMEOUT", FailureKind::Transient),
+    Evidence::code("SERVER_UNAVAILABLE", FailureKind::Transient),
+    Evidence::code("REQUEST_RUNNING_TOO_LONG", FailureKind::Transient),
+    Evidence::code("UNKNOWN_EXCEPTION", FailureKind::Transient),
+    Evidence::code("INVALID_SESSION_ID", FailureKind::Auth),
+    Evidence::code("INVALID_AUTH_HEADER", FailureKind::Auth),
+    Evidence::code("API_DISABLED_FOR_ORG", FailureKind::Auth),
+    Evidence::code("API_CURRENTLY_DISABLED", FailureKind::Auth),
+    Evidence::code("CLIENT_NOT_ACCESSIBLE_FOR_USER", FailureKind::Auth),
+    Evidence::code("REQUEST_LIMIT_EXCEEDED", FailureKind::Throttled { after_ms: 60_000 }),
+    Evidence::code("STORAGE_LIMIT_EXCEEDED", FailureKind::LimitReached),
+    Evidence::code("LICENSE_LIMIT_EXCEEDED", FailureKind::LimitReached),
+    Evidence::code("TRIAL_EXPIRED", FailureKind::LimitReached),
+    Evidence::code("ORG_LOCKED", FailureKind::LimitReached),
+    Evidence::code("INVALID_TYPE", FailureKind::Denied).about(Scope::ObjectType),
+    Evidence::code("INSUFFICIENT_ACCESS", FailureKind::Denied).about(Scope::ObjectType),
+    Evidence::words("entity type cannot be inserted", FailureKind::Denied).about(Scope::ObjectType),
+    Evidence::words("entity type cannot be updated", FailureKind::Denied).about(Scope::ObjectType),
+    Evidence::code("DUPLICATE_EXTERNAL_ID", FailureKind::Ambiguous),
+    Evidence::status(300, FailureKind::Ambiguous),
+    Evidence::code("DUPLICATE_VALUE", FailureKind::DuplicateKey),
+    Evidence::code("DUPLICATES_DETECTED", FailureKind::Similar),
+    Evidence::code("INVALID_QUERY_LOCATOR", FailureKind::CursorExpired),
+    Evidence::code("ENTITY_IS_DELETED", FailureKind::NotFound),
+    Evidence::code("NOT_FOUND", FailureKind::NotFound),
+    Evidence::code("INVALID_FIELD", FailureKind::Rejected).about(Scope::Property),
+    Evidence::code("INVALID_FIELD_FOR_INSERT_UPDATE", FailureKind::Rejected).about(Scope::Property),
+    Evidence::status(409, FailureKind::Transient),
+];
+
 impl Api for Salesforce {
     fn batch_limit(&self, op: Op) -> usize {
         match op {
@@ -38,7 +77,7 @@ impl Api for Salesforce {
         }
     }
 
-    fn find_parts<'v>(&self, values: &'v [String]) -> Vec<&'v [String]> {
+    fn find_parts<'v>(&self, _property: &str, values: &'v [String]) -> Vec<&'v [String]> {
         let (mut parts, mut start, mut bytes) = (Vec::new(), 0, 0);
         for (index, value) in values.iter().enumerate() {
             let more = bytes_in_url(value);
@@ -62,9 +101,9 @@ impl Api for Salesforce {
         patch(target, "composite/sobjects", records)
     }
 
-    fn parse_written(&self, _: &Target, rows: &[Row], response: &HttpResponse) -> Result<Vec<RowResult>, CallFailure> {
+    fn parse_written(&self, target: &Target, rows: &[Row], response: &HttpResponse) -> Result<Vec<RowResult>, CallFailure> {
         if response.status != 200 {
-            return Err(call_failure(response));
+            return Err(call_failure(target, response));
         }
         let body = body_json(response)?;
         let results = body.as_array().map_or(&[][..], Vec::as_slice);
@@ -73,23 +112,21 @@ impl Api for Salesforce {
             let detail = format!("{} results for {} rows", results.len(), rows.len());
             return Err(RowFailure::new(FailureKind::Transient, "BAD_RESPONSE", detail));
         }
-        Ok(rows.iter().zip(results).map(|(row, result)| row_result(row, result)).collect())
+        Ok(rows.iter().zip(results).map(|(row, result)| row_result(target, row, result)).collect())
     }
 
-    fn find(&self, target: &Target, property: &str, values: &[String], properties: &[String]) -> HttpRequest {
-        query(target, "query", &format!("{} WHERE {property} IN ({}) ORDER BY Id", select(target, properties), literals(values)))
+    fn find(&self, target: &Target, property: &str, values: &[String], properties: &[String], after: Option<&str>) -> HttpRequest {
+        let soql = || format!("{} WHERE {property} IN ({}) ORDER BY Id", select(target, properties), literals(values));
+        next_page(target, after).unwrap_or_else(|| query(target, "query", &soql()))
     }
 
-    fn read(&self, target: &Target, ids: &[String], properties: &[String]) -> HttpRequest {
-        query(target, "query", &format!("{} WHERE Id IN ({}) ORDER BY Id", select(target, properties), literals(ids)))
+    fn read(&self, target: &Target, ids: &[String], properties: &[String], after: Option<&str>) -> HttpRequest {
+        let soql = || format!("{} WHERE Id IN ({}) ORDER BY Id", select(target, properties), literals(ids));
+        next_page(target, after).unwrap_or_else(|| query(target, "query", &soql()))
     }
 
-    fn parse_found(&self, target: &Target, response: &HttpResponse) -> Result<Vec<RemoteRecord>, CallFailure> {
-        let listing = page(target, response)?;
-        if listing.next.is_some() {
-            return Err(RowFailure::new(FailureKind::Ambiguous, "TOO_MANY_RESULTS", "more objects than one page match"));
-        }
-        Ok(listing.records)
+    fn parse_found(&self, target: &Target, response: &HttpResponse) -> Result<Page, CallFailure> {
+        page(target, response)
     }
 
     /// Uses `queryAll`, which also returns deleted objects.
@@ -98,9 +135,8 @@ impl Api for Salesforce {
     }
 
     fn list(&self, target: &Target, since_ms: i64, cursor: Option<&str>, properties: &[String]) -> HttpRequest {
-        // A cursor is a path of the API. Nothing else is accepted, so that the token never goes to another host.
-        if let Some(path) = cursor.filter(|c| c.starts_with("/services/data/")) {
-            return request(target, "GET", format!("{}{path}", target.base_url), Vec::new());
+        if let Some(request) = next_page(target, cursor) {
+            return request;
         }
         let since =
             jiff::Timestamp::from_millisecond(since_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH).strftime("%Y-%m-%dT%H:%M:%S.%3fZ");
@@ -163,6 +199,13 @@ fn query(target: &Target, call: &str, soql: &str) -> HttpRequest {
     request(target, "GET", format!("{}/services/data/{}/{call}?q={}", target.base_url, target.version, percent_encode(soql)), Vec::new())
 }
 
+/// The request for the page at a cursor. A cursor is a path of the API. Nothing else is accepted, so that the token never goes to
+/// another host.
+fn next_page(target: &Target, cursor: Option<&str>) -> Option<HttpRequest> {
+    let path = cursor.filter(|c| c.starts_with("/services/data/"))?;
+    Some(request(target, "GET", format!("{}{path}", target.base_url), Vec::new()))
+}
+
 fn select(target: &Target, properties: &[String]) -> String {
     let mut fields = vec!["Id", "IsDeleted", "SystemModstamp", target.id_property.as_str()];
     for name in properties {
@@ -197,85 +240,82 @@ fn literal(value: &str) -> String {
     out
 }
 
-fn row_result(row: &Row, result: &Value) -> RowResult {
+fn row_result(target: &Target, row: &Row, result: &Value) -> RowResult {
     let success = result.get("success").and_then(Value::as_bool).unwrap_or(false);
     let id = text(result, "id").map(str::to_owned).or_else(|| row.remote_id.clone());
     if let (true, Some(remote_id)) = (success, id) {
         let created = result.get("created").and_then(Value::as_bool).unwrap_or(false);
         return RowResult::Done { remote_id, created, properties: None, stamp: None };
     }
-    let error = result.pointer("/errors/0").unwrap_or(&Value::Null);
-    RowResult::Failed(failure(error, text(error, "statusCode")))
+    let errors = result.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut failure = judge(EVIDENCE, refusal_of(errors, "statusCode"), None);
+    // With a field, a reference points to nothing; without one, the record itself does not exist.
+    if failure.code == "INVALID_CROSS_REFERENCE_KEY" && failure.faults.is_empty() {
+        failure.kind = FailureKind::NotFound;
+    }
+    RowResult::Failed(failure.about_id_property(&target.id_property))
 }
 
-/// An error of a row (`statusCode`) or of a call (`errorCode`). Messages quote values, so the failure holds only codes and field names.
-fn failure(error: &Value, code: Option<&str>) -> RowFailure {
-    let code = code.and_then(plain_code).unwrap_or_else(|| "UNKNOWN".to_owned());
-    let message = text(error, "message").unwrap_or_default();
-    let column = || message.split_once("No such column '").and_then(|(_, rest)| rest.split_once('\'')).and_then(|(name, _)| plain_code(name));
-    let field = error.pointer("/fields/0").and_then(Value::as_str).and_then(plain_code).or_else(column);
-    let (kind, detail) = classify(&code, message, field.is_some());
-    RowFailure { kind, code, detail: detail.to_owned(), field }
+/// What errors say. A row's have their code in `statusCode`, a call's in `errorCode`. Messages quote values, so only codes, names and
+/// ids are kept.
+fn refusal_of<'a>(errors: &'a [Value], code_member: &str) -> Refusal<'a> {
+    let code = |error: &Value| text(error, code_member).and_then(plain_code);
+    let message = errors.first().and_then(|error| text(error, "message")).unwrap_or_default();
+    let mut faults: Vec<Fault> = Vec::new();
+    for error in errors {
+        let listed = error.get("fields").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let names = listed.map(str::to_owned).chain(missing_column(text(error, "message").unwrap_or_default()));
+        let names = names.flat_map(with_text_of_code);
+        faults.extend(names.filter_map(|name| Some(Fault::new(plain_code(&name)?, code(error).unwrap_or_default()))));
+    }
+    faults.dedup();
+    let objects = errors.iter().flat_map(named_ids).collect();
+    let rule = errors.iter().find_map(|e| e.pointer("/duplicateResult/duplicateRule")).and_then(Value::as_str).and_then(plain_code);
+    Refusal { codes: errors.iter().filter_map(code).collect(), message, faults, objects, rule, ..Refusal::default() }
 }
 
-fn classify(code: &str, message: &str, names_field: bool) -> (FailureKind, &'static str) {
-    let kind = match code {
-        "INVALID_SESSION_ID" | "INVALID_AUTH_HEADER" | "API_DISABLED_FOR_ORG" | "CLIENT_NOT_ACCESSIBLE_FOR_USER" => {
-            FailureKind::Auth
-        }
-        "REQUEST_LIMIT_EXCEEDED" => FailureKind::Throttled { after_ms: 60_000 },
-        "UNABLE_TO_LOCK_ROW" => FailureKind::Locked,
-        "SERVER_UNAVAILABLE" | "REQUEST_RUNNING_TOO_LONG" | "UNKNOWN_EXCEPTION" | "UNKNOWN" => FailureKind::Transient,
-        "DUPLICATE_EXTERNAL_ID" => FailureKind::Ambiguous,
-        "DUPLICATE_VALUE" | "DUPLICATES_DETECTED" => FailureKind::DuplicateKey,
-        "INVALID_QUERY_LOCATOR" => FailureKind::CursorExpired,
-        "ENTITY_IS_DELETED" | "NOT_FOUND" => FailureKind::NotFound,
-        // With a field, a reference points to nothing; without one, the record itself does not exist.
-        "INVALID_CROSS_REFERENCE_KEY" if !names_field => FailureKind::NotFound,
-        _ => FailureKind::Rejected,
-    };
-    if kind != FailureKind::Rejected {
-        return (kind, "");
-    }
-    // The failure of a trigger is wrapped, and only the message names its cause.
-    if message.contains("UNABLE_TO_LOCK_ROW") {
-        return (FailureKind::Locked, "wraps UNABLE_TO_LOCK_ROW");
-    }
-    if message.contains("Foreign key external ID") {
-        return (FailureKind::Transient, "a record that it refers to does not exist yet");
-    }
-    if message.contains("Too many SOQL queries") {
-        return (FailureKind::Transient, "a trigger reached its query limit");
-    }
-    (kind, "")
+/// Where an org has lists of countries, an error about the text of one may name the field of its code.
+fn with_text_of_code(name: String) -> Vec<String> {
+    let text = name.strip_suffix("Code").filter(|text| text.ends_with("Country") || text.ends_with("State")).map(str::to_owned);
+    [name].into_iter().chain(text).collect()
 }
 
-fn call_failure(response: &HttpResponse) -> CallFailure {
+fn missing_column(message: &str) -> Option<String> {
+    let (_, rest) = message.split_once("No such column '")?;
+    rest.split_once('\'').map(|(name, _)| name.to_owned())
+}
+
+/// The ids of the records that a duplicate rule has matched, or that hold a unique value.
+fn named_ids(error: &Value) -> Vec<String> {
+    let list = |value: &Value, name: &str| value.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let results = error.get("duplicateResult").map(|found| list(found, "matchResults")).unwrap_or_default();
+    let matched = results.iter().flat_map(|result| list(result, "matchRecords"));
+    let ids = matched.filter_map(|record| record.pointer("/record/Id")?.as_str().map(str::to_owned));
+    let holder = text(error, "message").and_then(|message| message.split_once("on record with id: "));
+    let holder = holder.map(|(_, rest)| rest.chars().take_while(char::is_ascii_alphanumeric).collect::<String>());
+    // Several records with one external id are listed by their paths.
+    let path = error.as_str().and_then(|path| path.rsplit('/').next()).map(str::to_owned);
+    let mut ids: Vec<String> = ids.chain(holder).chain(path).filter(|id| matches!(id.len(), 15 | 18) && plain_code(id).is_some()).collect();
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+fn call_failure(target: &Target, response: &HttpResponse) -> CallFailure {
     let body = serde_json::from_slice::<Value>(&response.body).unwrap_or_default();
-    let error = body.get(0).unwrap_or(&Value::Null);
-    let mut failure = failure(error, text(error, "errorCode"));
-    let names_code = failure.code != "UNKNOWN";
-    if !names_code {
-        failure.code = format!("HTTP_{}", response.status);
+    let mut failure = judge(EVIDENCE, refusal_of(body.as_array().map_or(&[][..], Vec::as_slice), "errorCode"), Some(response));
+    match &mut failure.kind {
+        FailureKind::Throttled { after_ms } => *after_ms = response.retry_after_ms().unwrap_or(*after_ms),
+        // A call names a type, not an object.
+        kind @ FailureKind::NotFound => *kind = FailureKind::Rejected,
+        _ => {}
     }
-    let throttled = |ms: u64| FailureKind::Throttled { after_ms: response.retry_after_ms().unwrap_or(ms) };
-    let by_status = FailureKind::of_status(response);
-    failure.kind = match (response.status, failure.kind) {
-        (300, _) => FailureKind::Ambiguous,
-        (_, FailureKind::Throttled { after_ms }) => throttled(after_ms),
-        (_, kind @ (FailureKind::Locked | FailureKind::CursorExpired)) => kind,
-        (403, _) => FailureKind::Auth,
-        (409, _) => FailureKind::Transient,
-        (_, kind @ (FailureKind::Auth | FailureKind::Transient)) if names_code && by_status == FailureKind::Rejected => kind,
-        // A call names a type, not an object, so a code about one object is ignored here.
-        _ => by_status,
-    };
-    failure
+    failure.about_id_property(&target.id_property)
 }
 
 fn page(target: &Target, response: &HttpResponse) -> Result<Page, CallFailure> {
     if response.status != 200 {
-        return Err(call_failure(response));
+        return Err(call_failure(target, response));
     }
     let body = body_json(response)?;
     let bad = || RowFailure::new(FailureKind::Transient, "BAD_RESPONSE", "a record without an id");

@@ -68,9 +68,9 @@ fn results_follow_the_order_of_the_rows() {
     let failures: Vec<&RowFailure> =
         written.iter().filter_map(|w| if let RowResult::Failed(f) = w { Some(f) } else { None }).collect();
     let kinds: Vec<FailureKind> = failures.iter().map(|f| f.kind).collect();
-    use FailureKind::{Ambiguous, DuplicateKey, Locked, NotFound, Rejected, Transient};
-    assert_eq!(kinds, [Locked, Locked, Rejected, DuplicateKey, DuplicateKey, Ambiguous, NotFound, NotFound, Rejected, Transient]);
-    assert_eq!(failures[2].field.as_deref(), Some("LastName"));
+    use FailureKind::{Ambiguous, DuplicateKey, Locked, NotFound, Rejected, Similar, Transient};
+    assert_eq!(kinds, [Locked, Locked, Rejected, Similar, DuplicateKey, Ambiguous, NotFound, NotFound, Rejected, Transient]);
+    assert_eq!((failures[2].scope, failures[2].faults[0].property.as_str()), (Scope::Value, "LastName"));
     assert!(!format!("{:?}", failures[2]).contains("Secretname"), "messages quote values");
     assert_eq!(failures[3].code, "DUPLICATES_DETECTED");
     let short = API.parse_written(&target("Contact"), &rows[..2], &answer(200, &body)).expect_err("a count that does not fit");
@@ -86,7 +86,9 @@ fn codes_and_statuses_classify_the_whole_call() {
     };
     assert_eq!(kind(401, "INVALID_SESSION_ID").0, FailureKind::Auth);
     assert_eq!(kind(403, "REQUEST_LIMIT_EXCEEDED").0, FailureKind::Throttled { after_ms: 60_000 });
-    assert_eq!(kind(403, "INSUFFICIENT_ACCESS").0, FailureKind::Auth);
+    assert_eq!(kind(403, "INSUFFICIENT_ACCESS").0, FailureKind::Denied);
+    assert_eq!(kind(400, "QUERY_TIMEOUT").0, FailureKind::Transient);
+    assert_eq!(kind(400, "STORAGE_LIMIT_EXCEEDED").0, FailureKind::LimitReached);
     assert_eq!(kind(503, "SERVER_UNAVAILABLE").0, FailureKind::Transient);
     assert_eq!(kind(400, "MALFORMED_QUERY").0, FailureKind::Rejected);
     assert_eq!(kind(404, "NOT_FOUND").0, FailureKind::Rejected);
@@ -101,7 +103,7 @@ fn codes_and_statuses_classify_the_whole_call() {
 #[test]
 fn values_cannot_leave_their_literal() {
     assert_eq!(literal("o'neil\\ \n"), r"'o\'neil\\ \n'");
-    let r = API.find(&target("Contact"), "Email", &["o'n&=@x.test".into()], &["Id".into(), "Email".into()]);
+    let r = API.find(&target("Contact"), "Email", &["o'n&=@x.test".into()], &["Id".into(), "Email".into()], None);
     let expected = "https://org.test/services/data/v62.0/query?q=SELECT%20Id%2C%20IsDeleted%2C%20SystemModstamp%2C%20Hub_Id__c%2C%20Email%20FROM%20Contact%20\
                     WHERE%20Email%20IN%20%28%27o%5C%27n%26%3D%40x.test%27%29%20ORDER%20BY%20Id";
     assert_eq!(r.url, expected);
@@ -112,14 +114,14 @@ fn the_values_of_a_query_fit_into_a_url() {
     let properties: Vec<String> = (0..60).map(|n| format!("CustomField{n:02}__c")).collect();
     for value in ["a", "ada@example.com", &"o'hara+\\".repeat(20), &"äöü".repeat(20)] {
         let values: Vec<String> = (0..450).map(|n| format!("{value}{n}")).collect();
-        let parts = Salesforce.find_parts(&values);
+        let parts = Salesforce.find_parts("Email", &values);
         assert_eq!(parts.concat(), values);
         for part in parts {
             assert!(part.len() <= 200);
-            assert!(Salesforce.find(&target("Contact"), "Email", part, &properties).url.len() < 16_384);
+            assert!(Salesforce.find(&target("Contact"), "Email", part, &properties, None).url.len() < 16_384);
         }
     }
-    assert_eq!(Salesforce.find_parts(&vec!["0".repeat(32); 400]).len(), 2, "ids go 200 at a time");
+    assert_eq!(Salesforce.find_parts("Email", &vec!["0".repeat(32); 400]).len(), 2, "ids go 200 at a time");
 }
 
 #[test]
@@ -148,4 +150,37 @@ fn the_limit_header_shows_the_remaining_calls() {
     assert_eq!(API.parse_usage(&r), None);
     r.headers = vec![("sforce-limit-info".into(), "api-usage=25/5000; per-app-api-usage=17/250(appName=some-app)".into())];
     assert_eq!(API.parse_usage(&r), Some(Usage { remaining: 4_975, max: 5_000, window_ms: 86_400_000 }));
+}
+
+#[test]
+fn a_look_up_has_pages_too() {
+    let t = target("Account");
+    let body = json!({"done": false, "nextRecordsUrl": "/services/data/v62.0/query/01g-200", "records": [{"Id": "001A"}]});
+    let page = API.parse_found(&t, &answer(200, &body)).expect("a page");
+    assert_eq!((page.records.len(), page.next.as_deref()), (1, Some("/services/data/v62.0/query/01g-200")));
+    let more = API.find(&t, "Website", &["x.test".into()], &[], page.next.as_deref());
+    assert_eq!(more.url, "https://org.test/services/data/v62.0/query/01g-200");
+}
+
+#[test]
+fn a_duplicate_rule_names_itself_and_the_records() {
+    let record = json!({"matchConfidence": 100.0, "record": {"attributes": {"type": "Contact"}, "Id": "003000000000001AAA"}});
+    let found = json!({"allowSave": true, "duplicateRule": "Standard_Contact_Duplicate_Rule", "matchResults": [{"matchRecords": [record]}]});
+    let error = json!({"statusCode": "DUPLICATES_DETECTED", "message": "Use one of these records?", "fields": [], "duplicateResult": found});
+    let body = json!([{"success": false, "errors": [error]}]);
+    let written = API.parse_written(&target("Contact"), &[row("g1", None, json!({}))], &answer(200, &body)).expect("answer");
+    let RowResult::Failed(failure) = &written[0] else { panic!("refused") };
+    let text = "DUPLICATES_DETECTED: the rule Standard_Contact_Duplicate_Rule; it names object 003000000000001AAA";
+    assert_eq!((failure.kind, failure.to_string().as_str()), (FailureKind::Similar, text));
+}
+
+#[test]
+fn an_org_without_the_field_of_the_hubs_id_takes_no_row() {
+    let t = target("Contact");
+    let body = json!([{"errorCode": "INVALID_FIELD", "message": "No such column 'Hub_Id__c' on entity 'Contact'"}]);
+    let failure = API.parse_found(&t, &answer(400, &body)).expect_err("a failure");
+    assert_eq!((failure.kind, failure.scope), (FailureKind::Denied, Scope::ObjectType));
+    let body = json!([{"errorCode": "INVALID_FIELD", "message": "No such column 'Extra__c' on entity 'Contact'"}]);
+    let failure = API.parse_found(&t, &answer(400, &body)).expect_err("a failure");
+    assert!(failure.scope == Scope::Property && failure.faults[0].in_every_row && failure.faults[0].property == "Extra__c");
 }

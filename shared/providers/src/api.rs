@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 
 use crate::http::{HttpRequest, HttpResponse};
 
+pub use crate::refusal::{CallFailure, FailureKind, Fault, RowFailure, Scope};
+
 /// The calls that take a limited number of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Op {
@@ -30,7 +32,7 @@ pub trait Api: Sync {
     /// How many rows, values or ids one call takes.
     fn batch_limit(&self, op: Op) -> usize;
     /// Splits the values of [`Api::find`] into one part for each call.
-    fn find_parts<'v>(&self, values: &'v [String]) -> Vec<&'v [String]> {
+    fn find_parts<'v>(&self, _property: &str, values: &'v [String]) -> Vec<&'v [String]> {
         values.chunks(self.batch_limit(Op::Find)).collect()
     }
     /// Creates or updates objects by the property that holds the hub's id. [`Api::parse_written`] parses the response.
@@ -44,17 +46,23 @@ pub trait Api: Sync {
     /// # Errors
     /// The call as a whole failed. After a status 5xx, nobody knows whether it took effect.
     fn parse_written(&self, target: &Target, rows: &[Row], response: &HttpResponse) -> Result<Vec<RowResult>, CallFailure>;
-    /// Finds objects by a natural key or by the hub's id, for at least one value. [`Api::parse_found`] parses the response. Several
-    /// objects may have the same value. An object that was written moments ago may be missing, except where the property is unique
-    /// at the provider.
-    fn find(&self, target: &Target, property: &str, values: &[String], properties: &[String]) -> HttpRequest;
-    /// Reads objects by remote id. [`Api::parse_found`] parses the response, which leaves out ids that do not exist.
-    fn read(&self, target: &Target, ids: &[String], properties: &[String]) -> HttpRequest;
-    /// Parses the response to [`Api::find`] and [`Api::read`].
+    /// Finds objects by a natural key or by the hub's id, for at least one value, in every property in which the provider keeps such
+    /// values. `after` is the cursor of a further page. [`Api::parse_found`] parses the response. Several objects may have the same
+    /// value. An object that was written moments ago may be missing, except where the property is unique at the provider.
+    fn find(&self, target: &Target, property: &str, values: &[String], properties: &[String], after: Option<&str>)
+    -> HttpRequest;
+    /// Other native properties in which the provider keeps further values of this one, separated by semicolons.
+    fn further_properties(&self, _native: &str, _property: &str) -> &'static [&'static str] {
+        &[]
+    }
+    /// Reads objects by remote id. `after` is the cursor of a further page. [`Api::parse_found`] parses the response, which leaves
+    /// out ids that do not exist.
+    fn read(&self, target: &Target, ids: &[String], properties: &[String], after: Option<&str>) -> HttpRequest;
+    /// Parses the response to [`Api::find`] and [`Api::read`]: a page of what was found.
     ///
     /// # Errors
     /// The call failed, or a part of it. An object that does not exist is not a failure.
-    fn parse_found(&self, target: &Target, response: &HttpResponse) -> Result<Vec<RemoteRecord>, CallFailure>;
+    fn parse_found(&self, target: &Target, response: &HttpResponse) -> Result<Page, CallFailure>;
     /// The native objects that [`Api::list`] can read, so that a sweep can read them.
     fn listable(&self) -> &'static [&'static str];
     /// One page of the objects that changed at or after `since_ms`, in the order of their changes. [`Api::parse_page`] parses the
@@ -159,81 +167,6 @@ impl fmt::Debug for RowResult {
     }
 }
 
-/// Why a row or a call failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowFailure {
-    /// What the caller must do.
-    pub kind: FailureKind,
-    /// The provider's code, such as `CONFLICT` or `UNABLE_TO_LOCK_ROW`; `HTTP_503` where it gives none.
-    pub code: String,
-    /// A detail without personal data.
-    pub detail: String,
-    /// The native property that is at fault, where the provider names one.
-    pub field: Option<String>,
-}
-
-/// The failure of a whole call.
-pub type CallFailure = RowFailure;
-
-impl RowFailure {
-    /// A failure that names no property.
-    pub fn new(kind: FailureKind, code: impl Into<String>, detail: impl Into<String>) -> RowFailure {
-        RowFailure { kind, code: code.into(), detail: detail.into(), field: None }
-    }
-}
-
-impl fmt::Display for RowFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.code)?;
-        if let Some(field) = &self.field {
-            write!(f, " at {field}")?;
-        }
-        if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
-    }
-}
-
-impl std::error::Error for RowFailure {}
-
-/// What the caller must do about a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureKind {
-    /// It may pass by itself: try again. A write may have taken effect.
-    Transient,
-    /// The provider asks the caller to wait. Nothing was written.
-    Throttled {
-        /// For how many milliseconds.
-        after_ms: u64,
-    },
-    /// Another caller has locked the record: try again after two seconds or more.
-    Locked,
-    /// The provider does not accept the token, or the token does not allow the call.
-    Auth,
-    /// The provider refuses the row as it is.
-    Rejected,
-    /// The provider refuses the row because another object holds a value that must be unique: find that object and adopt it.
-    DuplicateKey,
-    /// The provider finds several objects where only one is allowed.
-    Ambiguous,
-    /// The object that the row names does not exist, or no longer exists.
-    NotFound,
-    /// The cursor of a list is no longer valid: begin again without one.
-    CursorExpired,
-}
-
-impl FailureKind {
-    /// What a status code means by HTTP alone. A provider with codes of its own reads those first.
-    pub fn of_status(response: &HttpResponse) -> FailureKind {
-        match response.status {
-            401 => FailureKind::Auth,
-            408 | 425 => FailureKind::Transient,
-            423 => FailureKind::Locked,
-            429 => FailureKind::Throttled { after_ms: response.retry_after_ms().unwrap_or(10_000) },
-            400..=499 => FailureKind::Rejected,
-            _ => FailureKind::Transient,
-        }
-    }
-}
-
 /// An object as the provider stores it. `Debug` shows names, never values.
 #[derive(Clone, PartialEq)]
 pub struct RemoteRecord {
@@ -258,10 +191,10 @@ impl fmt::Debug for RemoteRecord {
     }
 }
 
-/// One page of a list.
+/// One page of records.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
-    /// The records, in the order of their changes.
+    /// The records; those of a list are in the order of their changes.
     pub records: Vec<RemoteRecord>,
     /// The cursor of the next page; `None` on the last page.
     pub next: Option<String>,

@@ -275,6 +275,11 @@ const DESTINATION_KEYS: &[Key] = &[
     key("native", TEXT, "The provider's name of the object.").needed(),
     key("id_property", TEXT, "The unique property that holds the hub's id.").needed(),
     key("natural_keys", TEXT_LIST, "Properties by which an existing object is adopted, in this order."),
+    key(
+        "web_addresses",
+        TEXT_LIST,
+        "Those natural keys that hold web addresses as somebody has entered them; they are searched in every spelling.",
+    ),
 ];
 
 #[cfg(test)]

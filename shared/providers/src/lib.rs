@@ -28,6 +28,7 @@ mod names;
 mod paths;
 mod provider;
 mod read;
+mod refusal;
 #[cfg(feature = "compile")]
 mod registry;
 mod rules;

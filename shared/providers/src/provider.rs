@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use canonical::{Change, FieldName, Fields, ObjectType};
-use mapping::{Captured, Context, Map, Path, Reader, Rendered, Segment};
+use mapping::{Captured, Context, FieldRule, Map, Path, Reader, Rendered, Segment};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map as JsonMap, Value};
@@ -113,6 +113,21 @@ impl Provider {
         self
     }
 
+    /// The same provider for an account in this time zone (an IANA name), which rules name as `account`.
+    ///
+    /// # Errors
+    /// A mapping file cannot be packed again.
+    pub fn in_time_zone(mut self, zone: &str) -> Result<Provider, LoadError> {
+        let broken = |error: serde_json::Error| LoadError::Packed(error.to_string());
+        for packed in &mut self.maps {
+            let mut map: Map = serde_json::from_str(packed.map.get()).map_err(broken)?;
+            map.set_account_zone(zone);
+            packed.map = serde_json::value::to_raw_value(&map).map_err(broken)?;
+            packed.compiled = OnceLock::new();
+        }
+        Ok(self)
+    }
+
     /// The mapping files by name (without `.map.toml`), in the order of their names. One that cannot be read is left out.
     pub fn maps(&self) -> impl Iterator<Item = (&str, &Map)> {
         self.maps.iter().filter_map(|packed| Some((packed.name.as_str(), &self.map(&packed.name)?.map)))
@@ -205,8 +220,40 @@ impl Provider {
 
     /// True when the hub writes this field to a native property.
     pub fn writes(&self, object: &str, field: &FieldName) -> bool {
-        let rules = self.map(object).into_iter().flat_map(|c| &c.map.plans).flat_map(|plan| &plan.rules);
-        rules.filter(|rule| rule.direction.writes() && rule.to.is_some()).any(|rule| rule.field == *field)
+        self.rules(object).filter(|rule| rule.direction.writes() && rule.to.is_some()).any(|rule| rule.field == *field)
+    }
+
+    /// True when the destination object needs a value in this native property.
+    pub fn requires(&self, object: &str, property: &str) -> bool {
+        self.rules(object).any(|rule| rule.required && rule.to.as_deref() == Some(property))
+    }
+
+    fn rules(&self, object: &str) -> impl Iterator<Item = &FieldRule> {
+        self.map(object).into_iter().flat_map(|c| &c.map.plans).flat_map(|plan| &plan.rules)
+    }
+
+    /// The canonical form of a native text that identifies an object: two objects with the same form stand for the same thing.
+    /// `None` where the property identifies nothing, or the text cannot be understood.
+    pub fn key_form(&self, object: &str, property: &str, text: &str) -> Option<String> {
+        let fields = self.canonical(object, &JsonMap::from_iter([(property.to_owned(), Value::from(text))]));
+        let value = self.rules(object).filter(|rule| rule.key).find_map(|rule| fields.get(&rule.field)?.as_text())?;
+        (!value.is_empty()).then(|| value.to_owned())
+    }
+
+    /// The spellings of a natural key under which an object may hold it. Case makes no difference to the provider.
+    pub fn spellings(&self, object: &str, property: &str, value: &str) -> Vec<String> {
+        let is_address = self.destination(object).is_some_and(|d| d.web_addresses.iter().any(|name| name == property));
+        let mut spellings = vec![value.to_owned()];
+        if let (true, Some(host)) = (is_address, self.key_form(object, property, value)) {
+            for scheme in ["", "http://", "https://"] {
+                for host in [host.clone(), format!("www.{host}")] {
+                    spellings.extend([format!("{scheme}{host}"), format!("{scheme}{host}/")]);
+                }
+            }
+        }
+        spellings.sort();
+        spellings.dedup();
+        spellings
     }
 
     /// Renders canonical values as native properties of a destination object: applies directions, limits, enum names and required

@@ -88,7 +88,7 @@ const OPERATOR_WAIT_MS: u64 = 1_500_000;
 
 /// True when only an operator can remove the cause.
 fn waits_for_operator(failure: &Failure) -> bool {
-    failure.code == Code::Paused || failure.class == Class::Auth
+    matches!(failure.code, Code::Paused | Code::ProviderDenied | Code::ProviderLimit) || failure.class == Class::Auth
 }
 
 /// Time that a function reserves to report its batch, in milliseconds.
@@ -171,10 +171,15 @@ async fn retry_or_park<P: Store + Queue + Clock>(
     }
 }
 
+/// The longest wait of a message in its queue, in seconds: SQS hides a message for at most 12 hours from its receive, and an
+/// invocation may have taken up to 15 minutes of them. `hub check` refuses a schedule with longer waits; a longer wait that a
+/// provider requests is cut, and requested again.
+pub const LONGEST_WAIT_S: u32 = 43_200 - 900;
+
 /// Seconds of delay for a wait, at least one, at the hub's speed.
 fn seconds(hub: &Hub, ms: u64) -> u32 {
     let scaled = ms / u64::from(hub.retry.speed.max(1));
-    u32::try_from(scaled.div_ceil(1000)).unwrap_or(43_200).clamp(1, 43_200)
+    u32::try_from(scaled.div_ceil(1000)).unwrap_or(LONGEST_WAIT_S).clamp(1, LONGEST_WAIT_S)
 }
 
 /// Counts an attempt and gives the wait before the next one; `None` when the schedule is used up.

@@ -1,21 +1,30 @@
 //! The client of one provider's API: the only place from which the hub calls a provider.
 //!
 //! It reads the access token, takes tokens of the rate buckets, sends the request, and sorts what comes back. A token that is
-//! refused is read anew once; then the connection is paused. A caller learns whether a failed call surely had no effect.
+//! refused is read anew once; then what the refusal concerns is paused. Properties that the account does not let be read are left
+//! out. A caller learns whether a failed call surely had no effect.
 
-use std::cell::Cell;
+mod reads;
+
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use providers::Provider;
-use providers::api::{Api, CallFailure, FailureKind, Op, RemoteRecord, RowFailure, Target, Usage};
+use providers::api::{Api, CallFailure, FailureKind, Fault, RowFailure, Target, Usage};
 use providers::http::{HttpRequest, HttpResponse};
 
-use crate::batch::check_deadline;
+use crate::batch::{MARGIN_MS, check_deadline};
 use crate::config::{Config, Connection};
 use crate::failure::{Cause, Class, Code, Failure, Stage};
-use crate::pause::pause_for_auth;
+use crate::pause::pause_for;
 use crate::ports::{Clock, Http, HttpError, Secrets, Store};
+use crate::quarantine::{PropertyOf, PropertyUse, RefusedProperties};
 use crate::rate_limit::{take_tokens, warn_if_nearly_used};
+
+pub use reads::Reads;
+
+/// The longest that a call waits for the tokens of its buckets, in milliseconds, where the invocation has the time.
+const LONGEST_BUCKET_WAIT_MS: u64 = 30_000;
 
 /// Why a call brought no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +45,14 @@ impl CallError {
         }
     }
 
+    /// The provider's refusal, where it answered and nothing was written.
+    pub fn refusal(&self) -> Option<&CallFailure> {
+        match self {
+            CallError::NotSent(failure) => failure.refusal(),
+            CallError::Unknown(_) => None,
+        }
+    }
+
     /// The failure, for callers to whom the effect does not matter because they only read.
     pub fn into_failure(self) -> Failure {
         match self {
@@ -51,8 +68,10 @@ pub struct Client<'a, P> {
     connection: &'a Connection,
     provider: Arc<Provider>,
     deadline_ms: i64,
+    config: &'a Config,
     calls: Cell<u32>,
     usage: Cell<Option<Usage>>,
+    refused: RefCell<Option<RefusedProperties>>,
 }
 
 /// Turns a provider's failure into one of ours.
@@ -63,8 +82,12 @@ pub fn classify(connection: &str, failure: &RowFailure) -> Failure {
         FailureKind::Throttled { .. } => (Code::RateLimited, "asks to wait"),
         FailureKind::Locked => (Code::ProviderLocked, "has locked the record"),
         FailureKind::Auth => (Code::ProviderAuth, "refuses the credentials"),
+        FailureKind::Denied => (Code::ProviderDenied, "does not permit the use of the object type"),
+        FailureKind::LimitReached => (Code::ProviderLimit, "has reached a limit of the account"),
+        FailureKind::Blocked => (Code::ProviderBlocked, "did not get the request: something in front of it refuses its content"),
         FailureKind::NotFound => (Code::ProviderRejected, "does not have the object"),
         FailureKind::Rejected | FailureKind::DuplicateKey => (Code::ProviderRejected, "refuses the record or the call"),
+        FailureKind::Similar => (Code::ProviderAmbiguous, "has objects that it finds too similar"),
         FailureKind::Ambiguous => (Code::ProviderAmbiguous, "has several objects where there must be one"),
     };
     let detail = format!("`{connection}` {what}");
@@ -79,8 +102,8 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
     /// Opens a connection's API. Makes no call.
     pub fn open(ports: &'a P, config: &'a Config, name: &'a str, deadline_ms: i64) -> Result<Self, Failure> {
         let (connection, provider) = config.connection(name)?;
-        let (calls, usage) = (Cell::new(0), Cell::new(None));
-        Ok(Client { ports, name, connection, provider, deadline_ms, calls, usage })
+        let (calls, usage, refused) = (Cell::new(0), Cell::new(None), RefCell::new(None));
+        Ok(Client { ports, name, connection, provider, deadline_ms, config, calls, usage, refused })
     }
 
     /// The connection's settings.
@@ -137,24 +160,42 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
             let response = self.send_request(request).await?;
             match read(&target, &response) {
                 Ok(value) => return Ok(value),
-                Err(failure) if failure.kind == FailureKind::Auth && !fresh => {}
-                Err(failure) => return Err(self.call_error(&failure).await),
+                Err(failure) if matches!(failure.kind, FailureKind::Auth | FailureKind::Denied) && !fresh => {}
+                Err(failure) => return Err(self.call_error(object, &failure).await),
             }
         }
         let detail = format!("the secret `{}` of `{}` holds no access token", self.secret_name().map_err(not_sent)?, self.name);
         Err(not_sent(Failure::new(Code::ProviderAuth, detail)))
     }
 
-    /// Reads objects by their ids. An object that does not exist is not in the answer.
-    pub async fn read(&self, object: &str, ids: &[String]) -> Result<Vec<RemoteRecord>, CallError> {
-        let api = self.require_api().map_err(CallError::NotSent)?;
-        let properties = self.provider.read_properties(object);
-        let mut records = Vec::new();
-        for chunk in ids.chunks(api.batch_limit(Op::Read)) {
-            let page = self.call(object, |t| Some(api.read(t, chunk, &properties)), |t, r| api.parse_found(t, r)).await?;
-            records.extend(page);
+    /// Pauses what a refusal of a row or a call concerns, where it concerns more than a record.
+    pub async fn pause_for(&self, object: &str, refusal: &RowFailure) -> Result<(), Failure> {
+        pause_for(self.ports, (self.name, object), refusal, self.config.hub().retry.speed).await
+    }
+
+    /// Makes sure that the properties which the connection refuses are known.
+    pub async fn load_refused(&self) -> Result<(), Failure> {
+        if self.refused.borrow().is_none() {
+            let refused = RefusedProperties::load(self.ports, self.name, self.config.hub().generation).await?;
+            self.refused.borrow_mut().get_or_insert(refused);
         }
-        Ok(records)
+        Ok(())
+    }
+
+    /// The properties that the connection refuses, as far as they are loaded.
+    pub fn refused(&self) -> RefusedProperties {
+        self.refused.borrow().clone().unwrap_or_default()
+    }
+
+    /// Remembers that the connection refuses a property in every record.
+    pub async fn note_refused(&self, object: &str, property_use: PropertyUse, fault: &Fault) -> Result<(), Failure> {
+        self.load_refused().await?;
+        let generation = self.config.hub().generation;
+        let about = PropertyOf { connection: self.name, native: object, property_use, generation };
+        let mut refused = self.refused();
+        refused.note(self.ports, &about, fault).await?;
+        self.refused.replace(Some(refused));
+        Ok(())
     }
 
     fn secret_name(&self) -> Result<&'a str, Failure> {
@@ -187,8 +228,7 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
     }
 
     async fn send_request(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
-        check_deadline(self.ports, self.deadline_ms).map_err(CallError::NotSent)?;
-        take_tokens(self.ports, self.name, &self.connection.buckets, &request.url).await.map_err(CallError::NotSent)?;
+        self.wait_for_tokens(&request.url).await.map_err(CallError::NotSent)?;
         self.calls.set(self.calls.get() + 1);
         let response = self.ports.http(request).await.map_err(|error| {
             let failure = Failure::new(Code::ProviderUnavailable, format!("`{}` did not answer", self.name));
@@ -201,15 +241,31 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
         Ok(response)
     }
 
-    /// A call that the provider answered with a failure. Credentials that are refused also when they are fresh pause the connection.
-    async fn call_error(&self, failure: &CallFailure) -> CallError {
+    /// Takes tokens of the buckets, and waits for them while the invocation has the time: work that is given up begins anew, and
+    /// what comes last would never be reached.
+    async fn wait_for_tokens(&self, url: &str) -> Result<(), Failure> {
+        let began_ms = self.ports.now_ms();
+        loop {
+            check_deadline(self.ports, self.deadline_ms)?;
+            let Err(failure) = take_tokens(self.ports, self.name, &self.connection.buckets, url).await else { return Ok(()) };
+            let Class::Throttled { after_ms } = failure.class else { return Err(failure) };
+            let end_ms = self.ports.now_ms().saturating_add(i64::try_from(after_ms).unwrap_or(i64::MAX));
+            let waited_ms = u64::try_from(end_ms - began_ms).unwrap_or(0);
+            if waited_ms > LONGEST_BUCKET_WAIT_MS || end_ms + MARGIN_MS > self.deadline_ms {
+                return Err(failure);
+            }
+            self.ports.sleep(after_ms).await;
+        }
+    }
+
+    /// A call that the provider answered with a failure. Credentials that are refused also when they are fresh pause what they
+    /// concern.
+    async fn call_error(&self, object: &str, failure: &CallFailure) -> CallError {
         let classified = classify(self.name, failure);
         if failure.kind == FailureKind::Transient {
             return CallError::Unknown(classified);
         }
-        if classified.class == Class::Auth
-            && let Err(error) = pause_for_auth(self.ports, self.name, &classified.chain()).await
-        {
+        if let Err(error) = self.pause_for(object, failure).await {
             return CallError::NotSent(error);
         }
         CallError::NotSent(classified)

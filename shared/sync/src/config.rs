@@ -165,6 +165,9 @@ pub struct Connection {
     /// Token buckets, all of which a call must pass.
     #[serde(default)]
     pub buckets: Vec<Bucket>,
+    /// Further headers of every call that writes records, with lower-case names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub write_headers: BTreeMap<String, String>,
     /// Who is responsible for it.
     #[serde(default)]
     pub owner: String,

@@ -123,6 +123,12 @@ codes! {
     CannotFetch = "cannot-fetch", Class::Permanent;
     /// The provider refuses the hub's credentials.
     ProviderAuth = "provider-auth", Class::Auth;
+    /// The token does not permit the use of an object type: that object type is paused.
+    ProviderDenied = "provider-denied", Class::Throttled { after_ms: 60_000 };
+    /// A limit of the whole account is reached: the connection is paused.
+    ProviderLimit = "provider-limit", Class::Throttled { after_ms: 60_000 };
+    /// Something in front of the provider refuses a request because of its content.
+    ProviderBlocked = "provider-blocked", Class::Transient;
     /// The provider refuses the record.
     ProviderRejected = "provider-rejected", Class::Permanent;
     /// The provider has several objects where there must be one.
@@ -256,6 +262,14 @@ impl Failure {
             source = error.source();
         }
         text
+    }
+
+    /// The provider's refusal that it comes from.
+    pub fn refusal(&self) -> Option<&CallFailure> {
+        match self.cause.as_deref() {
+            Some(Cause::Provider(refusal)) => Some(refusal),
+            _ => None,
+        }
     }
 
     /// What to do with the message that met this failure.

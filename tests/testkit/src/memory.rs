@@ -218,7 +218,12 @@ pub struct Message {
     pub visible_ms: i64,
     /// How often it was received.
     pub receives: u32,
+    /// When it was received last.
+    pub received_ms: i64,
 }
+
+/// The longest time from a receive until a message comes back, in milliseconds.
+const LONGEST_HIDDEN_MS: i64 = 43_200_000;
 
 /// How a queue behaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -298,6 +303,7 @@ impl Queues {
             sent_ms: now_ms,
             visible_ms: now_ms + i64::from(message.delay_s) * 1000,
             receives: 0,
+            received_ms: 0,
         });
         Ok(())
     }
@@ -322,6 +328,7 @@ impl Queues {
             if ready {
                 message.receives += 1;
                 message.visible_ms = now_ms + settings.visibility_ms;
+                message.received_ms = now_ms;
                 received.push(Delivery {
                     id: message.id.clone(),
                     receipt: format!("{}/{}", message.id, message.receives),
@@ -360,6 +367,9 @@ impl Queues {
     pub fn delay(&mut self, name: &str, receipt: &str, seconds: u32, now_ms: i64) -> Result<(), PortError> {
         let queue = self.queues.get_mut(name).ok_or_else(|| PortError::rejected(format!("no queue `{name}`")))?;
         match queue.messages.iter_mut().find(|m| format!("{}/{}", m.id, m.receives) == receipt) {
+            Some(message) if now_ms - message.received_ms + i64::from(seconds) * 1000 > LONGEST_HIDDEN_MS => {
+                Err(PortError::rejected("a message can be hidden for 12 hours from its receive"))
+            }
             Some(message) => {
                 message.visible_ms = now_ms + i64::from(seconds) * 1000;
                 Ok(())

@@ -3,10 +3,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use sandbox::{Request, Sandbox};
 use sync::ports::{
     Blob, Clock, Delivery, Http, HttpError, HttpRequest, HttpResponse, Item, Key, Outgoing, Page, PortError, Queue, QueueName,
     SecretSet, SecretVersions, Secrets, Store, Table, Write, WriteError,
@@ -32,6 +34,16 @@ impl Versions {
     }
 }
 
+/// Stand-ins by host name.
+#[derive(Default)]
+pub struct Crms(pub BTreeMap<String, Box<dyn Sandbox>>);
+
+impl fmt::Debug for Crms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 /// Runs a future whose ports never wait.
 pub fn finish<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
@@ -49,6 +61,8 @@ pub struct Twin {
     pub queues: RefCell<Queues>,
     /// The bodies that a GET of a URL returns. No other URL has a host.
     pub pages: RefCell<BTreeMap<String, Vec<u8>>>,
+    /// The CRMs by the host name in their base URL.
+    pub crms: RefCell<Crms>,
     /// The URLs that refuse every request, and with which status.
     pub refused: RefCell<BTreeMap<String, u16>>,
     now: Cell<i64>,
@@ -145,6 +159,14 @@ impl Http for Twin {
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         if let Some(status) = self.refused.borrow().get(&request.url).copied() {
             return Ok(HttpResponse { status, headers: Vec::new(), body: Vec::new() });
+        }
+        let host = request.url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        if let Some(crm) = self.crms.borrow_mut().0.get_mut(host) {
+            let answer = crm.handle(&Request::new(request.method, &request.url, &request.headers, &request.body), self.now.get());
+            return match answer.lost {
+                true => Err(HttpError::Unknown("the answer was lost".into())),
+                false => Ok(HttpResponse { status: answer.status, headers: answer.headers, body: answer.body }),
+            };
         }
         let page = self.pages.borrow().get(&request.url).filter(|_| request.method == "GET").cloned();
         let body = page.ok_or_else(|| HttpError::NotSent("no such host".into()))?;

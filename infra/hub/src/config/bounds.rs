@@ -1,6 +1,7 @@
 //! Waits, sizes and days: their defaults, and what the services that keep messages, items and requests can hold at most.
 
 use mapping::file::{Milliseconds, Report, Spanned};
+use sync::batch::LONGEST_WAIT_S;
 use sync::config::{Limits, Retry};
 
 use super::file::{ConnectionTable, JournalTable, LimitsTable, RetryTable};
@@ -9,8 +10,8 @@ use super::file::{ConnectionTable, JournalTable, LimitsTable, RetryTable};
 const DEFAULT_JOURNAL_DAYS: u32 = 45;
 /// Days for which an event may still come back: 14 in its queue and 14 in the dead-letter queue.
 const RETENTION_DAYS: u32 = 28;
-/// For how long SQS can hide a message, in milliseconds.
-const LONGEST_WAIT_MS: u64 = 12 * 3_600_000;
+/// For how long a message can wait in its queue, in milliseconds.
+const LONGEST_WAIT_MS: u64 = LONGEST_WAIT_S as u64 * 1_000;
 /// For how long a queue keeps a message, in milliseconds.
 const QUEUE_MS: u64 = 14 * 86_400_000;
 /// Bytes of a body that a function URL passes on.
@@ -47,8 +48,8 @@ fn check_schedule(schedule: &Spanned<Vec<Spanned<Milliseconds>>>, jitter_percent
         }
         if with_jitter(wait_ms) > LONGEST_WAIT_MS {
             let help = "add more waits instead of a longer one, or lower `jitter_percent`";
-            let message = "a wait before an attempt, with its jitter, can be 12 h at most";
-            report.error(wait.span(), message).label("SQS hides a message for no longer").help(help);
+            let message = "a wait before an attempt, with its jitter, can be 11 h 45 min at most";
+            report.error(wait.span(), message).label("SQS hides a message for 12 h at most, from its receive").help(help);
             return;
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use canonical::Lane;
-use mapping::file::{Report, Span, Spanned, suggestion};
+use mapping::file::{Entries, Report, Span, Spanned, suggestion};
 use providers::api_of;
 use sync::config::{Bucket, Connection};
 
@@ -20,6 +20,8 @@ pub struct ConnectionOverride {
     pub topics: Option<Vec<String>>,
     /// Mapping files of its own, relative to `hub.toml`, by the name of the provider's mapping file that they change.
     pub mappings: BTreeMap<String, Spanned<String>>,
+    /// The account's time zone.
+    pub time_zone: Option<String>,
 }
 
 /// A connection's name is part of URLs, queue names and keys.
@@ -43,6 +45,7 @@ pub(super) fn connection_override(table: &mut ConnectionTable) -> ConnectionOver
         tolerance_s: signature.tolerance.map(|ms| u32::try_from(ms.0 / 1_000).unwrap_or(u32::MAX)),
         topics: signature.topics,
         mappings: mappings.0.into_iter().map(|(map, file)| (map.into_inner(), file)).collect(),
+        time_zone: table.time_zone.as_ref().map(|zone| zone.get_ref().clone()),
     }
 }
 
@@ -75,6 +78,7 @@ pub(super) fn connection(
         signing_secret: table.signing_secret.map(Spanned::into_inner),
         api_secret: table.api_secret.map(Spanned::into_inner),
         buckets: bucket(&table.rate, report).into_iter().collect(),
+        write_headers: write_headers(table.write_headers, report),
         owner: table.owner,
         sweep: table.sweep.into_iter().map(Spanned::into_inner).collect(),
         test_records: table.test_records,
@@ -92,6 +96,11 @@ fn check(name: &str, at: &Span, table: &ConnectionTable, report: &mut Report) {
             report.error(at.clone(), format!("connection `{name}` has no `{key}`")).label(why);
         }
     }
+    if let Some(zone) = &table.time_zone
+        && let Err(fault) = mapping::normal::zone(zone.get_ref())
+    {
+        report.error(zone.span(), format!("`{}`: {fault}", zone.get_ref())).help("for example time_zone = \"Europe/Berlin\"");
+    }
     if table.owner.is_empty() {
         let help = "add owner = \"a team or a person\": alerts name it";
         report.warning(at.clone(), format!("nobody answers for connection `{name}`")).help(help);
@@ -99,6 +108,21 @@ fn check(name: &str, at: &Span, table: &ConnectionTable, report: &mut Report) {
     if let Some(url) = &table.base_url {
         check_base_url(url, report);
     }
+}
+
+/// Headers of the connection's own; those by which the hub signs in and frames its requests are not among them.
+fn write_headers(table: Entries<Spanned<String>>, report: &mut Report) -> BTreeMap<String, String> {
+    let mut headers = BTreeMap::new();
+    for (name, value) in table.0 {
+        let lower = name.get_ref().to_ascii_lowercase();
+        let is_name = !lower.is_empty() && lower.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let is_own = matches!(lower.as_str(), "authorization" | "host" | "content-type" | "content-length" | "accept" | "cookie");
+        if !is_name || is_own || value.get_ref().chars().any(char::is_control) {
+            report.error(name.span(), format!("`{}` cannot be set for the hub's calls", name.get_ref()));
+        }
+        headers.insert(lower, value.into_inner());
+    }
+    headers
 }
 
 fn check_base_url(url: &Spanned<String>, report: &mut Report) {

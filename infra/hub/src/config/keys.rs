@@ -56,6 +56,7 @@ const ACCOUNT_KEYS: &[Key] = &[
     key("provider", TEXT, "The folder in `shared/providers/`.").needed(),
     key("roles", ROLES, "`source`: it sends webhooks. `destination`: the hub writes to it.").needed(),
     key("account", TEXT, "The tenant, company or mailbox at the provider, where its API asks for one."),
+    key("time_zone", TEXT, "The account's time zone, as an IANA name. A day that the provider keeps as a point in time, such as HubSpot's close date, is a day in this zone.").default("`UTC`"),
     key(
         "test_records",
         FLAG,
@@ -103,7 +104,12 @@ const API_KEYS: &[Key] = &[
     key(
         "rate",
         ValueType::Table(&RATE),
-        "What the account allows, in place of the rates of the provider's manifest. Half may go at once and the other half comes back over the window, so no window ever sees more.",
+        "What the account allows, in place of the provider's rate for all calls; its rates for single calls, such as searches, stay. Half may go at once and the other half comes back over the window, so no window ever sees more.",
+    ),
+    key(
+        "write_headers",
+        NAMES,
+        "Headers of every call that writes records, such as Salesforce's `Sforce-Duplicate-Rule-Header`.",
     ),
     key(
         "sweep",
@@ -226,7 +232,7 @@ pub static RETRY: KeyTable = KeyTable::section(
     "`[retry]`",
     "retry",
     &[one_group(&[
-        key("schedule", ValueType::List(&ValueType::Duration), "The waits before the second, third, … attempt. After the last one the message is parked with its reason ([error codes](errors/README.md)). A wait is at least 1s and, with its jitter, at most 12h; all of them together are shorter than 14 days.")
+        key("schedule", ValueType::List(&ValueType::Duration), "The waits before the second, third, … attempt. After the last one the message is parked with its reason ([error codes](errors/README.md)). A wait is at least 1s and, with its jitter, at most 11h 45m; all of them together are shorter than 14 days.")
             .default("1m, 5m, 30m"),
         key("jitter_percent", ValueType::Number { least: 0 }, "Up to this share of each wait is added at random.").default("20"),
     ])],

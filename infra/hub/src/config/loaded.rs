@@ -133,10 +133,10 @@ impl Loaded {
 /// Fills in from the provider's manifest what the configuration leaves to it.
 fn complete(connection: &mut Connection, provider: &Provider) {
     let manifest = provider.manifest();
-    if connection.buckets.is_empty() {
-        let bucket = |rate: &Rate| Bucket { path: rate.path.clone(), ..Bucket::of(&rate.name, rate.capacity, rate.window_ms) };
-        connection.buckets = manifest.api.rates.iter().map(bucket).collect();
-    }
+    let bucket = |rate: &Rate| Bucket { path: rate.path.clone(), ..Bucket::of(&rate.name, rate.capacity, rate.window_ms) };
+    let has_own_rate = !connection.buckets.is_empty();
+    let rates = manifest.api.rates.iter().filter(|rate| !has_own_rate || !rate.path.is_empty());
+    connection.buckets.extend(rates.map(bucket));
     if let Scheme::Sns(sns) = &manifest.webhook.scheme {
         connection.hosts = sns.hosts();
     }

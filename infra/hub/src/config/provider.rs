@@ -32,6 +32,19 @@ pub(super) fn open(
             return None;
         }
     };
+    // A zone that does not exist has been reported already.
+    let zone = own.and_then(|own| own.time_zone.as_deref()).filter(|zone| mapping::normal::zone(zone).is_ok());
+    let opened = match zone {
+        Some(zone) => opened.in_time_zone(zone),
+        None => Ok(opened),
+    };
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            report.error(at, error.to_string());
+            return None;
+        }
+    };
     match own.map_or(Ok(None), |own| webhook(&opened, own)) {
         Ok(None) => Some(opened),
         Ok(Some(webhook)) => Some(opened.with_webhook(webhook)),

@@ -81,3 +81,15 @@ fn the_declared_defaults_are_those_that_hold() {
     let (silent, _) = compile(&Source::new("hub.toml", "generation = 1\n[connections]\n"), &[]);
     assert_eq!(silent.unwrap().hub.journal_days, declared.journal_days);
 }
+
+#[test]
+fn a_wait_that_sqs_cannot_keep_is_refused() {
+    let text = |jitter: u32| {
+        format!("generation = 1\n[connections]\n[retry]\nschedule = [\"1m\", \"10h\"]\njitter_percent = {jitter}\n")
+    };
+    let (_, fine) = compile(&Source::new("hub.toml", text(10)), &[]);
+    assert_eq!(fine, []);
+    let (_, refused) = compile(&Source::new("hub.toml", text(20)), &[]);
+    assert_eq!(refused.len(), 1);
+    assert!(refused[0].to_string().contains("11 h 45 min at most"), "{}", refused[0]);
+}

@@ -328,6 +328,7 @@ fn link_line(link: &Link, only: Option<&str>) -> String {
         (link.push().needs_look_up(), "read back before the next push"),
         (!link.duplicates_to_merge().is_empty(), "has duplicates there to merge"),
     ];
+    states.extend(link.set_aside().iter().map(|(property, set_aside)| format!("`{property}` is left out: {}", set_aside.code)));
     states.extend(flags.iter().filter(|(set, _)| *set).map(|(_, state)| (*state).to_owned()));
     if let Some(seen) = only.and_then(|name| link.knowledge().seen(name)) {
         states.push(format!("holds {} since {}", shown(&seen.value), instant(seen.stamp.at_ms)));

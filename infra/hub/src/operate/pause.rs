@@ -8,6 +8,7 @@ use sync::config::Hub;
 use sync::failure::{Code, Failure};
 use sync::pause::{held_partition, pause_key};
 use sync::ports::{Attr, Condition, Item, Outgoing, Table, Write, WriteError};
+use sync::quarantine::refused_partition;
 
 use super::open::HubArgs;
 use super::{Ports, check_connection};
@@ -65,11 +66,16 @@ pub async fn pause<P: Ports>(ports: &P, hub: &Hub, connection: &str, reason: &st
     Ok(())
 }
 
-/// Ends a pause and sends the held messages. Returns their number.
+/// Ends the pauses of a connection and of its object types, forgets which properties it refuses, and sends the held messages.
+/// Returns their number.
 pub async fn resume<P: Ports>(ports: &P, hub: &Hub, connection: &str) -> Result<usize, CommandError> {
     check_connection(hub, connection)?;
-    let end = Write::Delete { table: Table::Control, key: pause_key(connection), condition: Condition::Always };
-    ports.write(vec![end], None).await.map_err(Failure::from)?;
+    for partition in [pause_key(connection).pk, refused_partition(connection)] {
+        for item in ports.query(Table::Control, &partition, "", 1_000, None).await.map_err(Failure::from)?.items {
+            let end = Write::Delete { table: Table::Control, key: item.key, condition: Condition::Always };
+            ports.write(vec![end], None).await.map_err(Failure::from)?;
+        }
+    }
     Ok(send_held(ports, connection).await?)
 }
 

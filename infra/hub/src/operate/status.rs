@@ -7,8 +7,9 @@ use canonical::Outcome;
 use clap::Args;
 use sync::config::Hub;
 use sync::failure::Failure;
-use sync::pause::{held_partition, paused};
+use sync::pause::{Pauses, held_partition};
 use sync::ports::{Store, Table};
+use sync::quarantine::{PropertyUse, RefusedProperties, RefusedProperty};
 use sync::record::journal::{count_outcomes, day};
 
 use super::Ports;
@@ -36,6 +37,10 @@ pub struct Account {
     pub outcomes: Vec<(Outcome, u64)>,
     /// The reason of the connection's pause, if it is paused.
     pub paused: Option<String>,
+    /// Its native objects that are paused, with the reasons.
+    pub paused_objects: BTreeMap<String, String>,
+    /// The properties that it refuses: what with, the native object, the property and the provider's code.
+    pub refused: Vec<String>,
     /// The number of messages that are held for it.
     pub held: u64,
 }
@@ -71,9 +76,20 @@ pub async fn accounts<P: Ports>(ports: &P, hub: &Hub, days: u32) -> Result<Vec<A
                 sum.1 += count;
             }
         }
-        let pause = paused(ports, connection).await?;
-        let held = held(ports, connection).await?;
-        accounts.push(Account { connection: connection.to_string(), outcomes, paused: pause.map(|p| p.reason), held });
+        let pauses = Pauses::load(ports, connection).await?;
+        let paused_objects = pauses.of_objects().iter().map(|(native, pause)| (native.clone(), pause.reason.clone())).collect();
+        let properties = RefusedProperties::load(ports, connection, hub.generation).await?;
+        let line = |(property_use, native, property, refused): (PropertyUse, &str, &str, &RefusedProperty)| {
+            format!("does not let the hub {} `{property}` of {native} ({})", property_use.name(), refused.code)
+        };
+        accounts.push(Account {
+            connection: connection.to_string(),
+            outcomes,
+            paused: pauses.of_connection().map(|pause| pause.reason.clone()),
+            paused_objects,
+            refused: properties.iter().map(line).collect(),
+            held: held(ports, connection).await?,
+        });
     }
     Ok(accounts)
 }
@@ -109,7 +125,8 @@ pub fn render_with(accounts: &[Account], more: Option<(&str, &BTreeMap<String, u
     }
     let mut text = table(&rows);
     for account in accounts {
-        let (Account { connection, paused, held, .. }, unnamed) = (account, account.count(Outcome::Held));
+        let Account { connection, paused, paused_objects, refused, held, .. } = account;
+        let unnamed = account.count(Outcome::Held);
         if unnamed > 0 {
             text += &format!(
                 "{} of {connection} held: no key; nothing is created for them before an e-mail address, telephone, id or domain arrives\n",
@@ -118,6 +135,14 @@ pub fn render_with(accounts: &[Account], more: Option<(&str, &BTreeMap<String, u
         }
         if let Some(reason) = paused {
             text += &format!("{connection} is paused: {reason}; `hub resume {connection}` ends the pause\n");
+        }
+        for reason in paused_objects.values() {
+            text += &format!("{connection} is paused for {reason}; `hub resume {connection}` ends the pause\n");
+        }
+        for property in refused {
+            text += &format!(
+                "{connection} {property}; it is left out and tried again by itself, or after `hub resume {connection}`\n"
+            );
         }
         if *held > 0 {
             text += &format!("{held} messages are held for {connection}\n");

@@ -94,6 +94,7 @@ impl Engine {
                 visible: now + delay * 1000,
                 receives: 0,
                 first_received: None,
+                received: None,
                 receipt: 0,
                 settled: false,
                 group: new.group,
@@ -156,6 +157,7 @@ impl Engine {
         let message = queue.show_at(sequence, visible).ok_or(SqsError::ReceiptHandleIsInvalid)?;
         message.receives += 1;
         message.first_received.get_or_insert(now);
+        message.received = Some(now);
         message.receipt = receipt;
         message.settled = false;
         let message = message.clone();
@@ -230,17 +232,21 @@ impl Engine {
     pub fn change_visibility(&mut self, name: &str, handle: &str, seconds: i64, now: i64) -> Result<(), SqsError> {
         self.queue(name)?;
         if !(0..=MAX_VISIBILITY).contains(&seconds) {
-            return Err(SqsError::InvalidParameterValue(format!(
-                "Value {seconds} for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"
-            )));
+            return Err(beyond_the_limit(seconds));
         }
         let Some(sequence) = self.resolve(name, handle)? else {
             return Err(SqsError::InvalidParameterValue(
                 "Value for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.".into(),
             ));
         };
-        if self.queues[name].messages[&sequence].visible <= now {
+        let message = &self.queues[name].messages[&sequence];
+        if message.visible <= now {
             return Err(SqsError::MessageNotInflight);
+        }
+        // The limit counts from the receive.
+        let hidden_ms = message.received.map_or(0, |received| now - received);
+        if hidden_ms + seconds * 1000 > MAX_VISIBILITY * 1000 {
+            return Err(beyond_the_limit(seconds));
         }
         self.set_visible(name, sequence, now + seconds * 1000, true)
     }
@@ -348,4 +354,9 @@ pub(super) fn size(new: &NewMessage) -> usize {
         a.string_value.as_ref().map_or(0, String::len) + a.binary_value.as_ref().map_or(0, |b| b.len() / 4 * 3)
     };
     new.body.len() + new.attributes.iter().map(|(name, a)| name.len() + a.data_type.len() + value(a)).sum::<usize>()
+}
+fn beyond_the_limit(seconds: i64) -> SqsError {
+    SqsError::InvalidParameterValue(format!(
+        "Value {seconds} for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"
+    ))
 }

@@ -62,6 +62,9 @@ pub struct Message {
     /// When it was received first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_received: Option<i64>,
+    /// When it was received last; not known any more after a restart of the stack.
+    #[serde(skip)]
+    pub received: Option<i64>,
     /// Number of the latest receive; part of the receipt handle. Zero before the first.
     #[serde(default)]
     pub receipt: u64,

@@ -76,7 +76,7 @@ fn contacts() -> Draft {
 fn companies() -> Draft {
     let mut p = texts(
         "name phone address address2 city state zip country website description hubspot_owner_id linkedin_company_page \
-         twitterhandle facebook_company_page timezone hs_country_code stripe_customer_id vat_id industry",
+         twitterhandle facebook_company_page timezone hs_additional_domains hs_country_code stripe_customer_id vat_id industry",
     );
     let domain = Property { normalise: vec![Normalise::Trim, Normalise::Lower], ..text() };
     p.insert("domain".to_owned(), domain);

@@ -310,13 +310,14 @@ impl Sandbox for HubSpot {
 
     fn handle(&mut self, request: &Request, now_ms: i64) -> Response {
         let effects = self.engine.begin(request, now_ms);
-        let response = match effects.status {
+        let response = match (&effects.answer, effects.status) {
             _ if effects.lose_request => Response::empty(0),
-            Some((status, retry_after_s)) => {
+            (Some(answer), _) => answer.clone(),
+            (None, Some((status, retry_after_s))) => {
                 let refusal = self.error(status, "SERVER_ERROR", "out of order");
                 retry_after_s.iter().fold(refusal, |r, s| r.with("retry-after", s))
             }
-            None => match self.gate(request, &effects, now_ms) {
+            (None, None) => match self.gate(request, &effects, now_ms) {
                 Err(refusal) => refusal,
                 Ok(headers) => {
                     let response = self.route(request, &effects, now_ms);

@@ -222,13 +222,14 @@ impl Sandbox for Salesforce {
 
     fn handle(&mut self, request: &Request, now_ms: i64) -> Response {
         let effects = self.engine.begin(request, now_ms);
-        let response = match effects.status {
+        let response = match (&effects.answer, effects.status) {
             _ if effects.lose_request => Response::empty(0),
-            Some((status, retry_after_s)) => {
+            (Some(answer), _) => answer.clone(),
+            (None, Some((status, retry_after_s))) => {
                 let refusal = errors(status, "SERVER_UNAVAILABLE", "The server is unavailable.", None);
                 retry_after_s.iter().fold(refusal, |r, s| r.with("retry-after", s))
             }
-            None => {
+            (None, None) => {
                 let answer = match self.gate(request, &effects, now_ms) {
                     Ok(()) => self.route(request, &effects, now_ms),
                     Err(refusal) => refusal,

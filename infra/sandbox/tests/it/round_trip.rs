@@ -101,17 +101,17 @@ fn hubspot_refuses_single_rows_of_a_batch() {
         "created",
     ];
     assert_eq!(kinds(&written), expected);
-    assert!(matches!(&written[1], RowResult::Failed(f) if f.detail.contains(&taken)));
+    assert!(matches!(&written[1], RowResult::Failed(f) if f.objects == [taken.clone()]));
 
     let (t, api) = target("contacts");
     let adopt = [row("g1", Some(&taken), json!({"firstname": "Tom"})), row("g9", Some("4"), json!({"firstname": "Ted"}))];
     let answer = send(&mut hubspot, &api.update(&t, &adopt), T0);
     assert_eq!(kinds(&api.parse_written(&t, &adopt, &answer).expect("answer")), ["updated", "NotFound OBJECT_NOT_FOUND"]);
-    let found = send(&mut hubspot, &api.find(&t, "hub_id", &names(&["g1", "g7"]), &names(&["firstname"])), T0);
-    let found = api.parse_found(&t, &found).expect("found");
+    let found = send(&mut hubspot, &api.find(&t, "hub_id", &names(&["g1", "g7"]), &names(&["firstname"]), None), T0);
+    let found = api.parse_found(&t, &found).expect("found").records;
     assert_eq!((found.len(), found[0].id.as_str(), found[0].hub_id.as_deref()), (1, taken.as_str(), Some("g1")));
-    let by_email = send(&mut hubspot, &api.find(&t, "email", &names(&["TAKEN@x.test"]), &[]), T0);
-    assert_eq!(api.parse_found(&t, &by_email).expect("found at once, without the search index")[0].id, taken);
+    let by_email = send(&mut hubspot, &api.find(&t, "email", &names(&["TAKEN@x.test"]), &[], None), T0);
+    assert_eq!(api.parse_found(&t, &by_email).expect("found at once, without the search index").records[0].id, taken);
     let stale = [row("g0", Some(&taken), json!({}))];
     let answer = send(&mut hubspot, &api.update(&t, &stale), T0);
     assert_eq!(kinds(&api.parse_written(&t, &stale, &answer).expect("answer")), ["DuplicateKey CONFLICTING_UNIQUE_VALUE"]);
@@ -123,8 +123,8 @@ fn hubspot_reads_with_the_stamp_of_each_property() {
     let id = id(&upsert(&mut hubspot, "contacts", &[row("g0", None, json!({"firstname": "A", "phone": "1"}))], T0)[0]);
     hubspot.edit("contacts", &id, &map(json!({"phone": "2"})), T0 + 5_000).expect("edited");
     let (t, api) = target("contacts");
-    let answer = send(&mut hubspot, &api.read(&t, &names(&[&id, "77"]), &names(&["firstname", "phone"])), T0 + 6_000);
-    let read = api.parse_found(&t, &answer).expect("read");
+    let answer = send(&mut hubspot, &api.read(&t, &names(&[&id, "77"]), &names(&["firstname", "phone"]), None), T0 + 6_000);
+    let read = api.parse_found(&t, &answer).expect("read").records;
     assert_eq!(read.len(), 1);
     let changed_at = |property: &str| {
         let timestamp = read[0].raw["propertiesWithHistory"][property][0]["timestamp"].as_str().expect("a history");
@@ -165,8 +165,8 @@ fn hubspot_searches_lag_behind_writes() {
     upsert(&mut hubspot, "companies", &[row("g0", None, json!({"domain": "Acme.test", "name": "Acme"}))], T0);
     let (t, api) = target("companies");
     let find = |hubspot: &mut HubSpot, values: &[&str], at: i64| {
-        let answer = send(hubspot, &api.find(&t, "domain", &names(values), &names(&["name"])), at);
-        api.parse_found(&t, &answer).expect("an answer").len()
+        let answer = send(hubspot, &api.find(&t, "domain", &names(values), &names(&["name"]), None), at);
+        api.parse_found(&t, &answer).expect("an answer").records.len()
     };
     assert_eq!(find(&mut hubspot, &["acme.test"], T0 + 1_000), 0);
     assert_eq!(find(&mut hubspot, &["acme.test"], T0 + 2_000), 1);
@@ -225,9 +225,10 @@ fn salesforce_upserts_rows_with_references() {
     assert_eq!(comparable["Contact"][0]["properties"], json!({"AccountId": "Acme", "Email": "jo@x.test", "LastName": "Roe"}));
 
     let (t, api) = target("Contact");
-    let answer = send(&mut salesforce, &api.find(&t, "Email", &names(&["JO@x.test", "o'no\\@x.test"]), &names(&["Name"])), T0);
+    let answer =
+        send(&mut salesforce, &api.find(&t, "Email", &names(&["JO@x.test", "o'no\\@x.test"]), &names(&["Name"]), None), T0);
     assert_eq!(api.parse_usage(&answer).map(|u| u.max), Some(100_000));
-    let found = api.parse_found(&t, &answer).expect("found");
+    let found = api.parse_found(&t, &answer).expect("found").records;
     assert_eq!((found.len(), &found[0].properties["Name"], found[0].stamp), (1, &json!("Roe"), Some(Stamp::at(T0))));
     let change =
         [row("g0", Some(&found[0].id), json!({"Email": null})), row("g8", Some("003ak0000000009AAA"), json!({"FirstName": "N"}))];
@@ -236,8 +237,8 @@ fn salesforce_upserts_rows_with_references() {
         kinds(&api.parse_written(&t, &change, &answer).expect("answer")),
         ["updated", "NotFound INVALID_CROSS_REFERENCE_KEY"]
     );
-    let answer = send(&mut salesforce, &api.read(&t, &[found[0].id.clone()], &names(&["Email", "AccountId"])), T0 + 2);
-    let read = api.parse_found(&t, &answer).expect("read");
+    let answer = send(&mut salesforce, &api.read(&t, &[found[0].id.clone()], &names(&["Email", "AccountId"]), None), T0 + 2);
+    let read = api.parse_found(&t, &answer).expect("read").records;
     assert_eq!((&read[0].properties["Email"], read[0].hub_id.as_deref()), (&Value::Null, Some("g0")));
 }
 
@@ -348,8 +349,8 @@ fn any_text_finds_itself_again() {
         {
             let (t, api) = target(object);
             for (property, value) in [(property, (*name).to_owned()), (t.id_property.as_str(), format!("x'{i}"))] {
-                let answer = send(sandbox, &api.find(&t, property, &[value], &names(&[property])), T0);
-                let found = api.parse_found(&t, &answer).expect("found");
+                let answer = send(sandbox, &api.find(&t, property, &[value], &names(&[property]), None), T0);
+                let found = api.parse_found(&t, &answer).expect("found").records;
                 assert_eq!(
                     found.iter().map(|r| r.hub_id.clone()).collect::<Vec<_>>(),
                     [Some(format!("x'{i}"))],

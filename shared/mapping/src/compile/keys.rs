@@ -215,7 +215,11 @@ const MONEY_KEYS: &[Key] = &[
 ];
 
 const TIME_KEYS: &[Key] = &[
-    key("zone", TEXT, "The IANA zone of a time without an offset. For a day: the zone in which an instant's day is taken."),
+    key(
+        "zone",
+        TEXT,
+        "The IANA zone of a time without an offset. For a day: the zone in which an instant's day is taken, and in which it is written. `account` is the connection's `time_zone`.",
+    ),
     key("zone_from", PATHS, "Where the body names the IANA zone; it goes before `zone`."),
     key("exclusive", FLAG, "Day: the body gives the day after the last one.")
         .step("less one: the source names the day after the last"),

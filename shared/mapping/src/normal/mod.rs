@@ -20,7 +20,7 @@ pub use money::{currency, exponent, major, minor};
 pub use number::{decimal, percent};
 pub use phone::{Phone, phone, region_of_code};
 pub use text::{industry, name, tidy};
-pub use time::{Zone, date, day_before, day_of, instant, instant_ms, zone};
+pub use time::{ACCOUNT_ZONE, Zone, date, day_before, day_of, instant, instant_ms, instant_of_day, zone};
 
 /// Why a value has no canonical form. Never holds the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -14,12 +14,16 @@ pub type Zone = TimeZone;
 
 const INSTANT: Fault = Fault("not a point in time");
 
+/// Stands for the zone of the account in a mapping file: the configuration names it for each connection. It is UTC where it
+/// does not.
+pub const ACCOUNT_ZONE: &str = "account";
+
 /// A time zone by its IANA name.
 ///
 /// # Errors
 /// No zone has that name.
 pub fn zone(name: &str) -> Result<Zone, Fault> {
-    if name == "UTC" {
+    if name == "UTC" || name == ACCOUNT_ZONE {
         return Ok(TimeZone::UTC);
     }
     TimeZone::get(name).map_err(|_| Fault("not an IANA time zone"))
@@ -43,6 +47,18 @@ pub fn date(text: &str) -> Result<String, Fault> {
 pub fn day_of(instant: &str, zone: &Zone) -> Result<String, Fault> {
     let at: Timestamp = instant.parse().map_err(|_| INSTANT)?;
     Ok(at.to_zoned(zone.clone()).date().to_string())
+}
+
+/// A point in time that belongs to a canonical day in a zone: midnight in UTC, noon in any other zone, so that also most of its
+/// neighbours see the same day.
+///
+/// # Errors
+/// The calendar has no such day.
+pub fn instant_of_day(day: &str, zone: &Zone) -> Result<String, Fault> {
+    let date: Date = day.parse().map_err(|_| Fault("not a calendar day"))?;
+    let hour = if *zone == TimeZone::UTC { 0 } else { 12 };
+    let at = date.at(hour, 0, 0, 0).to_zoned(zone.clone()).map_err(|_| INSTANT)?;
+    Ok(at.timestamp().to_string())
 }
 
 /// The day before a canonical day.

@@ -92,4 +92,8 @@ pub struct Destination {
     /// The properties by which the hub finds and adopts an existing object, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub natural_keys: Vec<String>,
+    /// Those natural keys that hold web addresses as somebody has entered them: with or without scheme, `www.` and a slash at the
+    /// end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub web_addresses: Vec<String>,
 }

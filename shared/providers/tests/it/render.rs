@@ -145,3 +145,24 @@ fn everything_that_is_written_can_be_read() {
     }
     assert_eq!(open("hubspot").object_of("nothing"), None);
 }
+
+#[test]
+fn a_day_is_a_day_in_the_zone_of_the_account() {
+    // A close date that somebody chose in the evening, as HubSpot keeps it.
+    let evenings = [
+        ("Australia/Sydney", "2026-01-31T10:30:00Z"),
+        ("Asia/Kolkata", "2026-01-31T17:45:00Z"),
+        ("America/Phoenix", "2026-02-01T04:30:00Z"),
+        ("Pacific/Auckland", "2026-01-30T12:00:00Z"),
+    ];
+    for (zone, evening) in evenings {
+        let hubspot = open("hubspot").in_time_zone(zone).unwrap();
+        let day = |closedate: &Json| {
+            let properties = json!({ "closedate": closedate });
+            hubspot.canonical("deals", properties.as_object().unwrap())["close_date"].clone()
+        };
+        assert_eq!(day(&json!(evening)), Value::text("2026-01-31"), "{zone}");
+        let written = hubspot.render("deals", &fields(&[("close_date", Value::text("2026-01-31"))]));
+        assert_eq!(day(&written.properties["closedate"]), Value::text("2026-01-31"), "{zone}: {:?}", written.properties);
+    }
+}

@@ -37,7 +37,7 @@ impl<P: Ports> Reconcile<'_, P> {
     ) -> Result<(), Failure> {
         for destination in self.config.hub().object(object).destinations.keys() {
             let link = self.ports.get(Table::Links, &Link::key(destination, object, record)).await?;
-            if !is_behind(link.as_ref(), version) {
+            if !is_behind(link.as_ref(), version) && !link.as_ref().is_some_and(|link| self.has_to_try_again(link)) {
                 continue;
             }
             let received_at_ms = self.ports.now_ms();
@@ -46,6 +46,17 @@ impl<P: Ports> Reconcile<'_, P> {
             report.dispatched += 1;
         }
         Ok(())
+    }
+}
+
+impl<P: Ports> Reconcile<'_, P> {
+    /// True when properties that the destination refused are to be tried again: the configuration has changed since, or their
+    /// time is over.
+    fn has_to_try_again(&self, link: &Item) -> bool {
+        let generation = i64::try_from(self.config.hub().generation).ok();
+        let another = link.n("set_aside_under").is_some_and(|under| Some(under) != generation);
+        let over = link.n("set_aside_until").is_some_and(|until| until <= self.ports.now_ms());
+        (another || over) && !is_true(link, "closed")
     }
 }
 

@@ -30,7 +30,7 @@ impl<P: Ports> Reconcile<'_, P> {
         object: &str,
         requests: &[Requested<FetchRequest>],
     ) -> Result<Vec<(usize, Failure)>, Failure> {
-        require_running(self.ports, connection).await?;
+        require_running(self.ports, connection, object).await?;
         let client = self.client(connection)?;
         let reads = match client.api() {
             Some(_) => read_together(&client, object, requests).await?,
@@ -95,9 +95,10 @@ async fn read_together<P: Ports>(
 ) -> Result<Reads, Failure> {
     let ids: BTreeSet<&String> = requests.iter().map(|requested| &requested.request.source.id).collect();
     let ids: Vec<String> = ids.into_iter().cloned().collect();
-    let records = client.read(object, &ids).await.map_err(CallError::into_failure).at(Stage::Fetch)?;
+    let read = client.read(object, &ids).await.map_err(CallError::into_failure).at(Stage::Fetch)?;
     let mut reads: Reads = ids.into_iter().map(|id| (id, Ok(None))).collect();
-    for record in records.into_iter().filter(|record| !record.archived) {
+    reads.extend(read.refused.into_iter().map(|(id, failure)| (id, Err(failure.at(Stage::Fetch)))));
+    for record in read.records.into_iter().filter(|record| !record.archived) {
         // After a merge at the provider, a record may come back under an id that was not requested.
         if let Some(read) = reads.get_mut(&record.id) {
             *read = Ok(Some(record));

@@ -94,7 +94,7 @@ impl<P: Ports> Reconcile<'_, P> {
     /// Reads what changed of an object since the watermark, page by page. The watermark follows each page. Without one, it begins
     /// at `begin_ms`.
     async fn sweep_from(&self, connection: &str, object: &str, begin_ms: i64, report: &mut JobReport) -> Result<(), Failure> {
-        require_running(self.ports, connection).await?;
+        require_running(self.ports, connection, object).await?;
         let client = self.client(connection)?;
         let watermark = match self.ports.get(Table::Control, &watermark_key(connection, object)).await? {
             Some(item) => Watermark::read(&item),
@@ -141,12 +141,11 @@ impl<P: Ports> Reconcile<'_, P> {
 /// Reads one page of changes; `None` when the cursor has expired.
 async fn list<P: Ports>(client: &Client<'_, P>, object: &str, progress: &Progress) -> Result<Option<Page>, Failure> {
     let api = client.require_api()?;
-    let properties = client.provider().read_properties(object);
     let (since_ms, cursor) = (progress.since_ms, progress.cursor.as_deref());
-    let request = |target: &Target| Some(api.list(target, since_ms, cursor, &properties));
+    let request = |target: &Target, properties: &[String]| api.list(target, since_ms, cursor, properties);
     let listed = |target: &Target, response: &HttpResponse| match api.parse_page(target, since_ms, cursor, response) {
         Err(failure) if failure.kind == FailureKind::CursorExpired && cursor.is_some() => Ok(None),
         other => other.map(Some),
     };
-    client.call(object, request, listed).await.map_err(CallError::into_failure).at(Stage::Fetch)
+    client.call_reading(object, request, listed).await.map_err(CallError::into_failure).at(Stage::Fetch)
 }

@@ -8,7 +8,7 @@ use super::{JobReport, Ports, ReadResult, Reconcile, SCAN_PAGE, link_parts};
 use crate::client::CallError;
 use crate::failure::{AtStage, Failure, Stage};
 use crate::outbox::send_envelopes;
-use crate::pause::paused;
+use crate::pause::Pauses;
 use crate::ports::Table;
 
 /// The ids of linked objects, by destination and native object.
@@ -21,7 +21,7 @@ impl<P: Ports> Reconcile<'_, P> {
     /// Reads every linked object at every destination that is not paused.
     pub(super) async fn verify_links(&self, report: &mut JobReport) -> Result<(), Failure> {
         for ((destination, native), ids) in self.linked_ids().await? {
-            if paused(self.ports, &destination).await?.is_some() {
+            if Pauses::load(self.ports, &destination).await?.of(&native).is_some() {
                 continue;
             }
             for chunk in ids.chunks(CHUNK) {
@@ -57,10 +57,12 @@ impl<P: Ports> Reconcile<'_, P> {
         ids: &[String],
         report: &mut JobReport,
     ) -> Result<(), Failure> {
-        let records = self.client(destination)?.read(native, ids).await.map_err(CallError::into_failure).at(Stage::Fetch)?;
+        let read = self.client(destination)?.read(native, ids).await.map_err(CallError::into_failure).at(Stage::Fetch)?;
+        let records = read.records;
         let live: BTreeMap<&str, _> = records.iter().filter(|r| !r.archived).map(|r| (r.id.as_str(), r)).collect();
         let mut envelopes = Vec::new();
-        for id in ids {
+        // An id that cannot be read alone says nothing about its object.
+        for id in ids.iter().filter(|id| !read.refused.contains_key(*id)) {
             let record = live.get(id.as_str()).copied();
             report.missing += u64::from(record.is_none());
             let source = RemoteId { connection: destination.clone(), object: native.to_owned(), id: id.clone() };

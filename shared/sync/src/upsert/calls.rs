@@ -11,7 +11,7 @@ use providers::http::HttpResponse;
 
 use super::Ports;
 use crate::batch::Invocation;
-use crate::client::{CallError, Client};
+use crate::client::{CallError, Client, Reads};
 use crate::config::Config;
 use crate::failure::{AtStage, Code, Failure, Stage};
 use crate::seal::Vault;
@@ -70,8 +70,12 @@ impl<'a, P: Ports> Destination<'a, P> {
     /// Writes rows in one call.
     pub async fn write(&self, object: ObjectType, op: Op, rows: &[Row]) -> Result<Vec<RowResult>, CallError> {
         let native = self.native(object).map_err(CallError::NotSent)?;
-        let request =
-            |target: &Target| if op == Op::Update { self.api.update(target, rows) } else { self.api.upsert(target, rows) };
+        let further = &self.client.connection().write_headers;
+        let request = |target: &Target| {
+            let mut request = if op == Op::Update { self.api.update(target, rows) } else { self.api.upsert(target, rows) };
+            request.headers.extend(further.iter().map(|(name, value)| (name.clone(), value.clone())));
+            request
+        };
         self.client
             .call(&native, |target| Some(request(target)), |target, response| self.api.parse_written(target, rows, response))
             .await
@@ -101,7 +105,7 @@ impl<'a, P: Ports> Destination<'a, P> {
             return;
         }
         let records = match self.read(object, &ids).await {
-            Ok(records) => records,
+            Ok(reads) => reads.records,
             Err(error) => {
                 let failure = error.into_failure().at(Stage::ReadBack);
                 // The write is known to have happened. Without the read-back, the values that were sent count as what is there.
@@ -121,20 +125,13 @@ impl<'a, P: Ports> Destination<'a, P> {
     }
 
     /// Reads objects by their ids.
-    pub async fn read(&self, object: ObjectType, ids: &[String]) -> Result<Vec<RemoteRecord>, CallError> {
+    pub async fn read(&self, object: ObjectType, ids: &[String]) -> Result<Reads, CallError> {
         self.client.read(&self.native(object).map_err(CallError::NotSent)?, ids).await
     }
 
     /// Finds the objects that hold one of these values in a property.
     pub async fn find(&self, object: ObjectType, property: &str, values: &[String]) -> Result<Vec<RemoteRecord>, Failure> {
         let native = self.native(object)?;
-        let properties = self.provider.read_properties(&native);
-        let mut records = Vec::new();
-        for chunk in self.api.find_parts(values) {
-            let request = |target: &Target| Some(self.api.find(target, property, chunk, &properties));
-            let found = self.client.call(&native, request, |target, response| self.api.parse_found(target, response)).await;
-            records.extend(found.map_err(CallError::into_failure).at(Stage::Find)?);
-        }
-        Ok(records)
+        self.client.find(&native, property, values).await.map_err(CallError::into_failure).at(Stage::Find)
     }
 }

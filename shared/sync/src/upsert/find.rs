@@ -1,6 +1,9 @@
 //! Which objects of a destination belong to golden records.
 
+use std::collections::BTreeMap;
+
 use canonical::{FieldName, ObjectType};
+use providers::Provider;
 use providers::api::RemoteRecord;
 
 use super::Ports;
@@ -24,8 +27,18 @@ pub struct Wanted<'a> {
     pub first: bool,
     /// Objects of this destination that a person has kept apart from the golden record.
     pub strangers: Vec<&'a str>,
+    /// Objects that hold a unique value of the record, as the destination reported, and whether that is certain.
+    pub key_holders: &'a BTreeMap<String, bool>,
     /// Records merged into this one whose objects may have been created late.
     pub pending_creates: Vec<&'a str>,
+}
+
+impl Wanted<'_> {
+    /// The ids of the objects that may be the record's: the linked one, or those that it may adopt.
+    fn known_ids(&self) -> impl Iterator<Item = &str> {
+        let to_adopt = self.members.iter().copied().chain(self.key_holders.keys().map(String::as_str));
+        self.remote.into_iter().chain(to_adopt.filter(|_| self.remote.is_none()))
+    }
 }
 
 /// What was found for one record.
@@ -59,9 +72,10 @@ impl<P: Ports> Destination<'_, P> {
 
     async fn look_up_objects(&self, object: ObjectType, wanted: &[Wanted<'_>]) -> Result<Vec<FoundObject>, Failure> {
         let native = self.native(object)?;
-        let mut found = self.read_known(object, wanted).await?;
+        let (mut found, holders) = self.read_known(object, wanted).await?;
         let Some(destination) = self.provider.destination(&native) else { return Ok(found) };
         for property in std::iter::once(&destination.id_property).chain(&destination.natural_keys) {
+            let key = NaturalKey { provider: &self.provider, native: &native, property, lists: self.lists(&native, property) };
             let value = |want: &Wanted<'_>| match *property == destination.id_property {
                 true => self.searched_id(object, want, &destination.natural_keys),
                 false => self.natural_key(object, want, property),
@@ -71,7 +85,7 @@ impl<P: Ports> Destination<'_, P> {
                 .zip(&found)
                 .map(|(want, found)| value(want).filter(|_| want.remote.is_none() && matches!(found, Ok(None))))
                 .collect();
-            let mut distinct: Vec<String> = values.iter().flatten().cloned().collect();
+            let mut distinct: Vec<String> = values.iter().flatten().flat_map(|value| key.spellings(value)).collect();
             distinct.sort();
             distinct.dedup();
             if distinct.is_empty() {
@@ -80,34 +94,77 @@ impl<P: Ports> Destination<'_, P> {
             let records = self.find(object, property, &distinct).await?;
             for ((found, value), want) in found.iter_mut().zip(values).zip(wanted) {
                 if let Some(value) = value {
-                    *found = the_one(&records, want, property, &value, self.name);
+                    *found = key.the_one(&records, want, &value, self.name);
                 }
             }
+        }
+        for (found, want) in
+            found.iter_mut().zip(wanted).filter(|(found, want)| want.remote.is_none() && matches!(found, Ok(None)))
+        {
+            *found = self.holder(&native, &holders, want);
         }
         Ok(found)
     }
 
-    /// Reads the objects whose ids are known: those of links, and those that records were made from.
-    async fn read_known(&self, object: ObjectType, wanted: &[Wanted<'_>]) -> Result<Vec<FoundObject>, Failure> {
-        let mut ids: Vec<String> = Vec::new();
-        for want in wanted {
-            match want.remote {
-                Some(id) => ids.push(id.to_owned()),
-                None => ids.extend(want.members.iter().map(|id| (*id).to_owned())),
-            }
-        }
+    fn lists(&self, native: &str, property: &str) -> &'static [&'static str] {
+        self.api.further_properties(native, property)
+    }
+
+    /// Reads the objects whose ids are known: those of links, those that records were made from, and those that hold a unique
+    /// value.
+    async fn read_known(
+        &self,
+        object: ObjectType,
+        wanted: &[Wanted<'_>],
+    ) -> Result<(Vec<FoundObject>, Vec<RemoteRecord>), Failure> {
+        let mut ids: Vec<String> =
+            wanted.iter().flat_map(|want| want.known_ids().map(str::to_owned).collect::<Vec<_>>()).collect();
+        ids.sort();
+        ids.dedup();
         if ids.is_empty() {
-            return Ok(wanted.iter().map(|_| Ok(None)).collect());
+            return Ok((wanted.iter().map(|_| Ok(None)).collect(), Vec::new()));
         }
-        let records = self.read(object, &ids).await.map_err(CallError::into_failure).at(Stage::Find)?;
+        let read = self.read(object, &ids).await.map_err(CallError::into_failure).at(Stage::Find)?;
         let found = |want: &Wanted<'_>| match want.remote {
             Some(remote) => {
                 let by_id = |r: &&RemoteRecord| r.id == remote || r.hub_id.as_deref() == Some(want.hub_id);
-                records.iter().find(by_id).filter(|r| !r.archived).cloned()
+                read.records.iter().find(by_id).filter(|r| !r.archived).cloned()
             }
-            None => made_from(&records, want),
+            None => made_from(&read.records, want),
         };
-        Ok(wanted.iter().map(|want| Ok(found(want))).collect())
+        // An object that cannot be read may exist.
+        let found = |want: &Wanted<'_>| match want.known_ids().find_map(|id| read.refused.get(id)) {
+            Some(failure) => Err(failure.clone().at(Stage::Find)),
+            None => Ok(found(want)),
+        };
+        Ok((wanted.iter().map(found).collect(), read.records.clone()))
+    }
+
+    /// The object that holds a unique value of a record, as the destination reported. Objects that are only similar are adopted if
+    /// their natural key is the record's.
+    fn holder(&self, native: &str, records: &[RemoteRecord], want: &Wanted<'_>) -> FoundObject {
+        let may_be_held =
+            |r: &&RemoteRecord| !r.archived && want.key_holders.contains_key(&r.id) && !want.strangers.contains(&r.id.as_str());
+        let live: Vec<&RemoteRecord> = records.iter().filter(may_be_held).collect();
+        let has_key_of = |record: &RemoteRecord| {
+            let keys = self.provider.destination(native).map_or(&[][..], |destination| &destination.natural_keys);
+            keys.iter().any(|property| {
+                let form = |value: Option<&serde_json::Value>| self.provider.key_form(native, property, value?.as_str()?);
+                let own = form(want.rendering.rendered.properties.get(property));
+                own.is_some() && own == form(record.properties.get(property))
+            })
+        };
+        let fits = |record: &&&RemoteRecord| want.key_holders.get(&record.id) == Some(&true) || has_key_of(record);
+        let mut fitting = live.iter().filter(fits);
+        match (fitting.next(), fitting.next()) {
+            (Some(one), None) => Ok(Some((*one).clone())),
+            (None, _) => Ok(None),
+            (Some(_), Some(_)) => {
+                let ids: Vec<&str> = live.iter().map(|record| record.id.as_str()).collect();
+                let detail = format!("{}: objects {} hold unique values of one record", self.name, ids.join(", "));
+                Err(Failure::new(Code::ProviderAmbiguous, detail))
+            }
+        }
     }
 
     /// Our id, if an object can carry it that is not found by its natural key. Should the tables have been lost, an object with our
@@ -137,16 +194,43 @@ fn made_from(records: &[RemoteRecord], want: &Wanted<'_>) -> Option<RemoteRecord
     live.next().filter(|_| live.next().is_none()).cloned()
 }
 
-/// The one live object with this value; several are an ambiguity that a person must resolve.
-fn the_one(records: &[RemoteRecord], want: &Wanted<'_>, property: &str, value: &str, destination: &str) -> FoundObject {
-    let holds = |r: &&RemoteRecord| {
-        !r.archived && r.properties.get(property).and_then(|v| v.as_str()).is_some_and(|v| v.eq_ignore_ascii_case(value))
-            || r.hub_id.as_deref() == Some(value)
-    };
-    let mut matching = records.iter().filter(|r| !want.strangers.contains(&r.id.as_str())).filter(holds);
-    match (matching.next(), matching.next()) {
-        (first, None) => Ok(first.cloned()),
-        (Some(a), Some(b)) if a.id == b.id => Ok(Some(a.clone())),
-        _ => Err(Failure::new(Code::ProviderAmbiguous, format!("{destination} has several objects with the same `{property}`"))),
+/// A property by which objects are found, with all spellings and lists in which the destination may hold its values.
+struct NaturalKey<'a> {
+    provider: &'a Provider,
+    native: &'a str,
+    property: &'a str,
+    lists: &'static [&'static str],
+}
+
+impl NaturalKey<'_> {
+    /// The spellings of a value that an object may hold.
+    fn spellings(&self, value: &str) -> Vec<String> {
+        self.provider.spellings(self.native, self.property, value)
+    }
+
+    /// True when both texts stand for the same value.
+    fn same(&self, one: &str, other: &str) -> bool {
+        let form = |text: &str| self.provider.key_form(self.native, self.property, text);
+        one.eq_ignore_ascii_case(other) || form(one).is_some_and(|one| Some(one) == form(other))
+    }
+
+    fn is_held(&self, record: &RemoteRecord, value: &str) -> bool {
+        let text = |property: &str| record.properties.get(property).and_then(serde_json::Value::as_str);
+        let in_list = |list: &&str| text(list).is_some_and(|values| values.split(';').any(|held| self.same(held.trim(), value)));
+        text(self.property).is_some_and(|held| self.same(held, value)) || self.lists.iter().any(in_list)
+    }
+
+    /// The one live object with this value; several are an ambiguity that a person must resolve.
+    fn the_one(&self, records: &[RemoteRecord], want: &Wanted<'_>, value: &str, destination: &str) -> FoundObject {
+        let is_stranger = |r: &RemoteRecord| want.strangers.contains(&r.id.as_str());
+        let holds =
+            |r: &&RemoteRecord| !r.archived && !is_stranger(r) && (self.is_held(r, value) || r.hub_id.as_deref() == Some(value));
+        let matching: BTreeMap<&str, &RemoteRecord> = records.iter().filter(holds).map(|r| (r.id.as_str(), r)).collect();
+        if matching.len() < 2 {
+            return Ok(matching.into_values().next().cloned());
+        }
+        let ids: Vec<&str> = matching.into_keys().collect();
+        let detail = format!("{destination} has several objects with the same `{}`: {}", self.property, ids.join(", "));
+        Err(Failure::new(Code::ProviderAmbiguous, detail))
     }
 }

@@ -2,7 +2,7 @@
 //! behind.
 
 use canonical::{FetchRequest, GoldenId, ObjectType, ReadRequest, RemoteId, Stamp};
-use providers::api::RemoteRecord;
+use providers::api::{CallFailure, RemoteRecord};
 
 use super::find::{Found, Wanted};
 use super::plan::plan_push;
@@ -32,7 +32,7 @@ impl<P: Ports> Upsert<'_, P> {
             self.destination.look_up(object, &wanted).await
         };
         // One value that the destination does not even search for must not fail its neighbours.
-        if found.as_ref().is_err_and(|failure| failure.class == Class::Permanent) && looking.len() > 1 {
+        if found.as_ref().is_err_and(concerns_some) && looking.len() > 1 {
             let half = looking.len() / 2;
             let (left, right) = looking.split_at_mut(half);
             Box::pin(self.look_up(object, left)).await;
@@ -64,6 +64,7 @@ impl<P: Ports> Upsert<'_, P> {
             members: here.map(|m| m.id.as_str()).collect(),
             strangers: work.golden.strangers().filter(is_here).map(|source| source.id.as_str()).collect(),
             rendering: &work.intent.rendering,
+            key_holders: job.link.key_holders(),
             first: job.link.lease().fencing_token == 1,
             pending_creates: job.link.pending_creates().map(GoldenId::as_str).collect(),
         })
@@ -175,11 +176,16 @@ impl<P: Ports> Upsert<'_, P> {
 
     /// Asks `reconcile` to read an object. What it holds goes through `ingest` like everything that a source reports, and what
     /// the golden record makes of it is dispatched again.
-    async fn request_read(&self, object: ObjectType, remote: &str, trace: &str) -> Result<(), Failure> {
+    pub(super) async fn request_read(&self, object: ObjectType, remote: &str, trace: &str) -> Result<(), Failure> {
         let source = RemoteId { connection: self.name().into(), object: self.destination.native(object)?, id: remote.to_owned() };
         let request = FetchRequest { source, cause: None, not_before: None, trace: trace.to_owned() };
         send_read_requests(self.ports(), &[ReadRequest::Fetch(request)]).await
     }
+}
+
+/// True when a look-up of fewer records may succeed.
+fn concerns_some(failure: &Failure) -> bool {
+    failure.class == Class::Permanent || failure.refusal().is_some_and(CallFailure::concerns_rows)
 }
 
 /// The one object that the record keeps, and the ids of the others. The object that carries the record's id stays.

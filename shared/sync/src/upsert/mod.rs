@@ -2,8 +2,8 @@
 //!
 //! A message says *where to look* (`{record, version}`), never what is true. This module tells the story of a batch: group the
 //! messages by record, read link and golden record, render and compare (`render`, [`plan`]), take the lease, look for an object
-//! where none is known (`look_up`, `find`), write in batch calls (`calls`), note what came of each row (`rows`), store it and
-//! release the lease (`commit`). `docs/decisions/link-protocol.md` has the rules.
+//! where none is known (`look_up`, `find`), write in batch calls (`write`, `calls`), note what came of each row (`rows`, and
+//! `set_aside` where a property is refused), store it and release the lease (`commit`). `docs/decisions/link-protocol.md` has the rules.
 
 mod calls;
 mod commit;
@@ -13,19 +13,20 @@ mod plan;
 mod render;
 mod review;
 mod rows;
+mod set_aside;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use canonical::{Dispatch, GoldenId, ObjectType, QueueName};
-use providers::api::{Op, Row};
+use providers::api::Op;
 
 use crate::batch::{BatchReport, Invocation, Metric, finish_delivery};
-use crate::client::CallError;
 use crate::failure::{AtStage, Class, Code, Failure, Stage};
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
 use crate::outbox::{send_dispatch_after, send_dispatches};
-use crate::pause::{Pause, hold_dispatch, paused};
+use crate::pause::{Pauses, hold_dispatch};
 use crate::ports::{Clock, Delivery, Http, Queue, Secrets, Store, Table};
 use crate::record::{GoldenRecord, Link};
 use crate::seal::Vault;
@@ -172,8 +173,8 @@ impl<P: Ports> Upsert<'_, P> {
     }
 
     async fn run(&self, jobs: &mut [Job]) {
-        if let Some(pause) = self.hold_if_paused(jobs).await {
-            return tracing::warn!(destination = self.name(), reason = %pause.reason, "paused: messages are held");
+        if let Err(failure) = self.begin(jobs).await {
+            return jobs.iter_mut().for_each(|job| job.end(Err(failure.clone())));
         }
         join(jobs.iter_mut().filter(|job| job.result.is_none()).map(|job| async move {
             if let Err(failure) = self.prepare(job).await {
@@ -199,20 +200,21 @@ impl<P: Ports> Upsert<'_, P> {
         self.redispatch(jobs).await;
     }
 
-    /// A paused connection: every message is stored durably as held, and acknowledged.
-    async fn hold_if_paused(&self, jobs: &mut [Job]) -> Option<Pause> {
-        let pause = match paused(self.ports(), self.name()).await {
-            Ok(pause) => pause?,
-            Err(failure) => {
-                jobs.iter_mut().for_each(|job| job.end(Err(failure.clone())));
-                return None;
-            }
-        };
+    /// Ends the jobs whose object type, or whole connection, is paused: their messages are stored durably as held, or wait for a
+    /// pause that ends by itself.
+    async fn begin(&self, jobs: &mut [Job]) -> Result<(), Failure> {
+        let pauses = Pauses::load(self.ports(), self.name()).await?;
         for job in jobs {
-            let held = hold_dispatch(self.ports(), self.name(), &job.dispatch).await;
-            job.end(held);
+            let native = self.destination.native(job.object()).unwrap_or_default();
+            let Some(pause) = pauses.of(&native) else { continue };
+            if pause.until_ms.is_some() {
+                job.end(Err(pause.failure(self.ports(), self.name())));
+                continue;
+            }
+            tracing::warn!(destination = self.name(), object = %job.object(), reason = %pause.reason, "paused: messages are held");
+            job.end(hold_dispatch(self.ports(), self.name(), &job.dispatch).await);
         }
-        Some(pause)
+        self.destination.client.load_refused().await
     }
 
     /// Reads, renders and compares, and takes the lease. Ends the job if there is nothing to do.
@@ -229,6 +231,7 @@ impl<P: Ports> Upsert<'_, P> {
         }
         let mut rendering = self.render(job, &native, &golden).await?;
         self.withhold_disputed(golden.object, &golden, &mut rendering);
+        self.update_set_aside(job, &native, &rendering);
         let intent = plan_push(&job.link, &rendering);
         let now_ms = self.ports().now_ms();
         if let Some(until) = job.link.waits_for_creates(now_ms) {
@@ -251,6 +254,7 @@ impl<P: Ports> Upsert<'_, P> {
         for _ in 0..REDIRECTS {
             let record = job.dispatch.record.clone();
             job.link = self.read_link(object, &record).await?;
+            job.stored = job.link.clone();
             if job.link.lease().is_held(self.ports().now_ms()) {
                 if mutant(Mutant::BusyLeaseAcknowledged) {
                     return Ok(None);
@@ -286,7 +290,8 @@ impl<P: Ports> Upsert<'_, P> {
 
     /// Nothing of this version concerns the destination: the link says so, or `reconcile` would dispatch it again.
     async fn mark_up_to_date(&self, job: &mut Job, golden: &GoldenRecord) -> Result<(), Failure> {
-        if !job.link.mark_up_to_date(golden.version) {
+        let news = job.link.mark_up_to_date(golden.version);
+        if !news && job.link.set_aside() == job.stored.set_aside() {
             return Ok(());
         }
         match self.store(job.object(), &golden.id, &mut job.link).await {
@@ -323,40 +328,6 @@ impl<P: Ports> Upsert<'_, P> {
         let dispatch = self.dispatch(golden.object, &golden.id, 0, "");
         send_dispatch_after(self.ports(), self.name(), &dispatch, delay_s).await?;
         Ok(Some(at_ms))
-    }
-
-    /// Writes rows in one call, and releases their jobs with what came of it.
-    async fn write(&self, object: ObjectType, op: Op, jobs: &mut [&mut Job]) {
-        let row = |job: &&mut Job| {
-            let Work { golden, intent } = job.work.as_ref()?;
-            let remote_id = job.link.remote_id().map(str::to_owned);
-            Some(Row { hub_id: golden.id.to_string(), remote_id, properties: intent.changed.clone() })
-        };
-        let rows: Vec<Row> = jobs.iter().filter_map(row).collect();
-        let fields: BTreeSet<&String> = rows.iter().flat_map(|row| row.properties.keys()).collect();
-        tracing::info!(destination = self.name(), %object, ?op, rows = rows.len(), ?fields, "writing");
-        match self.destination.write(object, op, &rows).await {
-            Ok(mut results) => {
-                self.destination.read_back(object, &mut results).await;
-                join(jobs.iter_mut().zip(results).map(|(job, result)| self.finish_row(object, job, result))).await;
-            }
-            // One bad row must not fail its neighbours: each half is tried as a call of its own.
-            Err(CallError::NotSent(failure)) if failure.class == Class::Permanent && jobs.len() > 1 => {
-                let (left, right) = jobs.split_at_mut(jobs.len() / 2);
-                Box::pin(self.write(object, op, left)).await;
-                Box::pin(self.write(object, op, right)).await;
-            }
-            Err(error) => {
-                for job in jobs.iter_mut() {
-                    match &error {
-                        CallError::NotSent(_) => job.link.push_not_made(),
-                        CallError::Unknown(_) => job.link.push_outcome_unknown(),
-                    }
-                }
-                let failure = error.into_failure();
-                join(jobs.iter_mut().map(|job| self.release(job, Err(failure.clone())))).await;
-            }
-        }
     }
 
     /// After the release: a golden record that has a newer version by now is dispatched again.

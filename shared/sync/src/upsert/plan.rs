@@ -1,5 +1,7 @@
 //! Pure: what a push must change at a destination, given what is known of it.
 
+use std::collections::BTreeSet;
+
 use canonical::{FieldName, Value};
 use serde_json::Map;
 
@@ -19,7 +21,7 @@ pub struct Intent {
 }
 
 /// Compares a rendering with what is known of the destination. Fields in which the destination holds a value that no source has
-/// reported are left alone.
+/// reported are left alone, and so are properties that it refused.
 pub fn plan_push(link: &Link, rendering: &Rendering) -> Intent {
     let known = link.knowledge();
     let mut changed = Map::new();
@@ -43,7 +45,16 @@ pub fn plan_push(link: &Link, rendering: &Rendering) -> Intent {
             }
         }
     }
+    leave_out_set_aside(link, rendering, &mut changed);
     Intent { rendering: rendering.clone(), changed, mark: !link.is_marked() }
+}
+
+/// Removes the properties that the destination refused, with what belongs to them: an amount does not go without its currency.
+pub fn leave_out_set_aside(link: &Link, rendering: &Rendering, changed: &mut Map<String, serde_json::Value>) {
+    let refused = |name: &String| link.set_aside().contains_key(name);
+    let of_field = rendering.rendered.by_field.values().filter(|names| names.iter().any(refused)).flatten();
+    let left_out: BTreeSet<&String> = of_field.chain(link.set_aside().keys()).collect();
+    changed.retain(|name, _| !left_out.contains(name));
 }
 
 fn differs(known: &Knowledge, field: &FieldName, name: &str, native: &serde_json::Value, want: Option<&Value>) -> bool {

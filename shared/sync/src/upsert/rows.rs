@@ -33,7 +33,7 @@ impl<P: Ports> Upsert<'_, P> {
             }
             RowResult::Failed(failure) => {
                 tracing::warn!(destination = self.name(), %object, %record, version, outcome = %failure, trace, "row");
-                self.row_failed(&mut job.link, version, failure)
+                self.row_failed(object, &mut job.link, version, failure).await
             }
         };
         self.release(job, result).await;
@@ -70,7 +70,7 @@ impl<P: Ports> Upsert<'_, P> {
         Ok(())
     }
 
-    fn row_failed(&self, link: &mut Link, version: u64, failure: RowFailure) -> Result<(), Failure> {
+    async fn row_failed(&self, object: ObjectType, link: &mut Link, version: u64, failure: RowFailure) -> Result<(), Failure> {
         match failure.kind {
             FailureKind::Transient | FailureKind::CursorExpired => link.push_outcome_unknown(),
             FailureKind::NotFound if link.remote_id().is_some() => {
@@ -78,17 +78,29 @@ impl<P: Ports> Upsert<'_, P> {
                 link.vanish();
                 return Ok(());
             }
-            FailureKind::DuplicateKey if link.refused_at().is_none() => {
-                link.key_is_taken(version);
-                let detail = format!("{}: the object that holds the value will be found and adopted", failure.code);
+            FailureKind::DuplicateKey | FailureKind::Similar if link.refused_at() != Some(version) => {
+                let certain = failure.kind == FailureKind::DuplicateKey;
+                link.key_is_taken(version, failure.objects.iter().cloned(), certain);
+                let detail = format!("{failure}: the object that holds the value will be found and adopted");
                 return Err(Failure::new(Code::KeyTaken, detail));
             }
-            FailureKind::Rejected | FailureKind::DuplicateKey | FailureKind::Ambiguous | FailureKind::NotFound => {
+            FailureKind::Rejected
+            | FailureKind::DuplicateKey
+            | FailureKind::Similar
+            | FailureKind::Ambiguous
+            | FailureKind::NotFound => {
                 link.push_not_made();
                 link.refuse(version);
             }
-            FailureKind::Throttled { .. } | FailureKind::Locked | FailureKind::Auth => link.push_not_made(),
+            FailureKind::Throttled { .. }
+            | FailureKind::Locked
+            | FailureKind::Auth
+            | FailureKind::Denied
+            | FailureKind::LimitReached
+            | FailureKind::Blocked => link.push_not_made(),
         }
+        let native = self.destination.native(object)?;
+        self.destination.client.pause_for(&native, &failure).await?;
         Err(classify(self.name(), &failure))
     }
 }

@@ -224,6 +224,8 @@ async fn visibility<S: Subject>(subject: &S) -> Outcome {
     expect("while it is delayed", subject.receive(queue, HIDDEN_S).await, Ok(Vec::new()))?;
     subject.pass(3_200).await;
     let third = drain_one(subject, queue, 3).await?;
+    subject.pass(1_500).await;
+    rejected("a delay beyond 12 hours from the receive", ports.delay(&queue.into(), &second.receipt, 43_200).await)?;
     rejected("a receipt that nobody gave", ports.delay(&queue.into(), "bm90IGEgcmVjZWlwdA==", 5).await)?;
     subject.delete(queue, &third.receipt).await.during("a delete")?;
     // AWS may say of a deleted message that it is not in flight, or take the call and do nothing.

@@ -19,6 +19,7 @@ pub const NAMED: &[(&str, Write)] = &[
     ("form-from-2099", form_from_2099),
     ("truncating-destination", truncating_destination),
     ("outage-of-one-destination", outage_of_one_destination),
+    ("firewall-in-front", firewall_in_front),
     ("question-without-answer", question_without_answer),
     ("shared-number", shared_number),
     ("number-of-one-person", number_of_one_person),
@@ -213,8 +214,22 @@ fn outage_of_one_destination(seed: u64) -> Script {
         let stamp = START_MS + n * 10_000;
         author.form(&form(None, Some(&format!("Ada{n}"))), stamp, stamp + 100);
     }
-    let outage = Outage { crm: "salesforce.test", from_ms: START_MS, until_ms: START_MS + 240_000 };
+    let outage = Outage { crm: "salesforce.test", from_ms: START_MS, until_ms: START_MS + 240_000, firewall: false };
     author.script.outages.push(outage);
+    done(author)
+}
+
+/// A firewall in front of both destinations answers calls by chance with a page: nothing is lost, and no connection is paused.
+fn firewall_in_front(seed: u64) -> Script {
+    let mut author = Author::new(seed);
+    for (n, person) in ["ada@example.com", "bob@example.com", "cy@example.com"].into_iter().enumerate() {
+        let stamp = START_MS + i64::try_from(n).unwrap_or(0) * 20_000 + author.rng.range(0, 10_000);
+        let form = Form { email: person, first_name: Some(format!("Name{n}")), ..Form::default() };
+        author.form(&form, stamp, stamp + 100);
+    }
+    for crm in ["hubspot.test", "salesforce.test"] {
+        author.script.outages.push(Outage { crm, from_ms: START_MS, until_ms: START_MS + 240_000, firewall: true });
+    }
     done(author)
 }
 

@@ -97,6 +97,8 @@ pub struct Outage {
     pub from_ms: i64,
     /// Until.
     pub until_ms: i64,
+    /// True when a firewall in front of the CRM answers every second call with a page; else every call gets status 503.
+    pub firewall: bool,
 }
 
 /// A whole run.
@@ -330,7 +332,7 @@ pub fn write(seed: u64) -> Script {
         let from_ms = START_MS + author.rng.range(0, span);
         let until_ms = from_ms + author.rng.range(5_000, 60_000);
         let crm = *author.rng.pick(&["hubspot.test", "salesforce.test"]);
-        author.script.outages.push(Outage { crm, from_ms, until_ms });
+        author.script.outages.push(Outage { crm, from_ms, until_ms, firewall: false });
     }
     author.disturb();
     author.script.end_ms = author.script.end_ms.max(START_MS + span);

@@ -98,8 +98,11 @@ fn crms(seed: u64, script: &Script) -> BTreeMap<String, Box<dyn Sandbox>> {
         assert!(seeded.is_ok(), "the script seeds what HubSpot refuses: {seeded:?}");
     }
     for outage in &script.outages {
-        let fault =
-            Fault::always(FaultKind::Status { status: 503, retry_after_s: None }).between(outage.from_ms, outage.until_ms);
+        let fault = match outage.firewall {
+            true => Fault::always(page()).one_in(2),
+            false => Fault::always(FaultKind::Status { status: 503, retry_after_s: None }),
+        };
+        let fault = fault.between(outage.from_ms, outage.until_ms);
         match outage.crm {
             HUBSPOT_HOST => hubspot.fault(fault),
             _ => salesforce.fault(fault),
@@ -109,6 +112,12 @@ fn crms(seed: u64, script: &Script) -> BTreeMap<String, Box<dyn Sandbox>> {
         (HUBSPOT_HOST.to_owned(), Box::new(hubspot) as Box<dyn Sandbox>),
         (SALESFORCE_HOST.to_owned(), Box::new(salesforce) as Box<dyn Sandbox>),
     ])
+}
+
+/// The page of a firewall.
+fn page() -> FaultKind {
+    let body = "<html><body>Request blocked</body></html>".to_owned();
+    FaultKind::Answer { status: 403, body, media: Some("text/html".to_owned()) }
 }
 
 /// The request that carries a webhook.

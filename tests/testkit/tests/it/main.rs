@@ -4,6 +4,7 @@ mod bad_input;
 mod fixtures;
 mod kills;
 mod log;
+mod outbound;
 mod reads;
 mod records;
 mod sim;

@@ -9,6 +9,9 @@ use serde_json::Map;
 /// How many sent values a link remembers for each field.
 const SENT_VALUES: usize = 6;
 
+/// How many bytes the sent values of a field may have, beyond the last two: long texts that change often must not fill the item.
+const SENT_BYTES: usize = 8_000;
+
 /// A value that was sent for a field, and what is known of its effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sent {
@@ -79,6 +82,12 @@ pub struct Knowledge {
     pub(super) read_back: Fields,
 }
 
+fn forget_last_intended(values: &mut Vec<Sent>) {
+    if values.last().is_some_and(|sent| sent.stamp.is_none()) {
+        values.pop();
+    }
+}
+
 /// True when a destination may have made one value of another: truncated it, or changed its case, spaces or punctuation.
 pub fn may_be_made_of(made: &Value, sent: &Value) -> bool {
     let (Value::Text(made), Value::Text(sent)) = (made, sent) else { return made == sent };
@@ -146,18 +155,20 @@ impl Knowledge {
     fn remember(&mut self, field: &FieldName, sent: Sent) {
         let values = self.sent.entry(field.clone()).or_default();
         values.push(sent);
-        if values.len() > SENT_VALUES {
+        let bytes = |values: &[Sent]| values.iter().map(|sent| sent.value.as_text().map_or(0, str::len)).sum::<usize>();
+        while values.len() > SENT_VALUES || values.len() > 2 && bytes(values) > SENT_BYTES {
             values.remove(0);
         }
     }
 
     /// Forgets the values of a push that was not made.
     pub(super) fn forget_intended(&mut self) {
-        for values in self.sent.values_mut() {
-            if values.last().is_some_and(|sent| sent.stamp.is_none()) {
-                values.pop();
-            }
-        }
+        self.sent.values_mut().for_each(forget_last_intended);
+    }
+
+    /// Forgets the value of a field that was left out of a push.
+    pub(super) fn forget_intended_field(&mut self, field: &str) {
+        self.sent.get_mut(field).into_iter().for_each(forget_last_intended);
     }
 
     /// Every value that was sent may come back with a new stamp: the destination is about to move them between objects.

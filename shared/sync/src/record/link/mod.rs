@@ -8,6 +8,7 @@ mod lease;
 mod object;
 mod push;
 mod report;
+mod set_aside;
 #[cfg(test)]
 mod table_test;
 mod write;
@@ -22,6 +23,7 @@ pub use lease::Lease;
 pub use object::{LinkedObject, Object};
 pub use push::Push;
 pub use report::{Echo, Reported};
+pub use set_aside::SetAside;
 pub use write::Found;
 
 use super::stored::{Stored, as_number, version_of};
@@ -52,6 +54,12 @@ pub struct Link {
     /// milliseconds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pending_creates: BTreeMap<GoldenId, i64>,
+    /// Native properties that the destination refused, and that pushes leave out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    set_aside: BTreeMap<String, SetAside>,
+    /// Objects that hold a unique value of the record, as the destination reported, and whether that is certain.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    key_holders: BTreeMap<String, bool>,
 }
 
 /// Links by golden record and destination.
@@ -126,6 +134,11 @@ impl Link {
         self.pending_creates.keys()
     }
 
+    /// Objects that hold a unique value of the record, as the destination reported, and whether that is certain.
+    pub fn key_holders(&self) -> &BTreeMap<String, bool> {
+        &self.key_holders
+    }
+
     /// True when `reconcile` need not push it: the destination has what was pushed last, or has refused it.
     fn is_in_sync(&self) -> bool {
         self.refused_at.is_some() || self.push == Push::Confirmed
@@ -148,6 +161,14 @@ impl Stored for Link {
             .with("pushed_version", Attr::N(as_number(self.pushed_version)))
             .with("in_sync", Attr::Bool(self.is_in_sync()))
             .with("closed", Attr::Bool(self.is_closed()));
+        let item = match self.set_aside.values().map(|set_aside| set_aside.generation).min() {
+            Some(generation) => item.with("set_aside_under", Attr::N(as_number(generation))),
+            None => item,
+        };
+        let item = match self.set_aside.values().filter_map(|set_aside| set_aside.until_ms).min() {
+            Some(until_ms) => item.with("set_aside_until", Attr::N(until_ms)),
+            None => item,
+        };
         match self.remote_id() {
             Some(id) => item.with("remote", Attr::S(id.to_owned())),
             None => item,

@@ -136,6 +136,7 @@ impl Link {
         self.assert_allowed(self.is_writable() && self.is(Push::InFlight), "confirm_push");
         self.point_to(id, true);
         self.refused_at = None;
+        self.key_holders.clear();
         self.pushed_version = version;
         self.push = Push::Unverified;
     }
@@ -169,13 +170,14 @@ impl Link {
         self.mark_unverified();
     }
 
-    /// Notes that another object holds a unique key of the record. The next attempt looks for it, to adopt it; if the key is
-    /// taken again after that, the record is refused.
-    pub fn key_is_taken(&mut self, version: u64) {
-        self.assert_allowed(self.is_writable() && self.is(Push::InFlight) && self.refused_at.is_none(), "key_is_taken");
+    /// Notes that other objects hold a unique key of the record, for `certain` or perhaps. The next attempt looks for them, to
+    /// adopt one; if the key is taken again after that, the record is refused.
+    pub fn key_is_taken(&mut self, version: u64, holders: impl IntoIterator<Item = String>, certain: bool) {
+        self.assert_allowed(self.is_writable() && self.is(Push::InFlight), "key_is_taken");
         self.push_not_made();
         self.mark_unverified();
         self.refused_at = Some(version);
+        self.key_holders = holders.into_iter().map(|id| (id, certain)).collect();
     }
 
     /// Notes that the destination does not take this version. Nobody tries it again automatically; only a newer version or an

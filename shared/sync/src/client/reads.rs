@@ -1,0 +1,156 @@
+//! Reading calls: every page of an answer is read, a batch that is refused or too slow is halved, and a property that the account
+//! does not let be read is left out.
+
+use std::collections::BTreeMap;
+
+use providers::api::{Api, CallFailure, Op, RemoteRecord, Target};
+use providers::http::{HttpRequest, HttpResponse};
+
+use super::{CallError, Client};
+use crate::failure::{Code, Failure};
+use crate::ports::{Clock, Http, Secrets, Store};
+use crate::quarantine::PropertyUse;
+
+/// How many pages one look-up may have.
+const PAGES: usize = 200;
+
+/// What a read of objects by id brought.
+#[derive(Debug, Clone, Default)]
+pub struct Reads {
+    /// The objects that exist.
+    pub records: Vec<RemoteRecord>,
+    /// The ids whose read alone is refused, and why.
+    pub refused: BTreeMap<String, Failure>,
+}
+
+impl<P: Store + Secrets + Http + Clock> Client<'_, P> {
+    /// Reads objects by their ids. An object that does not exist is not among the records.
+    pub async fn read(&self, object: &str, ids: &[String]) -> Result<Reads, CallError> {
+        let api = self.require_api().map_err(CallError::NotSent)?;
+        let mut reads = Reads::default();
+        for chunk in ids.chunks(api.batch_limit(Op::Read)) {
+            self.read_chunk(api, object, chunk, &mut reads).await?;
+        }
+        Ok(reads)
+    }
+
+    /// One id that the provider does not even read must not fail its neighbours.
+    async fn read_chunk(&self, api: &dyn Api, object: &str, ids: &[String], reads: &mut Reads) -> Result<(), CallError> {
+        let error = match self.pages(object, |target, properties, after| api.read(target, ids, properties, after)).await {
+            Ok(records) => {
+                reads.records.extend(records);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        if !is_about_rows(&error) {
+            return Err(error);
+        }
+        match ids {
+            [id] => {
+                reads.refused.insert(id.clone(), error.into_failure());
+            }
+            ids => {
+                let (left, right) = ids.split_at(ids.len() / 2);
+                Box::pin(self.read_chunk(api, object, left, reads)).await?;
+                Box::pin(self.read_chunk(api, object, right, reads)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the objects that hold one of these values in a property.
+    pub async fn find(&self, object: &str, property: &str, values: &[String]) -> Result<Vec<RemoteRecord>, CallError> {
+        let api = self.require_api().map_err(CallError::NotSent)?;
+        let mut records = Vec::new();
+        for part in api.find_parts(property, values) {
+            records.extend(self.find_part(api, object, property, part).await?);
+        }
+        Ok(records)
+    }
+
+    async fn find_part(
+        &self,
+        api: &dyn Api,
+        object: &str,
+        property: &str,
+        values: &[String],
+    ) -> Result<Vec<RemoteRecord>, CallError> {
+        match self.pages(object, |target, properties, after| api.find(target, property, values, properties, after)).await {
+            Err(error) if values.len() > 1 && error.is_too_slow() => {
+                let (left, right) = values.split_at(values.len() / 2);
+                let mut records = Box::pin(self.find_part(api, object, property, left)).await?;
+                records.extend(Box::pin(self.find_part(api, object, property, right)).await?);
+                Ok(records)
+            }
+            other => other,
+        }
+    }
+
+    /// Reads every page of a look-up: a truncated answer is never taken for the whole.
+    async fn pages(
+        &self,
+        object: &str,
+        build: impl Fn(&Target, &[String], Option<&str>) -> HttpRequest,
+    ) -> Result<Vec<RemoteRecord>, CallError> {
+        let api = self.require_api().map_err(CallError::NotSent)?;
+        let (mut records, mut after) = (Vec::new(), None::<String>);
+        for _ in 0..PAGES {
+            let request = |target: &Target, properties: &[String]| build(target, properties, after.as_deref());
+            let page = self.call_reading(object, request, |target, response| api.parse_found(target, response)).await?;
+            records.extend(page.records);
+            match page.next {
+                None => return Ok(records),
+                next => after = next,
+            }
+        }
+        let detail = format!("a look-up of {object} has more than {PAGES} pages");
+        Err(CallError::NotSent(Failure::new(Code::ProviderAmbiguous, detail)))
+    }
+
+    /// Makes a call that names the properties to read. A property that the account does not have, or does not show, is remembered
+    /// and left out.
+    pub async fn call_reading<T>(
+        &self,
+        object: &str,
+        build: impl Fn(&Target, &[String]) -> HttpRequest,
+        read: impl Fn(&Target, &HttpResponse) -> Result<T, CallFailure>,
+    ) -> Result<T, CallError> {
+        self.load_refused().await.map_err(CallError::NotSent)?;
+        loop {
+            let properties = self.readable_properties(object);
+            let error = match self.call(object, |target| Some(build(target, &properties)), &read).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let faults = error.refusal().map_or(&[][..], |refusal| refusal.faults.as_slice());
+            let mut left_out = false;
+            for fault in faults.iter().filter(|fault| fault.in_every_row && properties.contains(&fault.property)) {
+                self.note_refused(object, PropertyUse::Read, fault).await.map_err(CallError::NotSent)?;
+                left_out = true;
+            }
+            if !left_out {
+                return Err(error);
+            }
+        }
+    }
+
+    fn readable_properties(&self, object: &str) -> Vec<String> {
+        let refused = self.refused();
+        let mut properties = self.provider().read_properties(object);
+        properties.retain(|property| refused.get(PropertyUse::Read, object, property).is_none());
+        properties
+    }
+}
+
+impl CallError {
+    /// True when fewer ids or values in one call may help.
+    fn is_too_slow(&self) -> bool {
+        let (CallError::NotSent(failure) | CallError::Unknown(failure)) = self;
+        failure.refusal().is_some_and(CallFailure::is_too_slow)
+    }
+}
+
+fn is_about_rows(error: &CallError) -> bool {
+    error.is_too_slow() || error.refusal().is_some_and(CallFailure::concerns_rows)
+}
