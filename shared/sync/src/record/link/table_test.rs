@@ -13,7 +13,7 @@ use std::path::Path;
 use canonical::{FieldName, Fields, Stamp, Value};
 use serde_json::Map;
 
-use super::{Found, Lease, Link, LinkedObject, Object, Push, PushedField, ReadBack, Reported, Sent};
+use super::{Found, Lease, Link, LinkedObject, Object, Push, PushedField, ReadBack, Reported, Sent, SetAside};
 
 /// One row for each transition. Brackets tell rows of the same method apart; after a colon stand the states of the other link.
 const TABLE: &str = "
@@ -47,6 +47,8 @@ push_not_made                             -  NC NU -  -  LC LU -  -  -  -  -  -
 push_outcome_unknown                      -  NO NO -  -  LO LO -  -  -  -  -  -
 key_is_taken                              -  NU -  -  -  LU -  -  -  -  -  -  -
 key_is_taken (the second time)            -  -  -  -  -  -  -  -  -  -  -  -  .
+leave_out                                 NC NF NO NU LC LF LO LU GC GF GO GU -
+take_back                                 NC NF NO NU LC LF LO LU GC GF GO GU .
 refuse                                    NC NF NO NU LC LF LO LU GC GF GO GU -
 
 note_deleted                              GC GF GO GU GC GF GO GU GC GF GO GU -
@@ -137,8 +139,10 @@ const TRANSITIONS: &[(&str, Change, Change)] = &[
     ("note_read_back (undone by a late worker)", late_worker, |link| read_back(link, "+14155550101")),
     ("push_not_made", nothing, Link::push_not_made),
     ("push_outcome_unknown", nothing, Link::push_outcome_unknown),
-    ("key_is_taken", nothing, |link| link.key_is_taken(7)),
-    ("key_is_taken (the second time)", |link| link.refused_at = Some(7), |link| link.key_is_taken(7)),
+    ("key_is_taken", nothing, |link| link.key_is_taken(7, [], true)),
+    ("key_is_taken (the second time)", |link| link.refused_at = Some(7), |link| link.key_is_taken(7, [], true)),
+    ("leave_out", nothing, |link| link.leave_out("phone".to_owned(), refused(), &[FieldName::from(FIELD)])),
+    ("take_back", |link| _ = link.set_aside.insert("phone".to_owned(), refused()), |link| _ = link.take_back(|_, _| false)),
     ("refuse", nothing, |link| link.refuse(7)),
     ("note_deleted", nothing, |link| link.note_deleted("own")),
     ("note_deleted (of a duplicate)", duplicate, |link| link.note_deleted("duplicate")),
@@ -187,6 +191,10 @@ fn sent_twice(link: &mut Link) {
 fn late_worker(link: &mut Link) {
     sent_twice(link);
     recheck(link);
+}
+
+fn refused() -> SetAside {
+    SetAside { code: "REFUSED".to_owned(), value: String::new(), generation: 1, until_ms: None }
 }
 
 fn found() -> Found {

@@ -173,7 +173,8 @@ impl Link {
     /// Notes that other objects hold a unique key of the record, for `certain` or perhaps. The next attempt looks for them, to
     /// adopt one; if the key is taken again after that, the record is refused.
     pub fn key_is_taken(&mut self, version: u64, holders: impl IntoIterator<Item = String>, certain: bool) {
-        self.assert_allowed(self.is_writable() && self.is(Push::InFlight), "key_is_taken");
+        let first = self.refused_at != Some(version);
+        self.assert_allowed(self.is_writable() && self.is(Push::InFlight) && first, "key_is_taken");
         self.push_not_made();
         self.mark_unverified();
         self.refused_at = Some(version);
