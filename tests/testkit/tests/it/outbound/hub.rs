@@ -88,6 +88,7 @@ impl Hub {
             external_ids: Vec::new(),
             problems: Vec::new(),
             test: false,
+            id_of_event: false,
         };
         let event = EventRef { connection: "form".into(), envelope: format!("{id}-{now_ms}"), index: 0, received_at_ms: now_ms };
         let transaction =
