@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 mod control;
+#[cfg(feature = "server")]
+pub mod durable;
 mod engine;
 mod fault;
 pub mod hubspot;

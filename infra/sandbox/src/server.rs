@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,23 +13,32 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use crate::{Request, Response, Sandbox, control};
+use crate::durable::Logged;
+use crate::{Request, Response, Sandbox};
 
 /// The greatest request body.
 const BODY: usize = 16 * 1024 * 1024;
 
 /// A stand-in that the server and its owner share. Nobody holds it across an await.
 #[derive(Clone)]
-pub struct Shared(Arc<Mutex<Box<dyn Sandbox>>>);
+pub struct Shared(Arc<Mutex<Logged>>);
 
 impl Shared {
-    /// Wraps a stand-in.
+    /// Wraps a stand-in, which forgets everything when the process ends.
     pub fn new(sandbox: impl Sandbox + 'static) -> Shared {
-        Shared(Arc::new(Mutex::new(Box::new(sandbox))))
+        Shared(Arc::new(Mutex::new(Logged::in_memory(sandbox))))
+    }
+
+    /// Wraps a stand-in whose state is in this file and in a log beside it. What was answered is still there when the process was killed.
+    ///
+    /// # Errors
+    /// A file cannot be read or written, or it holds no state of this stand-in.
+    pub fn open(sandbox: impl Sandbox + 'static, state: &Path) -> io::Result<Shared> {
+        Ok(Shared(Arc::new(Mutex::new(Logged::open(sandbox, state)?))))
     }
 
     /// The stand-in.
-    pub fn lock(&self) -> MutexGuard<'_, Box<dyn Sandbox>> {
+    pub fn lock(&self) -> MutexGuard<'_, Logged> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,10 +97,12 @@ async fn answer(request: hyper::Request<Incoming>, sandbox: Shared) -> Result<hy
         .collect();
     let target = parts.uri.path_and_query().map_or("/", |t| t.as_str());
     let request = Request::new(parts.method.as_str(), target, &headers, &body.to_bytes());
-    let response = {
-        let mut sandbox = sandbox.lock();
-        let now = now_ms();
-        control(sandbox.as_mut(), &request, now).unwrap_or_else(|| sandbox.handle(&request, now))
+    let response = match sandbox.lock().answer(request, now_ms()) {
+        Ok(response) => response,
+        Err(error) => {
+            eprintln!("the state of a stand-in cannot be written: {error}");
+            return Ok(plain(507));
+        }
     };
     if response.delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(response.delay_ms)).await;
