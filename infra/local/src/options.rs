@@ -14,6 +14,8 @@ pub enum Schedules {
     /// As their expressions say.
     #[default]
     Real,
+    /// As their expressions say, but this many times as often.
+    Faster(u32),
     /// All of them this often.
     Every(Duration),
     /// Never by themselves; [`Stack::trigger`](crate::Stack::trigger) runs them.

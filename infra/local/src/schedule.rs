@@ -1,6 +1,7 @@
 //! Schedule expressions: `rate(..)`, `cron(..)` and `at(..)`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -58,6 +59,18 @@ impl Schedule {
             }
             _ => Err(ScheduleError::Form),
         }
+    }
+
+    /// How long after `now` it is due when it comes `speed` times as often as its expression says. A moment that comes once stays.
+    pub(crate) fn wait(&self, now: Timestamp, speed: u32) -> Option<Duration> {
+        let due = self.next(now)?;
+        let wait = due.duration_since(now);
+        let wait = match self {
+            Self::At(_) => return Duration::try_from(wait).ok(),
+            Self::Cron(..) if speed > 1 => self.next(due)?.duration_since(due),
+            _ => wait,
+        };
+        Some(Duration::try_from(wait).ok()? / speed.max(1))
     }
 
     /// The next due moment after `now`.
@@ -181,6 +194,15 @@ mod tests {
         assert_eq!(next("cron(0 12 ? * SUN 2027)", "UTC", "2026-02-10T00:00:00Z"), "2027-01-03T12:00:00Z");
         assert_eq!(next("cron(0 3 * * ? *)", "Europe/Berlin", "2026-07-01T00:00:00Z"), "2026-07-01T01:00:00Z");
         assert_eq!(next("at(2026-05-01T10:00:00)", "UTC", "2026-01-01T00:00:00Z"), "2026-05-01T10:00:00Z");
+    }
+
+    #[test]
+    fn a_schedule_can_come_faster() {
+        let now: Timestamp = "2026-01-01T03:16:00Z".parse().unwrap();
+        let wait = |expression: &str, speed| Schedule::parse(expression, "UTC").unwrap().wait(now, speed).unwrap().as_secs();
+        assert_eq!(wait("rate(1 hour)", 60), 60);
+        assert_eq!((wait("cron(17 3 * * ? *)", 1), wait("cron(17 3 * * ? *)", 60)), (60, 1_440), "a day between two of them");
+        assert_eq!(wait("at(2026-01-01T04:16:00)", 60), 3_600);
     }
 
     #[test]

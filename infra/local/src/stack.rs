@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::dynamodb::Conflicts;
 use crate::gateway::Services;
 use crate::lambda::{FunctionStats, InvokeError};
-use crate::options::{Options, StartError};
+use crate::options::{Options, Schedules, StartError};
 use crate::secrets::SecretsError;
 use crate::sqs::{Counts, Message, NewMessage, Received, SqsError};
 use crate::template::ScheduleSpec;
@@ -247,16 +247,15 @@ pub(crate) fn due_event(spec: &ScheduleSpec, region: &str) -> String {
 }
 
 /// Runs a schedule until its task is aborted.
-pub(crate) async fn run_schedule(spec: ScheduleSpec, every: Option<Duration>, region: String, host: Arc<crate::lambda::Host>) {
+pub(crate) async fn run_schedule(spec: ScheduleSpec, schedules: Schedules, region: String, host: Arc<crate::lambda::Host>) {
     loop {
-        let wait = match every {
-            Some(every) => every,
-            None => {
-                let now = jiff::Timestamp::now();
-                let Some(due) = spec.schedule.next(now) else { return };
-                Duration::try_from(due.duration_since(now)).unwrap_or_default()
-            }
+        let wait = match schedules {
+            Schedules::Off => return,
+            Schedules::Every(period) => Some(period),
+            Schedules::Real => spec.schedule.wait(jiff::Timestamp::now(), 1),
+            Schedules::Faster(speed) => spec.schedule.wait(jiff::Timestamp::now(), speed),
         };
+        let Some(wait) = wait else { return };
         tokio::time::sleep(wait).await;
         if host.invoke_async(&spec.function, due_event(&spec, &region).into()).is_err() {
             return;

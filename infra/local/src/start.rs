@@ -15,7 +15,7 @@ use crate::events::{Bus, Rule};
 use crate::gateway::Services;
 use crate::ids::now_ms;
 use crate::lambda::{FunctionConfig, Host};
-use crate::options::{Options, Schedules, StartError};
+use crate::options::{Options, StartError};
 use crate::s3::Buckets;
 use crate::secrets::Secrets;
 use crate::sqs::Queues;
@@ -249,15 +249,9 @@ fn set_going(
         };
         stack.tasks.push(tokio::spawn(Arc::new(source).run(switch.subscribe())));
     }
-    let every = match options.schedules {
-        Schedules::Real => Some(None),
-        Schedules::Every(period) => Some(Some(period)),
-        Schedules::Off => None,
-    };
     for spec in plan.schedules.iter().filter(|s| s.enabled) {
-        if let Some(every) = every {
-            stack.tasks.push(tokio::spawn(run_schedule(spec.clone(), every, options.region.clone(), services.host.clone())));
-        }
+        let schedule = run_schedule(spec.clone(), options.schedules, options.region.clone(), services.host.clone());
+        stack.tasks.push(tokio::spawn(schedule));
     }
     for (secret, function, rules, at_once) in &plan.rotations {
         let failed = |source| StartError::Secret { name: secret.clone(), source };
