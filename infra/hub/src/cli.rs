@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::operate::dlq::{self, DlqArgs};
 use crate::operate::explain::{self, ExplainArgs};
@@ -10,8 +11,8 @@ use crate::operate::pause::{self, PauseArgs, ResumeArgs};
 use crate::operate::retained::{self, RetainedArgs};
 use crate::operate::review::{self, MergeArgs, ReviewArgs, UnmergeArgs};
 use crate::operate::status::{self, StatusArgs};
-use crate::out::CommandError;
-use crate::{check, demo, docs, map, sandbox, sim, template, up, verify};
+use crate::out::{CommandError, print};
+use crate::{add, check, demo, docs, map, sandbox, send, sim, template, up, verify};
 
 /// Verifies webhooks and keeps one true record per person, company and deal.
 #[derive(Debug, Parser)]
@@ -27,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the main job on this machine, end to end, and compare the result with the expected one
     Demo(demo::DemoArgs),
+    /// Write a provider's section into the configuration, and say what comes next
+    Add(add::AddArgs),
     /// Check the configuration; with --pack, write what the functions read
     Check(check::CheckArgs),
     /// Write the parts of template.yaml that follow from the configuration
@@ -41,6 +44,8 @@ pub enum Command {
     Up(up::UpArgs),
     /// Serve the stand-ins of the CRMs on fixed loopback ports, without a hub
     Sandbox(sandbox::SandboxArgs),
+    /// Sign a webhook as its provider would, send it, and show how its events ended
+    Send(send::SendArgs),
     /// Show how many events each connection received, and their outcomes
     Status(StatusArgs),
     /// List events that are stored as they came because no rule maps them
@@ -61,6 +66,25 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Search for violated invariants with the simulator
     Sim(sim::SimArgs),
+    /// Print the completions of a shell for the command `hub`
+    Completions(CompletionsArgs),
+}
+
+/// Arguments of `hub completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+impl CompletionsArgs {
+    fn run(&self) -> Result<ExitCode, CommandError> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "hub", &mut script);
+        print(String::from_utf8_lossy(&script))?;
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 impl Cli {
@@ -68,6 +92,7 @@ impl Cli {
     pub fn run(&self) -> Result<ExitCode, CommandError> {
         match &self.command {
             Command::Demo(args) => demo::run(args),
+            Command::Add(args) => add::run(args),
             Command::Check(args) => check::run(args),
             Command::Template(args) => template::run(args),
             Command::Docs(args) => docs::run(args),
@@ -75,6 +100,7 @@ impl Cli {
             Command::Verify(args) => verify::run(args),
             Command::Up(args) => up::run(args),
             Command::Sandbox(args) => sandbox::run(args),
+            Command::Send(args) => send::run(args),
             Command::Status(args) => status::run(args),
             Command::Retained(args) => retained::run(args),
             Command::Explain(args) => explain::run(args),
@@ -85,6 +111,7 @@ impl Cli {
             Command::Pause(args) => pause::run_pause(args),
             Command::Resume(args) => pause::run_resume(args),
             Command::Sim(args) => sim::run(args),
+            Command::Completions(args) => args.run(),
         }
     }
 }
@@ -95,7 +122,6 @@ mod tests {
 
     #[test]
     fn the_arguments_are_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 }

@@ -32,14 +32,23 @@ impl Keys {
         self.senders.get(secret).or_else(|| self.hub.get(secret))
     }
 
+    /// The private key of the sender, where the hub's secret is only its public part.
+    pub fn private(&self, secret: &str) -> Option<&String> {
+        self.senders.get(secret)
+    }
+
+    /// The secrets in a file; none if it does not exist.
+    pub fn stored(path: &Path) -> Keys {
+        Keys::read(&std::fs::read_to_string(path).unwrap_or_default())
+    }
+
     /// The secrets of a configuration, and API tokens for the stand-ins. They are read from a file; missing ones are made and
     /// stored there.
     ///
     /// # Errors
     /// There is no randomness, or the file cannot be written.
     pub fn open(path: &Path, hub: &Hub, schemes: &BTreeMap<String, Scheme>, fresh: bool) -> Result<Keys, CommandError> {
-        let stored = if fresh { String::new() } else { std::fs::read_to_string(path).unwrap_or_default() };
-        let mut keys = Keys::read(&stored);
+        let mut keys = if fresh { Keys::read("") } else { Keys::stored(path) };
         for (name, connection) in &hub.connections {
             let Some(secret) = connection.signing_secret.as_ref().filter(|secret| !keys.hub.contains_key(*secret)) else {
                 continue;

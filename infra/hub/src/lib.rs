@@ -7,6 +7,8 @@
 pub mod config;
 
 #[cfg(feature = "cli")]
+mod add;
+#[cfg(feature = "cli")]
 mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -21,9 +23,13 @@ mod env;
 #[cfg(feature = "cli")]
 mod files;
 #[cfg(feature = "cli")]
+mod fixture;
+#[cfg(feature = "cli")]
 pub mod http;
 #[cfg(feature = "cli")]
 mod keys;
+#[cfg(feature = "cli")]
+mod lock;
 #[cfg(feature = "cli")]
 mod map;
 #[cfg(feature = "cli")]
@@ -36,6 +42,10 @@ pub mod queues;
 mod sandbox;
 #[cfg(feature = "cli")]
 pub mod sandboxes;
+#[cfg(feature = "cli")]
+mod section;
+#[cfg(feature = "cli")]
+mod send;
 #[cfg(feature = "cli")]
 mod sim;
 #[cfg(feature = "cli")]

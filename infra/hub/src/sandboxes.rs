@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use sandbox::server::{Shared, bind, now_ms, serve};
@@ -21,21 +22,40 @@ pub struct Sandboxes {
     pub urls: BTreeMap<String, String>,
 }
 
-/// Starts the stand-ins for the connections `hubspot` and `salesforce` on free loopback ports.
+/// Starts the stand-ins for the connections `hubspot` and `salesforce` on free loopback ports. Their state is in `folder`, as the
+/// tables' is, and is forgotten first when `fresh`.
 ///
 /// # Errors
-/// No port is free.
-pub async fn start(hubspot: hubspot::Options, salesforce: salesforce::Options) -> io::Result<Sandboxes> {
+/// No port is free, or the state cannot be read or written.
+pub async fn start(
+    hubspot: hubspot::Options,
+    salesforce: salesforce::Options,
+    folder: &Path,
+    fresh: bool,
+) -> io::Result<Sandboxes> {
+    let state = |name: &str| folder.join(format!("{name}.json"));
     let mut sandboxes = Sandboxes { servers: BTreeMap::new(), urls: BTreeMap::new() };
-    for (name, server) in
-        [("hubspot", Shared::new(HubSpot::new(hubspot))), ("salesforce", Shared::new(Salesforce::new(salesforce)))]
-    {
+    if fresh {
+        ["hubspot", "salesforce"].iter().try_for_each(|name| forget(&state(name)))?;
+    }
+    let servers = [
+        ("hubspot", Shared::open(HubSpot::new(hubspot), &state("hubspot"))?),
+        ("salesforce", Shared::open(Salesforce::new(salesforce), &state("salesforce"))?),
+    ];
+    for (name, server) in servers {
         let listener = bind(0).await?;
         sandboxes.urls.insert(name.to_owned(), format!("http://{}", listener.local_addr()?));
         sandboxes.servers.insert(name.to_owned(), server.clone());
         tokio::spawn(serve(listener, server));
     }
     Ok(sandboxes)
+}
+
+fn forget(state: &Path) -> io::Result<()> {
+    match std::fs::remove_file(state) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Where the webhooks of a connection go, and how they are signed.

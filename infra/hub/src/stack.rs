@@ -17,8 +17,9 @@ use tokio::task::JoinHandle;
 use webhook::Scheme;
 
 use crate::config::{Changes, Loaded};
-use crate::files::{invalid, read_text, root, write};
+use crate::files::{invalid, read_text, root, shown, write};
 use crate::keys::Keys;
+use crate::lock::FolderLock;
 use crate::out::CommandError;
 use crate::queues::{dead_letter_queues, work_queues};
 use crate::sandboxes::{self, Route, Sandboxes, deliver_webhooks};
@@ -28,7 +29,7 @@ use crate::template::regenerate;
 pub const FUNCTIONS: &[&str] = &["receive", "transform", "upsert", "reconcile", "rotate"];
 /// The prefix of the names of the local stack's secrets.
 pub const LOCAL_SECRETS: &str = "crm-hub/local/";
-/// The port of the function URL of `receive`, if it is free.
+/// The port of the function URL of `receive`, if it is free and the user names no other one.
 const PORT: u16 = 8480;
 
 /// How the hub is started.
@@ -38,6 +39,8 @@ pub struct Setup {
     pub folder: PathBuf,
     /// Delete the state of earlier runs.
     pub fresh: bool,
+    /// The port of the function URL of `receive`; without one, a fixed one or, if that is taken, any free one.
+    pub port: Option<u16>,
     /// Divides the hub's waiting times.
     pub speed: u32,
     /// Whether schedules run by themselves.
@@ -66,6 +69,7 @@ impl Setup {
         Setup {
             folder: root().join(".hub"),
             fresh: false,
+            port: None,
             speed: 1,
             schedules: Schedules::Real,
             observer: None,
@@ -97,6 +101,8 @@ pub struct Running {
     /// The file of these variables.
     env_file: PathBuf,
     delivery: Option<JoinHandle<()>>,
+    /// Held as long as the hub runs.
+    _lock: FolderLock,
 }
 
 /// Builds the functions in one run of cargo, which shows its progress. They are built apart from this program, because its planted
@@ -106,6 +112,13 @@ pub fn build(release: bool) -> Result<PathBuf, CommandError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(&root).arg("build");
+    // `cargo run` sets these for this program. Build scripts of dependencies look at them, and would run again at every change between
+    // this build and one from a shell.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
     if release {
         command.arg("--release");
     }
@@ -123,23 +136,25 @@ pub fn build(release: bool) -> Result<PathBuf, CommandError> {
 /// Starts everything. Must run in a multi-threaded tokio runtime. `binaries` is the result of [`build`].
 pub async fn start(setup: Setup, loaded: &Loaded, binaries: &Path) -> Result<Running, CommandError> {
     let hub = loaded.sound()?.hub.clone();
+    let mut lock = FolderLock::take(&setup.folder)?;
     let schemes: BTreeMap<String, Scheme> =
         loaded.providers.iter().map(|(name, provider)| (name.clone(), provider.manifest().webhook.scheme.clone())).collect();
     let keys = Keys::open(&setup.folder.join("secrets"), &hub, &schemes, setup.fresh)?;
     let hubspot = hubspot::Options { tokens: vec![keys.hub["hubspot/api"].clone()], ..setup.hubspot.clone() };
     let salesforce = salesforce::Options { tokens: vec![keys.hub["salesforce/api"].clone()], ..setup.salesforce.clone() };
-    let sandboxes = sandboxes::start(hubspot, salesforce).await;
+    let sandboxes = sandboxes::start(hubspot, salesforce, &setup.folder.join("state"), setup.fresh).await;
     let sandboxes = sandboxes.map_err(|e| CommandError::backend("the stand-ins do not start", e))?;
     let pack = setup.folder.join("hub.pack");
     let base_urls = sandboxes.urls.clone().into_iter().chain(setup.base_urls.clone()).collect();
     write(&pack, &loaded.pack(&Changes { base_urls, speed: Some(setup.speed), generation: now_s() })?)?;
     let template = template(&setup.folder, loaded)?;
-    let port = free_port().map_err(|e| CommandError::backend("no port is free", e))?;
+    let port = port(setup.port)?;
     let url = base_url(port);
+    lock.describe(&url).map_err(|e| CommandError::Write(shown(&setup.folder.join("lock")), e))?;
     let stack = Stack::start(options(&setup, &template, binaries, &pack, port, &keys)).await;
     let stack = stack.map_err(|e| CommandError::Backend(format!("the local stack does not start: {}", chain(&e))))?;
-    let (environment, env_file) = (variables(&stack, &hub, &pack), setup.folder.join("env"));
-    let mut running = Running { stack, sandboxes, hub, url, keys, schemes, environment, env_file, delivery: None };
+    let (environment, env_file) = (variables(&stack, &hub, &pack, &url), setup.folder.join("env"));
+    let mut running = Running { stack, sandboxes, hub, url, keys, schemes, environment, env_file, delivery: None, _lock: lock };
     running.write_environment()?;
     if let (Some(server), Some(route)) = (running.sandboxes.servers.get("hubspot").cloned(), running.route("hubspot")) {
         running.delivery = Some(tokio::spawn(deliver_webhooks(server, route)));
@@ -189,16 +204,13 @@ impl Running {
     /// Stops everything in order, and removes the file with which commands find this hub.
     pub async fn stop(self) {
         self.delivery.iter().for_each(JoinHandle::abort);
-        // A hub that was started later may have replaced the file. Then it stays.
-        if std::fs::read_to_string(&self.env_file).is_ok_and(|text| text.contains(self.stack.endpoint())) {
-            let _ = std::fs::remove_file(&self.env_file);
-        }
+        let _ = std::fs::remove_file(&self.env_file);
         self.stack.stop().await;
     }
 }
 
 /// The variables with which commands find a hub on this stack.
-fn variables(stack: &Stack, hub: &Hub, pack: &Path) -> Environment {
+fn variables(stack: &Stack, hub: &Hub, pack: &Path, url: &str) -> Environment {
     let mut variables: Environment = [
         ("AWS_ENDPOINT_URL", stack.endpoint()),
         ("AWS_REGION", "us-east-1"),
@@ -206,6 +218,7 @@ fn variables(stack: &Stack, hub: &Hub, pack: &Path) -> Environment {
         ("AWS_SECRET_ACCESS_KEY", "local"),
         ("AWS_SESSION_TOKEN", "local"),
         (SECRET_PREFIX, LOCAL_SECRETS),
+        (PUBLIC_URL, url),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into_iter()
@@ -277,7 +290,17 @@ fn now_s() -> u64 {
     u64::try_from(sandbox::server::now_ms() / 1_000).unwrap_or(1)
 }
 
-fn free_port() -> std::io::Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", PORT)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)))?;
-    Ok(listener.local_addr()?.port())
+/// The port that is named, else the usual one or a free one.
+///
+/// # Errors
+/// The named port is taken, or no port is free.
+fn port(named: Option<u16>) -> Result<u16, CommandError> {
+    let bound = match named {
+        Some(port) => TcpListener::bind(("127.0.0.1", port))
+            .map_err(|e| CommandError::Usage(format!("port {port} cannot be used: {e}; choose another one with --port")))?,
+        None => TcpListener::bind(("127.0.0.1", PORT))
+            .or_else(|_| TcpListener::bind(("127.0.0.1", 0)))
+            .map_err(|e| CommandError::backend("no port is free", e))?,
+    };
+    Ok(bound.local_addr().map_err(|e| CommandError::backend("no port is free", e))?.port())
 }

@@ -1,21 +1,17 @@
 //! `hub up`: starts the local stack and the stand-ins of the CRMs, and leaves them running.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
+use local::Schedules;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::configuration::ConfigArgs;
-use crate::files::{shown, write};
+use crate::files::shown;
 use crate::out::{CommandError, block_on, interrupted, print};
-use crate::sandboxes::Sandboxes;
 use crate::stack::{Running, Setup, build, start};
 use crate::text::instant;
-
-/// How often the records of the stand-ins are saved.
-const SAVE_EVERY: Duration = Duration::from_secs(5);
 
 /// A lead as a form would send it.
 const LEAD: &str = r#"{"form_id":"contact-us","submission_id":"sub-<now>","submitted_at":"<time>","fields":{"email":"ada.<now>@example.org","first_name":"Ada","last_name":"Example","phone":"+4930123456","company":"Example GmbH","message":"Please call me"},"utm":{"utm_source":"newsletter","utm_campaign":"spring"}}"#;
@@ -29,7 +25,10 @@ pub struct UpArgs {
     /// Delete the state of earlier runs
     #[arg(long)]
     pub fresh: bool,
-    /// Divide the hub's waiting times by this number
+    /// The port of the webhooks' URL [default: 8480, or a free one]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Divide the hub's waiting times by this number: a sweep that comes hourly comes every minute
     #[arg(long, value_name = "N", default_value_t = 60)]
     pub speed: u32,
     /// Build the functions with optimisation
@@ -42,19 +41,16 @@ pub fn run(args: &UpArgs) -> Result<ExitCode, CommandError> {
     let loaded = args.config.load_sound()?;
     eprintln!("building the functions …");
     let binaries = build(args.release)?;
-    let setup = Setup { fresh: args.fresh, speed: args.speed, ..Setup::new(&loaded) };
+    let schedules = Schedules::Faster(args.speed);
+    let setup = Setup { fresh: args.fresh, port: args.port, speed: args.speed, schedules, ..Setup::new(&loaded) };
     let folder = setup.folder.clone();
     block_on(async {
         eprintln!("starting the stack and the stand-ins …");
         let running = start(setup, &loaded, &binaries).await?;
-        if !args.fresh {
-            restore(&running.sandboxes, &folder);
-        }
         let result = serve(&running, &folder).await;
         eprintln!("\nstopping …");
-        let saved = save(&running.sandboxes, &folder);
         running.stop().await;
-        result.and(saved).map(|()| ExitCode::SUCCESS)
+        result.map(|()| ExitCode::SUCCESS)
     })
 }
 
@@ -67,7 +63,7 @@ fn welcome(running: &Running, folder: &Path) -> String {
         text += &format!("{name} stand-in: {url}/_sandbox/dump\n");
     }
     text += &format!("AWS services: {}; logs: {}\n", running.stack.endpoint(), shown(&folder.join("logs")));
-    text += "look inside: cargo hub status | explain contact <e-mail> | dlq list\n";
+    text += "send: cargo hub send stripe customer.created\nlook inside: cargo hub status | explain contact <e-mail> | dlq list\n";
     text += &signed_lead(running);
     text += "\nEnter: another signed request; Ctrl-C: stop\n";
     text
@@ -80,12 +76,11 @@ fn signed_lead(running: &Running) -> String {
     running.curl("form", &body).map(|curl| format!("\ntry it within five minutes:\n{curl}\n")).unwrap_or_default()
 }
 
-/// Prints how to use the hub, and saves the records of the stand-ins until Ctrl-C.
+/// Prints how to use the hub, and waits for Ctrl-C.
 async fn serve(running: &Running, folder: &Path) -> Result<(), CommandError> {
     print(welcome(running, folder))?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut open = true;
-    let mut timer = tokio::time::interval(SAVE_EVERY);
     loop {
         tokio::select! {
             signal = interrupted() => return signal,
@@ -93,31 +88,6 @@ async fn serve(running: &Running, folder: &Path) -> Result<(), CommandError> {
                 Ok(Some(_)) => print(signed_lead(running))?,
                 _ => open = false,
             },
-            _ = timer.tick() => save(&running.sandboxes, folder)?,
-        }
-    }
-}
-
-fn state_file(folder: &Path, name: &str) -> PathBuf {
-    folder.join(format!("state/{name}.json"))
-}
-
-fn save(sandboxes: &Sandboxes, folder: &Path) -> Result<(), CommandError> {
-    for (name, server) in &sandboxes.servers {
-        let saved = server.lock().save();
-        write(&state_file(folder, name), saved.to_string().as_bytes())?;
-    }
-    Ok(())
-}
-
-/// Gives the stand-ins the records of an earlier run, which the state of the stack refers to.
-fn restore(sandboxes: &Sandboxes, folder: &Path) {
-    for (name, server) in &sandboxes.servers {
-        let text = std::fs::read_to_string(state_file(folder, name)).unwrap_or_default();
-        if let Ok(saved) = serde_json::from_str(&text)
-            && let Err(refused) = server.lock().restore(&saved)
-        {
-            eprintln!("warning: the stand-in of {name} starts empty: {refused}");
         }
     }
 }

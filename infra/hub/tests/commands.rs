@@ -172,6 +172,48 @@ fn the_template_is_fresh() {
     assert!(done.status.success(), "{}", text(&done.stdout));
 }
 
+/// Runs a command in a folder that has the configuration and the examples, and no running hub.
+fn hub_elsewhere(folder: &tempfile::TempDir, args: &[&str]) -> Output {
+    let config = folder.path().join("infra/config");
+    std::fs::create_dir_all(&config).expect("a folder");
+    std::fs::write(config.join("hub.toml"), hub::config::DEFAULT).expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hub"));
+    command.args(args).current_dir(folder.path()).output().expect("the command runs")
+}
+
+#[test]
+fn commands_say_that_the_hub_is_not_running() {
+    let folder = folder();
+    for args in [&["status"][..], &["dlq", "list"], &["explain", "contact", "a@example.org"], &["send", "stripe", "x"]] {
+        let done = hub_elsewhere(&folder, args);
+        assert_eq!(done.status.code(), Some(1));
+        let output = text(&done.stderr);
+        assert!(output.contains("the hub is not running; start it with `cargo hub up`"), "{output}");
+    }
+    // The file of a hub that was killed is still there.
+    let environment = "HUB_TABLE_GOLDEN=golden\nAWS_ENDPOINT_URL=http://127.0.0.1:1\n";
+    let killed = folder.path().join(".hub/env");
+    std::fs::create_dir_all(folder.path().join(".hub")).expect("a folder");
+    std::fs::write(&killed, environment).expect("written");
+    let done = hub_elsewhere(&folder, &["status"]);
+    let output = text(&done.stderr);
+    assert!(output.contains("the hub is not running (nothing answers at 127.0.0.1:1)"), "{output}");
+}
+
+#[test]
+fn send_lists_the_examples_of_a_provider() {
+    let done = hub(&["send", "stripe"]);
+    let output = text(&done.stdout);
+    let line = "customer.created  shared/providers/stripe/fixtures/customer_created";
+    assert!(done.status.success() && output.lines().any(|l| l.starts_with(line)), "{output}");
+}
+
+#[test]
+fn completions_are_printed_for_a_shell() {
+    let done = hub(&["completions", "bash"]);
+    assert!(done.status.success() && text(&done.stdout).contains("complete -F _hub"), "{}", text(&done.stderr));
+}
+
 #[test]
 fn wrong_arguments_are_refused() {
     assert_eq!(hub(&[]).status.code(), Some(2));

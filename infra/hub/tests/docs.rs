@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use canonical::{ObjectType, fields_of};
 use hub::config::{DEFAULT, DEFAULT_PATH, Loaded, Source, compile};
-use hub::docs::{FOLDER, Facts, Page, WRITTEN_FOLDER, faults, key_pages, pages};
+use hub::docs::{FOLDER, Facts, Page, faults, pages, written_pages};
 use providers::Provider;
 use sync::failure::Code;
 
@@ -115,9 +115,9 @@ fn the_generated_pages_are_fresh() {
 }
 
 #[test]
-fn the_tables_of_keys_are_fresh() {
-    for page in key_pages(&root().join(WRITTEN_FOLDER)).expect("the pages show every key") {
-        assert!(page.text == page.fresh, "docs/{} is stale; run `cargo hub docs`", page.name);
+fn the_generated_parts_of_written_pages_are_fresh() {
+    for page in written_pages().expect("the pages have every part") {
+        assert!(page.text == page.fresh, "{} is stale; run `cargo hub docs`", page.path.display());
     }
 }
 

@@ -11,6 +11,7 @@ use sync::config::Hub;
 
 use super::send::Delivery;
 use crate::files::{invalid, read_text, root};
+use crate::fixture::Webhook;
 use crate::out::CommandError;
 
 /// Rows of CRM records by connection and object.
@@ -135,32 +136,9 @@ fn fixture(folder: &Path, name: &str, replace: &BTreeMap<String, String>) -> Res
 }
 
 fn delivery(connection: &str, row: &SendRow, fixture: &Value) -> Delivery {
-    let headers = fixture["headers"].as_object().into_iter().flatten();
-    let mut headers: Vec<(String, String)> =
-        headers.filter_map(|(name, value)| Some((name.to_ascii_lowercase(), value.as_str()?.to_owned()))).collect();
-    let body = match (&fixture["text"], &fixture["body"]) {
-        (Value::String(text), _) => text.clone(),
-        (_, Value::Null) => String::new(),
-        (_, body) => body.to_string(),
-    };
-    if !headers.iter().any(|(name, _)| name == "content-type") {
-        headers.push(("content-type".to_owned(), media(&body)));
-    }
-    let query = fixture["target"].as_str().and_then(|target| target.split_once('?')).map(|(_, query)| query.to_owned());
+    let Webhook { headers, query, body } = Webhook::of_fixture(fixture);
     let key = format!("demo_{connection}_{}", row.fixture);
-    Delivery { connection: connection.to_owned(), key, headers, query, body: body.into_bytes(), version: row.version.clone() }
-}
-
-/// The media type of a body, guessed from its first character.
-fn media(body: &str) -> String {
-    match body.trim_start().chars().next() {
-        None | Some('{' | '[') => "application/json".to_owned(),
-        Some('<') => "text/xml".to_owned(),
-        Some('-') => {
-            format!("multipart/form-data; boundary={}", body.lines().next().unwrap_or_default().trim_start_matches("--"))
-        }
-        Some(_) => "application/x-www-form-urlencoded".to_owned(),
-    }
+    Delivery { connection: connection.to_owned(), key, headers, query, body, version: row.version.clone() }
 }
 
 /// The connection's section of `hub.toml`.

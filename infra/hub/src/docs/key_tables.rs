@@ -1,7 +1,7 @@
 //! The tables of keys inside pages that people write: between `<!-- keys: NAME -->` and `<!-- end -->`, from the tables that the
 //! readers of mapping files, manifests and `hub.toml` use.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use canonical::ValueKind;
 use mapping::compile::keys::MAPPING;
@@ -25,10 +25,10 @@ struct Section {
     text: String,
 }
 
-/// A page as it is and as it should be.
+/// A page that people write, as it is and as it should be.
 pub struct KeyPage {
-    /// Its name.
-    pub name: &'static str,
+    /// Its file.
+    pub path: PathBuf,
     /// Its text.
     pub text: String,
     /// The same with fresh sections.
@@ -46,7 +46,7 @@ pub fn key_pages(folder: &Path) -> Result<Vec<KeyPage>, CommandError> {
         let path = folder.join(name);
         let text = read_text(&path)?;
         let fresh = fill(&text, &sections).map_err(|fault| CommandError::Usage(format!("{}: {fault}", shown(&path))))?;
-        pages.push(KeyPage { name, text, fresh });
+        pages.push(KeyPage { path, text, fresh });
     }
     let shows = |section: &Section| pages.iter().any(|page| page.text.contains(&format!("{BEGIN}{} -->", section.name)));
     match sections.iter().find(|section| !shows(section)) {

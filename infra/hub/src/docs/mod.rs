@@ -1,6 +1,7 @@
 //! `hub docs`: writes the pages that follow from data. The data dictionary, the inventory of integrations, the matrix of API
 //! capabilities and the table of deadlines are written from the providers' folders, the configuration and `template.yaml`, so that
-//! they cannot differ from these. So are the tables of keys inside the pages on mapping files, manifests and the configuration.
+//! they cannot differ from these. So are the tables of keys inside the pages on mapping files, manifests and the configuration, and the
+//! sections of `hub.toml` inside the READMEs of the providers.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use crate::out::{CommandError, counted, print_line};
 
 mod capabilities;
 mod comments;
+mod crm_fields;
 mod dictionary;
 mod dictionary_csv;
 mod dictionary_html;
@@ -23,12 +25,15 @@ mod facts;
 mod integrations;
 mod key_tables;
 mod markdown;
+mod outcomes;
 mod phrases;
+mod readmes;
 mod signing;
 mod sla;
 
 pub use facts::{Facts, Folder};
 pub use key_tables::{KeyPage, key_pages};
+pub use readmes::readmes;
 
 /// The folder of the pages, from the repository's root.
 pub const FOLDER: &str = "docs/generated";
@@ -64,26 +69,34 @@ pub fn run(args: &DocsArgs) -> Result<ExitCode, CommandError> {
     let template = read_text(&root().join("template.yaml"))?;
     let pages = pages(&Facts::new(&loaded, args.config.providers.registry()?.names(), &template)?);
     let folder = args.out.clone().unwrap_or_else(|| root().join(FOLDER));
-    let written_folder = root().join(WRITTEN_FOLDER);
     if !args.check {
         for page in &pages {
             write(&folder.join(page.name), page.text.as_bytes())?;
         }
         print_line(format_args!("{}: {} written", shown(&folder), counted(pages.len(), "page")))?;
-        for page in key_pages(&written_folder)?.iter().filter(|page| page.text != page.fresh) {
-            let path = written_folder.join(page.name);
-            write(&path, page.fresh.as_bytes())?;
-            print_line(format_args!("{}: its tables of keys are written", shown(&path)))?;
+        for page in written_pages()?.iter().filter(|page| page.text != page.fresh) {
+            write(&page.path, page.fresh.as_bytes())?;
+            print_line(format_args!("{}: its generated parts are written", shown(&page.path)))?;
         }
     }
     let mut faults = faults(&folder, &pages)?;
-    let stale = key_pages(&written_folder)?.into_iter().filter(|page| page.text != page.fresh);
-    faults.extend(stale.map(|page| format!("{} is stale; run `cargo hub docs`", shown(&written_folder.join(page.name)))));
+    let stale = written_pages()?.into_iter().filter(|page| page.text != page.fresh);
+    faults.extend(stale.map(|page| format!("{} is stale; run `cargo hub docs`", shown(&page.path))));
     faults.iter().try_for_each(print_line)?;
     if faults.is_empty() && args.check {
         print_line(format_args!("{} is fresh", shown(&folder)))?;
     }
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The pages that people write and that have generated parts.
+///
+/// # Errors
+/// A page cannot be read, or lacks a part.
+pub fn written_pages() -> Result<Vec<KeyPage>, CommandError> {
+    let mut pages = key_pages(&root().join(WRITTEN_FOLDER))?;
+    pages.extend(readmes(&root().join("shared/providers"))?);
+    Ok(pages)
 }
 
 /// All pages. The same facts give the same bytes.
@@ -96,6 +109,8 @@ pub fn pages(facts: &Facts<'_>) -> Vec<Page> {
         Page { name: "integrations.md", text: integrations::page(facts) },
         Page { name: "api-capabilities.md", text: capabilities::page(facts) },
         Page { name: "event-sla.md", text: sla::page(facts) },
+        Page { name: "crm-fields.md", text: crm_fields::page(facts, &dictionary) },
+        Page { name: "outcomes.md", text: outcomes::page() },
     ]
 }
 
