@@ -37,6 +37,8 @@ pub mod operate;
 #[cfg(feature = "cli")]
 mod out;
 #[cfg(feature = "cli")]
+mod own_properties;
+#[cfg(feature = "cli")]
 pub mod queues;
 #[cfg(feature = "cli")]
 mod sandbox;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use canonical::Change;
 use clap::Args;
-use providers::{EventBody, Inbound, InboundEvent, Malformed};
+use providers::{EventBody, Inbound, InboundEvent, Malformed, Provider};
 use serde_json::{Map, Value, json};
 
-use crate::configuration::provider;
+use crate::configuration::{ConfigArgs, provider};
 use crate::files::{read, shown};
 use crate::out::{CommandError, counted, print_line};
 use crate::text::{header, instant};
@@ -17,6 +17,9 @@ use crate::text::{header, instant};
 /// Arguments of `hub map`.
 #[derive(Debug, Args)]
 pub struct MapArgs {
+    /// The configuration: fields and mapping files of your own, where the connection has some.
+    #[command(flatten)]
+    pub config: ConfigArgs,
     /// The provider
     #[arg(long, value_name = "NAME")]
     pub provider: String,
@@ -38,7 +41,7 @@ pub struct MapArgs {
 
 /// Runs the command.
 pub fn run(args: &MapArgs) -> Result<ExitCode, CommandError> {
-    let provider = provider(&args.provider)?;
+    let provider = open(args)?;
     let body = read(&args.file)?;
     let malformed =
         |m: Malformed| CommandError::Usage(format!("`{}` is not a payload of {}: {m}", shown(&args.file), args.provider));
@@ -60,6 +63,15 @@ pub fn run(args: &MapArgs) -> Result<ExitCode, CommandError> {
         show_unmapped(&provider.unmapped(&body).map_err(malformed)?);
     }
     Ok(if readable { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The provider as the connection uses it; without such a connection, as it comes with the hub.
+fn open(args: &MapArgs) -> Result<Provider, CommandError> {
+    let known = provider(&args.provider)?;
+    let mut loaded = args.config.load_sound()?;
+    let name = args.connection.as_deref().unwrap_or(&args.provider);
+    let own = loaded.providers.remove(name).filter(|own| own.manifest().provider.name == args.provider);
+    Ok(own.unwrap_or(known))
 }
 
 /// Shows the changes that a record of the API makes.

@@ -21,6 +21,7 @@ use crate::files::{invalid, read_text, root, shown, write};
 use crate::keys::Keys;
 use crate::lock::FolderLock;
 use crate::out::CommandError;
+use crate::own_properties;
 use crate::queues::{dead_letter_queues, work_queues};
 use crate::sandboxes::{self, Route, Sandboxes, deliver_webhooks};
 use crate::template::regenerate;
@@ -66,6 +67,13 @@ impl Setup {
         let events = ["creation", "deletion", "merge", "propertyChange:*"];
         let subscriptions = kinds.iter().flat_map(|kind| events.map(|event| format!("{kind}.{event}"))).collect();
         let webhooks = hubspot::Webhooks { portal_id: 4_711, app_id: 42, subscriptions, delay_ms: (50, 500) };
+        let mut hubspot = hubspot::Options {
+            webhooks: Some(webhooks),
+            ..hubspot::Options::with_hub_id(&hub_id("hubspot", "contacts"))
+        };
+        let mut salesforce = salesforce::Options::with_hub_id(&hub_id("salesforce", "Contact"));
+        own_properties::add(loaded, "hubspot", &mut hubspot.objects);
+        own_properties::add(loaded, "salesforce", &mut salesforce.objects);
         Setup {
             folder: root().join(".hub"),
             fresh: false,
@@ -74,11 +82,8 @@ impl Setup {
             schedules: Schedules::Real,
             observer: None,
             base_urls: BTreeMap::new(),
-            hubspot: hubspot::Options {
-                webhooks: Some(webhooks),
-                ..hubspot::Options::with_hub_id(&hub_id("hubspot", "contacts"))
-            },
-            salesforce: salesforce::Options::with_hub_id(&hub_id("salesforce", "Contact")),
+            hubspot,
+            salesforce,
         }
     }
 }

@@ -201,6 +201,30 @@ async fn two_objects_of_one_crm_are_a_suggestion_that_a_person_decides() {
     assert_eq!(decision.by, "Eve");
 }
 
+#[tokio::test]
+async fn a_field_of_ones_own_is_stored_and_explained() {
+    let (twin, mut hub) = twin();
+    let (vault, own) = (Vault::open(&twin).await.expect("a vault"), "lead_score");
+    let change = || contact("form", "f9", 2_000, &[("email", "bea@example.org"), (own, "high")]);
+    let explained = async |hub: &Hub| {
+        store(&twin, hub, &vault, change()).await;
+        let found = explain::explain(&twin, &vault, hub, ObjectType::Contact, "bea@example.org").await.expect("no failure");
+        explain::render(&found.expect("a record"), hub, None)
+    };
+    assert!(!explained(&hub).await.contains(own), "an unknown field is not stored");
+    hub.fields = canonical::Catalogue::with(&[canonical::OwnField {
+        object: ObjectType::Contact,
+        name: own.to_owned(),
+        kind: canonical::ValueKind::Text,
+        members: Vec::new(),
+        refers_to: None,
+        personal: false,
+        label: "A score.".to_owned(),
+    }]);
+    let text = explained(&hub).await;
+    assert!(text.contains("lead_score = high   [latest]"), "{text}");
+}
+
 fn park(twin: &Twin, queue: &str, body: &str, attributes: &[(&str, &str)]) {
     let mut message = Outgoing::new(body);
     message.attributes = attributes.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{ObjectType, Value};
 
@@ -16,7 +16,7 @@ macro_rules! kinds {
         }
 
         /// A [`FieldKind`] without what a single field adds to it: the members of a list, the object of a reference.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         pub enum ValueKind {
             $(#[doc = $form] $variant,)+
@@ -76,6 +76,32 @@ kinds! {
 }
 
 impl FieldKind {
+    /// The kind of a field, with the members or the object that only some kinds have.
+    pub(crate) fn of(kind: ValueKind, members: impl Fn() -> &'static [&'static str], object: ObjectType) -> FieldKind {
+        match kind {
+            ValueKind::Text => FieldKind::Text,
+            ValueKind::Name => FieldKind::Name,
+            ValueKind::Email => FieldKind::Email,
+            ValueKind::Phone => FieldKind::Phone,
+            ValueKind::Country => FieldKind::Country,
+            ValueKind::Currency => FieldKind::Currency,
+            ValueKind::Money => FieldKind::Money,
+            ValueKind::Date => FieldKind::Date,
+            ValueKind::Instant => FieldKind::Instant,
+            ValueKind::Enum => FieldKind::Enum(members()),
+            ValueKind::Bool => FieldKind::Bool,
+            ValueKind::Int => FieldKind::Int,
+            ValueKind::Decimal => FieldKind::Decimal,
+            ValueKind::Url => FieldKind::Url,
+            ValueKind::Domain => FieldKind::Domain,
+            ValueKind::Industry => FieldKind::Industry,
+            ValueKind::Id => FieldKind::Id,
+            ValueKind::Verbatim => FieldKind::Verbatim,
+            ValueKind::Ref => FieldKind::Ref(object),
+            ValueKind::Set => FieldKind::Set,
+        }
+    }
+
     /// See [`ValueKind::name`].
     pub const fn name(self) -> &'static str {
         self.value_kind().name()
@@ -113,7 +139,7 @@ impl fmt::Display for KindMismatch {
 impl std::error::Error for KindMismatch {}
 
 /// One canonical field.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldDef {
     /// The object that has it.
     pub object: ObjectType,

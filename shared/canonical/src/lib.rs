@@ -9,6 +9,7 @@ mod change;
 mod message;
 mod name;
 mod object;
+mod own;
 mod value;
 
 pub use catalogue::{FieldDef, FieldKind, KindMismatch, ValueKind, fields_of, find_field};
@@ -18,4 +19,5 @@ pub use message::{
 };
 pub use name::{ConnectionName, GoldenId, KeyHash, QueueName};
 pub use object::{ObjectType, UnknownObject};
+pub use own::{Catalogue, OwnField};
 pub use value::{Money, Value};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
-use canonical::{Change, ChangeKind, FieldName, FieldValue, Money, ObjectType, RemoteId, Stamp, Value};
+use canonical::{Catalogue, Change, ChangeKind, FieldName, FieldValue, Money, ObjectType, RemoteId, Stamp, Value};
 use mapping::compile::compile;
 use mapping::file::Source;
 use mapping::{Context, Reader, TimeUnit, normal};
@@ -16,7 +16,7 @@ const MAP: &str = include_str!("../tests/it/contact.map.toml");
 
 fn main() {
     let source = Source::new("contact.map.toml", MAP);
-    let map = compile(&source, "contacts", &[]).unwrap_or_else(|e| panic!("{e}"));
+    let map = compile(&source, "contacts", &[], Catalogue::default()).unwrap_or_else(|e| panic!("{e}"));
     let reader = Reader::new(&map.paths);
     let context = Context { connection: "crm", ..Context::default() };
     let by_plan = || map.run(&reader, BODY.as_bytes(), &context).unwrap_or_else(|e| panic!("{e}")).remove(0);

@@ -270,7 +270,8 @@ impl<'p, 'a> Scope<'p, 'a> {
         if let Some((_, canonical)) = listed {
             return Value::text(canonical.as_str()).into();
         }
-        let canonical = matches!(find_field(self.plan.object, &rule.field), Some(FieldDef { kind: FieldKind::Enum(names), .. }) if names.contains(&text));
+        let canonical = members.members.iter().any(|member| member == text)
+            || matches!(find_field(self.plan.object, &rule.field), Some(FieldDef { kind: FieldKind::Enum(names), .. }) if names.contains(&text));
         // A native value that only looks like a canonical name counts where the rule translates nothing.
         let meant = members.values.is_empty() || rule.constant.is_some() || rule.default.as_deref() == Some(text);
         Found::Value { value: Value::text(text), flagged: !(canonical && meant) }

@@ -238,6 +238,9 @@ pub struct EnumRule {
     /// True when only what `out` names is written.
     #[serde(default, skip_serializing_if = "is_false")]
     pub out_only_listed: bool,
+    /// The canonical members, where the configuration and not the hub's own catalogue has the field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<String>,
 }
 
 impl EnumRule {

@@ -48,7 +48,7 @@ impl Provider {
             let source = Source::new(format!("{name}/{stem}.map.toml"), *text);
             let overriding = overrides.maps.iter().filter(|o| o.map == *stem);
             let overriding: Vec<Source> = overriding.map(|o| Source::new(o.file.as_str(), o.text.as_str())).collect();
-            match compile(&source, stem, &overriding) {
+            match compile(&source, stem, &overriding, overrides.catalogue) {
                 Ok(map) => {
                     let objects = map.plans.iter().map(|p| (p.remote.clone(), p.object)).collect();
                     let map = serde_json::to_string(&map).and_then(RawValue::from_string);

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use canonical::{Change, FieldName, Fields, ObjectType};
+use canonical::{Catalogue, Change, FieldName, Fields, ObjectType};
 use mapping::{Captured, Context, FieldRule, Map, Path, Reader, Rendered, Segment};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -19,6 +19,8 @@ use crate::rules::EventReader;
 pub struct Overrides {
     /// Mapping files that change the provider's own.
     pub maps: Vec<Override>,
+    /// The fields that these files may name.
+    pub catalogue: Catalogue,
 }
 
 /// One overriding mapping file.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use canonical::{ConnectionName, Lane, ObjectType};
+use canonical::{Catalogue, ConnectionName, Lane, ObjectType};
 use providers::Provider;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -265,6 +265,9 @@ pub struct Hub {
     pub generation: u64,
     /// The connections by name.
     pub connections: BTreeMap<ConnectionName, Connection>,
+    /// The canonical fields: those of the hub, and those that the configuration adds.
+    #[serde(default)]
+    pub fields: Catalogue,
     /// Policies by canonical object.
     #[serde(default)]
     pub objects: BTreeMap<ObjectType, ObjectPolicy>,

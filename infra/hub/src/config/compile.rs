@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{ConnectionName, ObjectType};
+use canonical::{Catalogue, ConnectionName, ObjectType};
 use mapping::file::{Diagnostic, Report, Source, Span, Spanned, read};
 use sync::config::Hub;
 
@@ -10,6 +10,7 @@ use super::connection::{ConnectionOverride, check_name, connection, connection_o
 use super::context::Context;
 use super::effects::effects;
 use super::file::{ConfigurationFile, ConnectionTable};
+use super::own_fields::own_fields;
 use super::secrets::{self, SecretUse};
 use super::{bounds, keys, policy};
 
@@ -37,6 +38,8 @@ pub struct Positions {
     pub providers: BTreeMap<String, Span>,
     /// A canonical object's native object at a connection.
     pub destinations: BTreeMap<(ObjectType, ConnectionName), Span>,
+    /// Fields of one's own.
+    pub fields: BTreeMap<(ObjectType, String), Span>,
     /// Native objects that are swept, with their connection.
     pub sweeps: Vec<(ConnectionName, Spanned<String>)>,
     /// The names of secrets, in the order of the file.
@@ -59,6 +62,7 @@ fn compile_file(file: ConfigurationFile, report: &mut Report, providers: &[&str]
         hub: Hub {
             generation: file.generation.unwrap_or(NOT_NUMBERED),
             connections: BTreeMap::new(),
+            fields: Catalogue::default(),
             objects: BTreeMap::new(),
             effects: Vec::new(),
             limits: bounds::limits(&file.limits, report),
@@ -75,7 +79,9 @@ fn compile_file(file: ConfigurationFile, report: &mut Report, providers: &[&str]
         add_connection(&name, table, providers, report, &mut compiled);
     }
     secrets::check_names(&compiled.positions.secrets, report);
-    let mut context = Context { report, connections: &compiled.hub.connections };
+    let mut context = Context { report, connections: &compiled.hub.connections, catalogue: Catalogue::default() };
+    context.catalogue = Catalogue::with(&own_fields(&mut context, file.fields, &mut compiled.positions.fields));
+    compiled.hub.fields = context.catalogue;
     policy::destinations(&mut context, file.destinations, &mut compiled.hub.objects, &mut compiled.positions.destinations);
     policy::identity(&mut context, file.identity, &mut compiled.hub.objects);
     policy::survivorship(&mut context, file.survivorship, &mut compiled.hub.objects);

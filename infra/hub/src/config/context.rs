@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use canonical::{ConnectionName, FieldDef, ObjectType};
+use canonical::{Catalogue, ConnectionName, FieldDef, ObjectType};
 use mapping::file::{Report, Span, Spanned, suggestion};
 use sync::config::Connection;
 
@@ -10,6 +10,8 @@ use sync::config::Connection;
 pub(super) struct Context<'c> {
     pub report: &'c mut Report,
     pub connections: &'c BTreeMap<ConnectionName, Connection>,
+    /// The canonical fields, those of the configuration included.
+    pub catalogue: Catalogue,
 }
 
 impl<'c> Context<'c> {
@@ -43,9 +45,9 @@ impl<'c> Context<'c> {
 
     /// The canonical field of a name that is a part of a text.
     pub fn field_at(&mut self, object: ObjectType, name: &str, span: Span) -> Option<&'static FieldDef> {
-        let field = canonical::find_field(object, name);
+        let field = self.catalogue.find(object, name);
         if field.is_none() {
-            let help = suggestion(name, canonical::fields_of(object).map(|field| field.name));
+            let help = suggestion(name, self.catalogue.fields_of(object).map(|field| field.name));
             self.report.error(span, format!("`{object}` has no field `{name}`")).label("unknown field").help(help);
         }
         field

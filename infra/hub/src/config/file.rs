@@ -1,6 +1,6 @@
 //! `hub.toml` as serde reads it, after its keys were checked.
 
-use canonical::Lane;
+use canonical::{Lane, ValueKind};
 use mapping::file::{Entries, Milliseconds, Spanned, TextOr};
 use serde::Deserialize;
 use sync::config::{Cleared, Survivorship};
@@ -13,6 +13,7 @@ pub(super) struct ConfigurationFile {
     pub connections: Entries<Spanned<ConnectionTable>>,
     pub destinations: Entries<Entries<Spanned<String>>>,
     pub purposes: Entries<String>,
+    pub fields: Entries<Entries<Spanned<OwnFieldTable>>>,
     pub identity: Entries<IdentityTable>,
     pub survivorship: Entries<TextOr<Entries<Spanned<FieldPolicyTable>>>>,
     pub effects: Vec<Spanned<EffectTable>>,
@@ -65,6 +66,16 @@ pub(super) struct SignatureTable {
 pub(super) struct RateTable {
     pub requests: Option<u64>,
     pub per: Option<Spanned<Milliseconds>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OwnFieldTable {
+    pub kind: Option<ValueKind>,
+    pub label: Option<String>,
+    pub personal: Option<bool>,
+    pub members: Vec<String>,
+    pub refers_to: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

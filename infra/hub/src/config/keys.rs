@@ -1,5 +1,6 @@
 //! The keys of `hub.toml`, each declared once: the reader and `docs/configuration.md` follow from this list.
 
+use canonical::ValueKind;
 use mapping::file::{Key, KeyGroup, KeyTable, ValueType, key};
 
 const TEXT: ValueType = ValueType::Text;
@@ -17,6 +18,7 @@ pub static CONFIGURATION: KeyTable = KeyTable::section("configuration", "configu
 
 const CONNECTIONS: ValueType = ValueType::Named(&ValueType::Table(&CONNECTION));
 const DESTINATIONS: ValueType = ValueType::Named(&NAMES);
+const OWN_FIELDS: ValueType = ValueType::Named(&ValueType::Named(&ValueType::Table(&OWN_FIELD)));
 const IDENTITIES: ValueType = ValueType::Named(&ValueType::Table(&IDENTITY));
 const EFFECTS: ValueType = ValueType::List(&ValueType::Table(&EFFECT));
 
@@ -30,6 +32,7 @@ const CONFIGURATION_KEYS: &[Key] = &[
     key("connections", CONNECTIONS, "One account at one provider each.").needed(),
     key("destinations", DESTINATIONS, "Canonical object = connection = the object that it becomes there."),
     key("purposes", NAMES, "Canonical object = why its personal data may go to destinations. `hub check` warns where such data goes without a purpose."),
+    key("fields", OWN_FIELDS, "Canonical object = fields of your own, which the hub's catalogue does not have."),
     key("identity", IDENTITIES, "Canonical object = by which values its records are one ([identity](decisions/identity.md))."),
     key("survivorship", ValueType::Table(&SURVIVORSHIP), "Whose value counts when sources differ."),
     key("effects", EFFECTS, "What a change of one object says about another one."),
@@ -131,6 +134,31 @@ const PEOPLE_KEYS: &[Key] = &[
     key("owner", TEXT, "The team or person whom alerts name. `hub check` warns without one."),
     key("sla", DURATION, "The oldest message may wait this long before somebody is alerted."),
 ];
+
+/// A field of one's own in `[fields.<object>]`
+pub static OWN_FIELD: KeyTable = KeyTable::section(
+    "field",
+    "own-field",
+    &[one_group(&[
+        key("kind", ValueType::OneOf(KINDS), "What it holds. The [kinds](mapping.md#kinds) are those of mapping files.").needed(),
+        key("label", TEXT, "What it means, in one sentence; the data dictionary shows it.").needed(),
+        key("personal", FLAG, "Whether it is personal data. The hub encrypts the values of all fields. Personal data also needs a purpose before it goes to a destination.")
+            .needed(),
+        key("members", TEXT_LIST, "The values of a field of the kind `enum`. Another value is stored as it came and flagged."),
+        key("refers_to", TEXT, "The canonical object that a field of the kind `ref` refers to."),
+    ])],
+);
+
+/// The names of all kinds, as `canonical::ValueKind` has them.
+const KINDS: &[&str] = &{
+    let mut names = [""; ValueKind::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = ValueKind::ALL[at].name();
+        at += 1;
+    }
+    names
+};
 
 /// `[identity.<object>]`
 pub static IDENTITY: KeyTable = KeyTable::section(

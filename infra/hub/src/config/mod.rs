@@ -8,6 +8,7 @@ mod effects;
 mod file;
 pub mod keys;
 mod loaded;
+mod own_fields;
 mod policy;
 mod provider;
 mod provider_checks;

@@ -19,7 +19,8 @@ pub(super) fn open(
     report: &mut Report,
 ) -> Option<Provider> {
     let own = compiled.overrides.get(connection);
-    let overrides = own.map_or_else(|| Some(Overrides::default()), |own| mapping_files(own, folder, report))?;
+    let mut overrides = own.map_or_else(|| Some(Overrides::default()), |own| mapping_files(own, folder, report))?;
+    overrides.catalogue = compiled.hub.fields;
     let at = compiled.positions.providers.get(connection).cloned().unwrap_or(0..0);
     let opened = match registry.open(provider, &overrides) {
         Ok(opened) => opened,

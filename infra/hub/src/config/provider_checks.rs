@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{ConnectionName, FieldDef, FieldKind, FieldName, Fields, Money, ObjectType, Value};
+use canonical::{Catalogue, ConnectionName, FieldDef, FieldKind, FieldName, Fields, Money, ObjectType, Value};
 use mapping::file::{Report, Span, suggestion};
 use providers::Provider;
 use sync::config::Connection;
@@ -17,6 +17,7 @@ pub(super) fn check(compiled: &Compiled, providers: &BTreeMap<String, Provider>,
     check_sweeps(compiled, providers, report);
     check_signing_secrets(compiled, providers, report);
     check_base_urls(compiled, report);
+    check_own_fields(compiled, providers, report);
     let mut narrowed = Vec::new();
     let mut without_purpose = BTreeSet::new();
     for ((object, name), at) in &compiled.positions.destinations {
@@ -25,13 +26,13 @@ pub(super) fn check(compiled: &Compiled, providers: &BTreeMap<String, Provider>,
         };
         let target = Target { object: *object, name, provider, connection, at };
         let Some(native) = target.native(compiled, report) else { continue };
-        let written = written(provider, *object, native);
+        let written = written(compiled.hub.fields, provider, *object, native);
         if written.is_empty() {
             let message = format!("no field of a {object} is mapped to `{native}` of {}", target.title());
             report.error(at.clone(), message);
         }
         if connection.source || connection.sweep.contains(native) {
-            narrowed.extend(target.check_round_trips(native, report));
+            narrowed.extend(target.check_round_trips(compiled.hub.fields, native, report));
         }
         let personal: Vec<&str> = written.iter().filter(|f| f.personal).map(|f| f.name).collect();
         if !personal.is_empty() && !compiled.purposes.contains_key(object) && without_purpose.insert(*object) {
@@ -99,6 +100,24 @@ fn check_signing_secrets(compiled: &Compiled, providers: &BTreeMap<String, Provi
     }
 }
 
+/// Warns of a field of one's own that nothing fills.
+fn check_own_fields(compiled: &Compiled, providers: &BTreeMap<String, Provider>, report: &mut Report) {
+    for field in compiled.hub.fields.own() {
+        let rules = |provider: &Provider| {
+            let maps: Vec<_> = provider.maps().collect();
+            let plans = maps.iter().flat_map(|(_, map)| &map.plans).filter(|plan| plan.object == field.object);
+            plans.flat_map(|plan| &plan.rules).any(|rule| *rule.field == *field.name && rule.direction.reads())
+        };
+        let by_effect = compiled.hub.effects.iter().any(|e| e.to == field.object && e.set.contains_key(field.name));
+        if by_effect || providers.values().any(rules) {
+            continue;
+        }
+        let at = compiled.positions.fields.get(&(field.object, field.name.to_owned())).cloned().unwrap_or(0..0);
+        let help = "map it in a mapping file of your own (`mappings` of a connection), or set it by an effect";
+        report.warning(at, format!("nothing fills `{}` of a {}", field.name, field.object)).help(help);
+    }
+}
+
 /// A canonical object at a destination.
 struct Target<'c> {
     object: ObjectType,
@@ -131,9 +150,9 @@ impl Target<'_> {
     }
 
     /// Reports the values that never settle. Returns those that become another value, once.
-    fn check_round_trips(&self, native: &str, report: &mut Report) -> Vec<String> {
+    fn check_round_trips(&self, catalogue: Catalogue, native: &str, report: &mut Report) -> Vec<String> {
         let mut narrowed = Vec::new();
-        for trip in round_trips(self.provider, self.object, native) {
+        for trip in round_trips(catalogue, self.provider, self.object, native) {
             if trip.stable {
                 narrowed.push(format!("{}: {}", self.name, trip.what));
             } else {
@@ -151,8 +170,9 @@ fn single(field: &FieldDef, value: &Value) -> Fields {
 }
 
 /// The fields of an object that are written to a native object.
-pub fn written(provider: &Provider, object: ObjectType, native: &str) -> Vec<&'static FieldDef> {
-    canonical::fields_of(object)
+pub fn written(catalogue: Catalogue, provider: &Provider, object: ObjectType, native: &str) -> Vec<&'static FieldDef> {
+    catalogue
+        .fields_of(object)
         .filter(|field| {
             let samples = samples(field.kind);
             samples.iter().any(|value| provider.render(native, &single(field, value)).by_field.contains_key(field.name))
@@ -168,9 +188,9 @@ struct Trip {
 }
 
 /// What comes back changed after it was written.
-fn round_trips(provider: &Provider, object: ObjectType, native: &str) -> Vec<Trip> {
+fn round_trips(catalogue: Catalogue, provider: &Provider, object: ObjectType, native: &str) -> Vec<Trip> {
     let mut trips = Vec::new();
-    for field in canonical::fields_of(object).filter(|f| !matches!(f.kind, FieldKind::Ref(_))) {
+    for field in catalogue.fields_of(object).filter(|f| !matches!(f.kind, FieldKind::Ref(_))) {
         for value in samples(field.kind) {
             let rendered = provider.render(native, &single(field, &value));
             let Some(properties) = rendered.by_field.get(field.name) else { continue };

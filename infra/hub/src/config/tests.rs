@@ -5,9 +5,9 @@ use sync::config::{Cleared, Limits, Retry, Survivorship};
 
 use super::file::{
     AssignmentTable, ConfigurationFile, ConnectionTable, EffectTable, FieldPolicyTable, IdentityTable, JournalTable, LimitsTable,
-    RateTable, RetryTable, Role, SignatureTable,
+    OwnFieldTable, RateTable, RetryTable, Role, SignatureTable,
 };
-use super::keys::{CONFIGURATION, CONNECTION, EFFECT, FIELD_POLICY, IDENTITY, JOURNAL, LIMITS, RETRY};
+use super::keys::{CONFIGURATION, CONNECTION, EFFECT, FIELD_POLICY, IDENTITY, JOURNAL, LIMITS, OWN_FIELD, RETRY};
 use super::{Source, compile};
 
 fn names(table: &KeyTable) -> Vec<&'static str> {
@@ -37,6 +37,7 @@ fn the_tables_and_the_structs_have_the_same_keys() {
     assert_eq!(names(&CONNECTION), accepted_names::<ConnectionTable>());
     assert_eq!(names(nested(&CONNECTION, "signature")), accepted_names::<SignatureTable>());
     assert_eq!(names(nested(&CONNECTION, "rate")), accepted_names::<RateTable>());
+    assert_eq!(names(&OWN_FIELD), accepted_names::<OwnFieldTable>());
     assert_eq!(names(&IDENTITY), accepted_names::<IdentityTable>());
     assert_eq!(names(&FIELD_POLICY), accepted_names::<FieldPolicyTable>());
     assert_eq!(names(&EFFECT), accepted_names::<EffectTable>());
@@ -50,6 +51,7 @@ fn the_tables_and_the_structs_have_the_same_keys() {
 fn the_tables_and_the_enums_have_the_same_words() {
     assert_eq!(words(&CONNECTION, "roles"), accepted_names::<Role>());
     assert_eq!(words(&CONNECTION, "lane"), accepted_names::<canonical::Lane>());
+    assert_eq!(words(&OWN_FIELD, "kind"), accepted_names::<canonical::ValueKind>());
     assert_eq!(words(&FIELD_POLICY, "cleared"), accepted_names::<Cleared>());
     let without_connection = accepted_names::<Survivorship>().into_iter().filter(|word| !["owner", "prefer"].contains(word));
     assert_eq!(words(&FIELD_POLICY, "rule"), without_connection.collect::<Vec<_>>());

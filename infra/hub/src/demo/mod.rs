@@ -17,7 +17,7 @@ use clap::Args;
 use local::{Event, Observer, Schedules};
 use serde_json::Value;
 
-use crate::config::Loaded;
+use crate::config::{DEFAULT_PATH, Loaded};
 use crate::configuration::{ConfigArgs, ProviderArgs};
 use crate::files::root;
 use crate::out::{CommandError, block_on, interrupted, print_line};
@@ -54,7 +54,9 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, CommandError> {
     let default = ConfigArgs { config: None, providers: args.providers.clone() }.load_sound()?;
     let scripts = scripts(&registry, &default.sound()?.hub)?;
     let sections: String = scripts.iter().map(|script| format!("\n{}", script.section)).collect();
-    let loaded = Loaded::with(&registry, &default.source.file, format!("{}{sections}", default.source.text), None);
+    let folder = root().join(DEFAULT_PATH);
+    let text = format!("{}{sections}", default.source.text);
+    let loaded = Loaded::with(&registry, &default.source.file, text, folder.parent());
     loaded.sound()?;
     eprintln!("building the functions …");
     let binaries = build(args.release)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use canonical::{FieldDef, ObjectType, fields_of, find_field};
+use canonical::{Catalogue, FieldDef, ObjectType};
 use providers::Provider;
 use sync::config::{Cleared, Effect, EffectValue, FieldPolicy, ObjectPolicy, Survivorship};
 
@@ -119,7 +119,7 @@ pub fn dictionary(facts: &Facts<'_>) -> Vec<Object> {
             destinations: policy.destinations.iter().map(|(c, native)| (c.to_string(), native.clone())).collect(),
             keys: policy.keys().map(|key| key.replace('+', " + ")).collect(),
             purpose: facts.compiled.purposes.get(object).cloned(),
-            fields: fields_of(*object).map(|def| field(def, policy, &mut rows)).collect(),
+            fields: hub.fields.fields_of(*object).map(|def| field(def, policy, &mut rows)).collect(),
         });
     }
     objects
@@ -153,17 +153,18 @@ fn winner(policy: &ObjectPolicy, field: &str) -> String {
 
 fn rows(facts: &Facts<'_>) -> Rows {
     let mut rows = Rows::new();
+    let catalogue = facts.compiled.hub.fields;
     for folder in &facts.folders {
         let origin = Origin { title: folder.title().to_owned(), name: folder.name, provider: &folder.provider, own: false };
-        origin.rows(&mut rows);
+        origin.rows(catalogue, &mut rows);
     }
     for (connection, provider) in &facts.overridden {
         let about = &provider.manifest().provider;
         let title = format!("{}, connection {connection}", about.title);
-        Origin { title, name: &about.name, provider, own: true }.rows(&mut rows);
+        Origin { title, name: &about.name, provider, own: true }.rows(catalogue, &mut rows);
     }
     for effect in &facts.compiled.hub.effects {
-        effect_rows(effect, &mut rows);
+        effect_rows(catalogue, effect, &mut rows);
     }
     rows
 }
@@ -178,7 +179,7 @@ struct Origin<'a> {
 }
 
 impl Origin<'_> {
-    fn rows(&self, rows: &mut Rows) {
+    fn rows(&self, catalogue: Catalogue, rows: &mut Rows) {
         for (name, map) in self.provider.maps() {
             let text = Provider::builtin_file(self.name, &format!("{name}.map.toml")).unwrap_or_default();
             let comments = Comments::new(text);
@@ -186,7 +187,7 @@ impl Origin<'_> {
             for plan in &map.plans {
                 let rules = plan.rules.iter().filter(|rule| !self.own || rule.file.is_some());
                 for rule in rules {
-                    let Some(def) = find_field(plan.object, &rule.field) else { continue };
+                    let Some(def) = catalogue.find(plan.object, &rule.field) else { continue };
                     let context = RuleContext { map, plan, rule, def };
                     let row = self.row(context, written, &comments);
                     rows.entry((plan.object, def.name)).or_default().extend(row);
@@ -218,9 +219,9 @@ impl Origin<'_> {
 }
 
 /// The rows of an effect, by which one object sets fields of another.
-fn effect_rows(effect: &Effect, rows: &mut Rows) {
+fn effect_rows(catalogue: Catalogue, effect: &Effect, rows: &mut Rows) {
     for (name, value) in &effect.set {
-        let Some(def) = find_field(effect.to, name) else { continue };
+        let Some(def) = catalogue.find(effect.to, name) else { continue };
         let (paths, step) = match value {
             EffectValue::Field(field) => (vec![format!("{}.{field}", effect.from)], "copied".to_owned()),
             EffectValue::DayOf(field) => (vec![format!("{}.{field}", effect.from)], "its day, in UTC".to_owned()),

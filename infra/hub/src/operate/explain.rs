@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use canonical::{ConnectionName, FieldName, ObjectType, RemoteId, Value};
+use canonical::{Catalogue, ConnectionName, FieldName, ObjectType, RemoteId, Value};
 use clap::Args;
 use sync::config::Hub;
 use sync::failure::Failure;
@@ -35,8 +35,8 @@ pub struct ExplainArgs {
 /// Runs the command.
 pub fn run(args: &ExplainArgs) -> Result<ExitCode, CommandError> {
     let object = object(&args.object)?;
-    check_field(object, args.field.as_deref())?;
     let hub = args.hub.open()?;
+    check_field(hub.config.fields, object, args.field.as_deref())?;
     let found = block_on(async {
         let vault = Vault::open(&hub.ports).await?;
         Ok(explain(&hub.ports, &vault, &hub.config, object, &args.key).await?)
@@ -60,9 +60,9 @@ pub(super) fn object(name: &str) -> Result<ObjectType, CommandError> {
     name.parse().map_err(|_| CommandError::Usage(format!("`{name}` is not a canonical object; {}", suggestion(name, known))))
 }
 
-fn check_field(object: ObjectType, field: Option<&str>) -> Result<(), CommandError> {
-    let Some(field) = field.filter(|field| canonical::find_field(object, field).is_none()) else { return Ok(()) };
-    let known: Vec<&str> = canonical::fields_of(object).map(|f| f.name).collect();
+fn check_field(catalogue: Catalogue, object: ObjectType, field: Option<&str>) -> Result<(), CommandError> {
+    let Some(field) = field.filter(|field| catalogue.find(object, field).is_none()) else { return Ok(()) };
+    let known: Vec<&str> = catalogue.fields_of(object).map(|f| f.name).collect();
     Err(CommandError::Usage(format!("`{object}` has no field `{field}`; {}", suggestion(field, known))))
 }
 

@@ -1,6 +1,6 @@
 //! Compiles what a rule makes of a value: its kind, with the keys that this kind knows.
 
-use canonical::{FieldDef, FieldKind, ValueKind};
+use canonical::{FieldDef, FieldKind, ValueKind, find_field};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as WordError;
@@ -141,6 +141,16 @@ fn zone(table: &RuleTable, slots: &mut Slots, report: &mut Report) -> ZoneRule {
     ZoneRule { from: slots.inputs(&table.zone_from), fixed: table.zone.as_ref().map(|name| name.get_ref().clone()) }
 }
 
+/// The members of a field that the hub's own catalogue does not have, because whoever reads the map knows that catalogue alone.
+fn own_members(def: &FieldDef) -> Vec<String> {
+    match def.kind {
+        FieldKind::Enum(members) if find_field(def.object, def.name).is_none() => {
+            members.iter().map(|member| (*member).to_owned()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// The members of a list. Where the catalogue lists them, no others may be named.
 fn members(def: &FieldDef, table: &RuleTable, report: &mut Report) -> EnumRule {
     if let FieldKind::Enum(known) = def.kind {
@@ -154,5 +164,6 @@ fn members(def: &FieldDef, table: &RuleTable, report: &mut Report) -> EnumRule {
         values: table.members().map(|(native, member)| (native.to_owned(), member.get_ref().0.clone())).collect(),
         out: table.out.0.iter().map(|(name, native)| (name.get_ref().clone(), native.0.clone())).collect(),
         out_only_listed: table.out_only_listed,
+        members: own_members(def),
     }
 }

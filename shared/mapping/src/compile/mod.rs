@@ -13,24 +13,26 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
+use canonical::Catalogue;
+
 use crate::file::{Diagnostics, Report, Source, TextOr, read};
 use crate::map::Map;
 use file::MappingFile;
 use slots::Slots;
 
-/// Compiles a provider's mapping file, and then the user's overrides of it. `remote` is the provider's name of the object, for
-/// tables that name none.
+/// Compiles a provider's mapping file, and then the user's overrides of it, which may name the catalogue's own fields too. `remote`
+/// is the provider's name of the object, for tables that name none.
 ///
 /// # Errors
 /// Everything that is wrong with any of the files.
-pub fn compile(source: &Source, remote: &str, overrides: &[Source]) -> Result<Map, Diagnostics> {
+pub fn compile(source: &Source, remote: &str, overrides: &[Source], catalogue: Catalogue) -> Result<Map, Diagnostics> {
     let mut slots = Slots::default();
     let mut report = Report::new(source.clone());
     let mut map = base(source, remote, &mut slots, &mut report);
     let mut found = report.into_sorted();
     for source in overrides {
         let mut report = Report::new(source.clone());
-        overriding::apply(&mut map, &mut slots, &mut report);
+        overriding::apply(&mut map, catalogue, &mut slots, &mut report);
         found.extend(report.into_sorted());
     }
     map.paths = slots.into_paths();

@@ -1,5 +1,7 @@
 //! Applies a user's file to a provider's map: a rule there replaces the provider's rules of that field, or adds one.
 
+use canonical::Catalogue;
+
 use crate::file::{Entries, Report, Spanned, TextOr, read};
 use crate::map::{Map, Plan};
 use crate::rule::Direction;
@@ -11,16 +13,23 @@ use super::rule::{RuleScope, compile_rules};
 use super::slots::Slots;
 
 /// Applies the file of a report.
-pub(super) fn apply(map: &mut Map, slots: &mut Slots, report: &mut Report) {
+pub(super) fn apply(map: &mut Map, catalogue: Catalogue, slots: &mut Slots, report: &mut Report) {
     let Some(Entries(tables)) = read::<MappingFile>(&keys::OVERRIDE, report) else { return };
     for (name, table) in tables {
         if let TextOr::Table(table) = table {
-            apply_table(&name, table, map, slots, report);
+            apply_table(&name, table, map, catalogue, slots, report);
         }
     }
 }
 
-fn apply_table(name: &Spanned<String>, table: PlanTable, map: &mut Map, slots: &mut Slots, report: &mut Report) {
+fn apply_table(
+    name: &Spanned<String>,
+    table: PlanTable,
+    map: &mut Map,
+    catalogue: Catalogue,
+    slots: &mut Slots,
+    report: &mut Report,
+) {
     let Some(object) = object(name, &table, report) else { return };
     let Map { file, properties, plans, .. } = map;
     let Some(plan) = plans.iter_mut().find(|plan| plan.object == object) else {
@@ -29,6 +38,7 @@ fn apply_table(name: &Spanned<String>, table: PlanTable, map: &mut Map, slots: &
     };
     let scope = RuleScope {
         object,
+        catalogue,
         properties: properties.as_ref(),
         direction: default_direction(plan),
         field_stamp: None,

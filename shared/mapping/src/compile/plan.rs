@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use canonical::ObjectType;
+use canonical::{Catalogue, ObjectType};
 
 use crate::file::{Entries, Report, Spanned, suggestion};
 use crate::input::Input;
@@ -36,6 +36,7 @@ pub(super) fn compile(
     let object = object(&name, &table, report)?;
     let scope = RuleScope {
         object,
+        catalogue: Catalogue::default(),
         properties: map.properties.as_ref(),
         direction: table.direction,
         field_stamp: table.field_stamp.as_ref(),

@@ -1,6 +1,6 @@
 //! Compiles the rules of a field.
 
-use canonical::{FieldDef, FieldName, ObjectType, ValueKind, fields_of, find_field};
+use canonical::{Catalogue, FieldDef, FieldName, ObjectType, ValueKind};
 
 use crate::file::{OneOrMore, Report, Span, Spanned, suggestion};
 use crate::input::Input;
@@ -17,6 +17,8 @@ use super::slots::Slots;
 pub(super) struct RuleScope<'m> {
     /// The canonical object.
     pub object: ObjectType,
+    /// The fields that its rules may name.
+    pub catalogue: Catalogue,
     /// The container of native properties.
     pub properties: Option<&'m Path>,
     /// The direction of rules that name none.
@@ -36,8 +38,8 @@ pub(super) fn compile_rules(
     report: &mut Report,
 ) -> Vec<FieldRule> {
     let name = field.get_ref();
-    let Some(def) = find_field(scope.object, name) else {
-        let known = fields_of(scope.object).map(|f| f.name);
+    let Some(def) = scope.catalogue.find(scope.object, name) else {
+        let known = scope.catalogue.fields_of(scope.object).map(|f| f.name);
         report.error(field.span(), format!("a {} has no field `{name}`", scope.object)).help(suggestion(name, known));
         return Vec::new();
     };
@@ -163,10 +165,10 @@ impl RuleCompiler<'_> {
         let object = self.scope.object;
         let mut fields = Vec::new();
         for name in &names.0 {
-            match find_field(object, name.get_ref()) {
+            match self.scope.catalogue.find(object, name.get_ref()) {
                 Some(def) => fields.push(def.name.into()),
                 None => {
-                    let known = fields_of(object).map(|f| f.name);
+                    let known = self.scope.catalogue.fields_of(object).map(|f| f.name);
                     let message = format!("a {object} has no field `{}`", name.get_ref());
                     self.report.error(name.span(), message).help(suggestion(name.get_ref(), known));
                 }

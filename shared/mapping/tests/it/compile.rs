@@ -1,11 +1,12 @@
 //! What a mapping file that is wrong gives.
 
+use canonical::Catalogue;
 use mapping::compile::compile;
 use mapping::file::Source;
 
 fn mistakes(text: &str) -> Vec<String> {
     let source = Source::new("x.map.toml", text);
-    compile(&source, "things", &[]).err().map(|d| d.0.iter().map(ToString::to_string).collect()).unwrap_or_default()
+    compile(&source, "things", &[], Catalogue::default()).err().map(|d| d.0.iter().map(ToString::to_string).collect()).unwrap_or_default()
 }
 
 #[test]
@@ -55,10 +56,10 @@ fn an_override_replaces_a_field_and_gives_its_reason() {
     let base = "[contact]\nid = \"id\"\n[contact.fields]\nphone = { from = \"phone\", region = \"country\" }\nnotes = { from = \"notes\" }";
     let base = Source::new("base.map.toml", base);
     let silent = Source::new("mine.toml", "[contact.fields]\nphone = { from = \"tel\", region_default = \"DE\" }");
-    let error = compile(&base, "people", std::slice::from_ref(&silent)).unwrap_err();
+    let error = compile(&base, "people", std::slice::from_ref(&silent), Catalogue::default()).unwrap_err();
     assert_eq!(error.0[0].message, "an override says `why`");
     let text = silent.text.replace(" }", ", why = \"the field was renamed\" }");
-    let map = compile(&base, "people", &[Source::new("mine.toml", text)]).unwrap();
+    let map = compile(&base, "people", &[Source::new("mine.toml", text)], Catalogue::default()).unwrap();
     let rules = &map.plans[0].rules;
     assert_eq!(rules.len(), 2);
     let phone = rules.iter().find(|r| &*r.field == "phone").unwrap();
@@ -69,7 +70,7 @@ fn an_override_replaces_a_field_and_gives_its_reason() {
 fn a_plan_survives_packing() {
     let text = include_str!("contact.map.toml");
     let source = Source::new("contact.map.toml", text);
-    let map = compile(&source, "contacts", &[]).unwrap();
+    let map = compile(&source, "contacts", &[], Catalogue::default()).unwrap();
     let packed = serde_json::to_string(&map).unwrap();
     assert_eq!(serde_json::from_str::<mapping::Map>(&packed).unwrap(), map);
 }

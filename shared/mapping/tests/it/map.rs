@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use canonical::{Change, ChangeKind, Fields, Money, Stamp, Value};
+use canonical::{Catalogue, Change, ChangeKind, Fields, Money, Stamp, Value};
 use mapping::compile::compile;
 use mapping::file::Source;
 use mapping::{Context, Map, Reader};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 pub static MAP: LazyLock<(Map, Reader)> = LazyLock::new(|| {
     let source = Source::new("contact.map.toml", include_str!("contact.map.toml"));
-    let map = compile(&source, "contacts", &[]).unwrap();
+    let map = compile(&source, "contacts", &[], Catalogue::default()).unwrap();
     let reader = Reader::new(&map.paths);
     (map, reader)
 });
@@ -150,7 +150,7 @@ from = { from = "from", unless = { from = ["sip:*", "client:*"], hidden = true }
 from_address = { from = "from", when = { from = ["sip:*", "client:*"] } }
 "#;
     let source = Source::new("calls.map.toml", text);
-    let map = compile(&source, "calls", &[]).unwrap();
+    let map = compile(&source, "calls", &[], Catalogue::default()).unwrap();
     let reader = Reader::new(&map.paths);
     for (body, number, address) in [
         (json!({"id": 1, "from": "+16505550123"}), Some("+16505550123"), None),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use canonical::{Change, ChangeKind, FieldName, FieldValue, RemoteId, Value, find_field};
+use canonical::{Change, ChangeKind, FieldName, FieldValue, RemoteId, Value};
 
 use crate::config::{Effect, EffectValue, Hub};
 
@@ -14,7 +14,7 @@ pub fn derive_changes(hub: &Hub, change: &Change) -> Vec<Change> {
     hub.effects
         .iter()
         .filter(|effect| effect.from == change.object && applies(effect, change))
-        .map(|effect| derive_change(effect, change))
+        .map(|effect| derive_change(hub, effect, change))
         .collect()
 }
 
@@ -26,14 +26,14 @@ fn applies(effect: &Effect, change: &Change) -> bool {
     effect.when.iter().all(|(field, wanted)| value_of(change, field).is_some_and(|v| wanted.contains(&v.to_string())))
 }
 
-fn derive_change(effect: &Effect, change: &Change) -> Change {
+fn derive_change(hub: &Hub, effect: &Effect, change: &Change) -> Change {
     let mut fields = BTreeMap::new();
     for (name, from) in &effect.set {
         if let Some(value) = compute_value(from, change) {
             fields.insert(FieldName::from(name.as_str()), FieldValue { value, stamp: None, flagged: false });
         }
     }
-    let (source, referred) = affected_object(effect, change);
+    let (source, referred) = affected_object(hub, effect, change);
     Change {
         object: effect.to,
         source,
@@ -50,12 +50,14 @@ fn derive_change(effect: &Effect, change: &Change) -> Change {
 /// The object that an effect changes: the first of the configured references that has a value. A reference to a record of the
 /// affected type is that record. Any other reference only gives its id to a record of the affected type, so that all changes that
 /// belong to one subscription change one deal. The second value is true for a reference to the affected record itself.
-fn affected_object(effect: &Effect, change: &Change) -> (RemoteId, bool) {
+fn affected_object(hub: &Hub, effect: &Effect, change: &Change) -> (RemoteId, bool) {
     for field in &effect.about {
         let Some((object, id)) = value_of(change, field).and_then(Value::as_text).and_then(|text| text.split_once(':')) else {
             continue;
         };
-        let same_type = find_field(change.object, field)
+        let same_type = hub
+            .fields
+            .find(change.object, field)
             .is_some_and(|def| matches!(def.kind, canonical::FieldKind::Ref(target) if target == effect.to));
         let object = if same_type { object.to_owned() } else { format!("{}-of-{object}", effect.to) };
         return (RemoteId { connection: change.source.connection.clone(), object, id: id.to_owned() }, same_type);

@@ -1,6 +1,6 @@
 //! Observing: what a change reports is added to its source record, and to the link to its object.
 
-use canonical::{ChangeKind, FieldKind, FieldName, FieldValue, Outcome, Stamp, Value, find_field};
+use canonical::{ChangeKind, FieldKind, FieldName, FieldValue, Outcome, Stamp, Value};
 
 use crate::config::{ObjectPolicy, Survivorship};
 use crate::failure::{Code, Failure};
@@ -60,7 +60,8 @@ impl<'a> Observer<'a> {
         let mut link = link.filter(|link| link.is_about(&change.source.id, carries_hub_id));
         self.observe_object(source, link.as_deref_mut());
         // A field outside the catalogue only qualifies the others.
-        for (name, field) in change.fields.iter().filter(|(name, _)| find_field(change.object, name).is_some()) {
+        let catalogue = self.input.hub.fields;
+        for (name, field) in change.fields.iter().filter(|(name, _)| catalogue.find(change.object, name).is_some()) {
             let mut report = self.report_of(name, field);
             if let (Some(link), None, ChangeKind::Snapshot) = (link.as_deref(), field.stamp, &change.kind)
                 && let Some(since) = link.knowledge().adopted_since(name, &field.value)
@@ -196,7 +197,7 @@ impl<'a> Observer<'a> {
     /// Turns a reference within the connection into the full remote id, so that it means the same in every cluster.
     fn absolute(&self, field: &str, value: &Value) -> Value {
         let change = self.input.change;
-        let is_ref = find_field(change.object, field).is_some_and(|def| matches!(def.kind, FieldKind::Ref(_)));
+        let is_ref = self.input.hub.fields.find(change.object, field).is_some_and(|def| matches!(def.kind, FieldKind::Ref(_)));
         match value.as_text().filter(|_| is_ref).and_then(|text| text.split_once(':')) {
             Some((object, id)) => Value::Text(format!("{}/{object}/{id}", change.source.connection)),
             None => value.clone(),

@@ -1,6 +1,6 @@
 //! A golden record as one destination should hold it.
 
-use canonical::{FieldKind, Fields, ObjectType, RemoteId, Value, find_field};
+use canonical::{FieldKind, Fields, ObjectType, RemoteId, Value};
 use providers::Rendered;
 
 use super::Ports;
@@ -28,9 +28,10 @@ impl<P: Ports> Destination<'_, P> {
     /// logged, counted and left out; the rest of the record goes on.
     pub async fn render(&self, object: ObjectType, native: &str, golden: &GoldenRecord) -> Result<Rendering, Failure> {
         let mut values = golden.values();
+        let catalogue = self.config.hub().fields;
         let refs: Vec<_> = values
             .iter()
-            .filter_map(|(name, value)| match find_field(object, name)?.kind {
+            .filter_map(|(name, value)| match catalogue.find(object, name)?.kind {
                 FieldKind::Ref(target) => Some((name.clone(), target, value.as_text()?.to_owned())),
                 _ => None,
             })

@@ -30,6 +30,7 @@ fn hub(object: ObjectType, key: &str, rules: &BTreeMap<String, Survivorship>) ->
     Hub {
         generation: 1,
         connections: BTreeMap::new(),
+        fields: canonical::Catalogue::default(),
         objects: BTreeMap::from([(object, policy)]),
         effects: Vec::new(),
         limits: Limits { members: 100, ..Limits::default() },
