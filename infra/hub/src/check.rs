@@ -9,6 +9,8 @@ use sync::config::Config;
 use crate::config::{Changes, Loaded, Severity};
 use crate::configuration::ConfigArgs;
 use crate::files::{root, shown, write};
+use crate::live;
+use crate::operate::open::HubArgs;
 use crate::out::{CommandError, counted, print_line};
 
 /// The file that `--pack` writes, from the repository's root.
@@ -32,6 +34,12 @@ pub struct CheckArgs {
     /// Treat warnings as errors
     #[arg(long)]
     pub strict: bool,
+    /// Ask the accounts of a running hub whether they fit: token, scopes, clock, properties with their types and options
+    #[arg(long)]
+    pub live: bool,
+    /// The hub of --live.
+    #[command(flatten)]
+    pub hub: HubArgs,
 }
 
 /// Runs the command.
@@ -45,6 +53,9 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, CommandError> {
     if errors > 0 || (args.strict && warnings > 0) {
         eprintln!("{}: {}", loaded.source.file, summary(errors, warnings));
         return Ok(ExitCode::FAILURE);
+    }
+    if args.live {
+        return live::run(&args.hub);
     }
     let hub = &loaded.sound()?.hub;
     let destinations: usize = hub.objects.values().map(|o| o.destinations.len()).sum();

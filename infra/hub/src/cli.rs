@@ -7,12 +7,13 @@ use clap_complete::Shell;
 
 use crate::operate::dlq::{self, DlqArgs};
 use crate::operate::explain::{self, ExplainArgs};
+use crate::operate::open::HubArgs;
 use crate::operate::pause::{self, PauseArgs, ResumeArgs};
 use crate::operate::retained::{self, RetainedArgs};
 use crate::operate::review::{self, MergeArgs, ReviewArgs, UnmergeArgs};
 use crate::operate::status::{self, StatusArgs};
 use crate::out::{CommandError, print};
-use crate::{add, check, demo, docs, map, sandbox, send, sim, template, up, verify};
+use crate::{add, check, demo, docs, live, map, sandbox, send, sim, template, up, verify};
 
 /// Verifies webhooks and keeps one true record per person, company and deal.
 #[derive(Debug, Parser)]
@@ -32,6 +33,8 @@ pub enum Command {
     Add(add::AddArgs),
     /// Check the configuration; with --pack, write what the functions read
     Check(check::CheckArgs),
+    /// Ask the accounts whether they fit the configuration; the same as `check --live`
+    Doctor(HubArgs),
     /// Write the parts of template.yaml that follow from the configuration
     Template(template::TemplateArgs),
     /// Write the data dictionary and the tables of integrations from the providers' folders and the configuration
@@ -94,6 +97,7 @@ impl Cli {
             Command::Demo(args) => demo::run(args),
             Command::Add(args) => add::run(args),
             Command::Check(args) => check::run(args),
+            Command::Doctor(args) => live::run(args),
             Command::Template(args) => template::run(args),
             Command::Docs(args) => docs::run(args),
             Command::Map(args) => map::run(args),

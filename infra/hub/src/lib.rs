@@ -29,6 +29,8 @@ pub mod http;
 #[cfg(feature = "cli")]
 mod keys;
 #[cfg(feature = "cli")]
+pub mod live;
+#[cfg(feature = "cli")]
 mod lock;
 #[cfg(feature = "cli")]
 mod map;

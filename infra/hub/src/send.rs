@@ -9,19 +9,18 @@ use adapters::{Access, Aws, ResourceNames};
 use canonical::Outcome;
 use clap::Args;
 use providers::http::HttpRequest;
-use sync::config::{Config, Connection, Hub};
+use sync::config::{Connection, Hub};
 use sync::failure::Failure;
 use sync::ports::{Clock, Http, Secrets};
 use sync::record::journal::{count_outcomes, day};
 use webhook::{Draft, Scheme, sign};
 
 use crate::config::suggestion;
-use crate::configuration::ConfigArgs;
-use crate::env::{environment, pack, secrets_file};
-use crate::files::{invalid, read};
+use crate::env::{environment, secrets_file};
+use crate::files::read;
 use crate::fixture::{self, Webhook};
 use crate::keys::Keys;
-use crate::operate::open::HubArgs;
+use crate::operate::open::{HubArgs, configuration};
 use crate::out::{CommandError, block_on, print_line};
 
 /// How long a sender waits for the answer.
@@ -131,19 +130,7 @@ fn find_webhook(provider: &str, event: &str) -> Result<Webhook, CommandError> {
 
 /// How the connection's webhooks are signed.
 fn scheme(environment: &Environment, name: &str) -> Result<Scheme, CommandError> {
-    let webhook = match pack(environment) {
-        Some(path) => {
-            let config = Config::open(read(path)?).map_err(|e| invalid(path, e))?;
-            config.connection(name)?.1.manifest().webhook.clone()
-        }
-        None => {
-            let loaded = ConfigArgs::default().load_sound()?;
-            let provider =
-                loaded.providers.get(name).ok_or_else(|| CommandError::Usage(format!("`{name}` is not in hub.toml")))?;
-            provider.manifest().webhook.clone()
-        }
-    };
-    Ok(webhook.scheme)
+    Ok(configuration(environment)?.connection(name)?.1.manifest().webhook.scheme.clone())
 }
 
 /// What the sender signs with: the hub's own secret, or the private key that belongs to it, which only the local stack has.

@@ -67,10 +67,8 @@ impl Setup {
         let events = ["creation", "deletion", "merge", "propertyChange:*"];
         let subscriptions = kinds.iter().flat_map(|kind| events.map(|event| format!("{kind}.{event}"))).collect();
         let webhooks = hubspot::Webhooks { portal_id: 4_711, app_id: 42, subscriptions, delay_ms: (50, 500) };
-        let mut hubspot = hubspot::Options {
-            webhooks: Some(webhooks),
-            ..hubspot::Options::with_hub_id(&hub_id("hubspot", "contacts"))
-        };
+        let mut hubspot =
+            hubspot::Options { webhooks: Some(webhooks), ..hubspot::Options::with_hub_id(&hub_id("hubspot", "contacts")) };
         let mut salesforce = salesforce::Options::with_hub_id(&hub_id("salesforce", "Contact"));
         own_properties::add(loaded, "hubspot", &mut hubspot.objects);
         own_properties::add(loaded, "salesforce", &mut salesforce.objects);

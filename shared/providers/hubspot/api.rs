@@ -6,7 +6,8 @@ use canonical::Stamp;
 use serde_json::{Map, Value, json};
 
 use crate::api::{
-    Api, CallFailure, FailureKind, Fault, Op, Page, RemoteRecord, Row, RowFailure, RowResult, Scope, Target, Usage, instant_ms,
+    Api, CallFailure, FailureKind, Fault, Op, Page, PropertyInfo, PropertyKind, RemoteRecord, Row, RowFailure, RowResult, Scope,
+    Target, Usage, instant_ms,
     json as body_json, text,
 };
 use crate::http::{HttpRequest, HttpResponse};
@@ -170,6 +171,31 @@ impl Api for HubSpot {
         &["contacts", "companies", "deals", "tickets", "products"]
     }
 
+    fn describe(&self, target: &Target) -> HttpRequest {
+        let url = format!("{}/crm/v3/properties/{}", target.base_url, target.object);
+        HttpRequest { method: "GET", url, body: Vec::new(), ..post(target, "", &Value::Null) }
+    }
+
+    fn parse_described(&self, _: &Target, response: &HttpResponse) -> Result<Vec<PropertyInfo>, CallFailure> {
+        match response.status {
+            200 => Ok(list(&body_json(response)?, "results").iter().filter_map(property_info).collect()),
+            404 => Err(RowFailure { kind: FailureKind::NotFound, ..call_failure(response) }),
+            _ => Err(call_failure(response)),
+        }
+    }
+
+    fn scopes(&self, target: &Target) -> Option<HttpRequest> {
+        let url = format!("{}/oauth/v2/private-apps/get/access-token-info", target.base_url);
+        Some(HttpRequest { url, ..post(target, "", &json!({ "tokenKey": target.token })) })
+    }
+
+    fn parse_scopes(&self, _: &Target, response: &HttpResponse) -> Result<Vec<String>, CallFailure> {
+        if response.status != 200 {
+            return Err(call_failure(response));
+        }
+        Ok(list(&body_json(response)?, "scopes").iter().filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+
     fn list(&self, target: &Target, since_ms: i64, cursor: Option<&str>, properties: &[String]) -> HttpRequest {
         let modified = modified_property(&target.object);
         let position = ListCursor::parse(since_ms, cursor);
@@ -249,6 +275,26 @@ impl std::fmt::Display for ListCursor {
             ListCursor::Tie { ms, after_id } => write!(f, "{ms}/{after_id}"),
         }
     }
+}
+
+fn property_info(property: &Value) -> Option<PropertyInfo> {
+    let read_only = property["modificationMetadata"]["readOnlyValue"].as_bool().unwrap_or_default();
+    let calculated = property["calculated"].as_bool().unwrap_or_default();
+    let external = property["externalOptions"].as_bool().unwrap_or_default();
+    let options = if external { &[] } else { list(property, "options") };
+    let kind = match text(property, "type").unwrap_or_default() {
+        "number" => PropertyKind::Number,
+        "bool" => PropertyKind::Bool,
+        "date" | "datetime" => PropertyKind::Time,
+        _ => PropertyKind::Text,
+    };
+    Some(PropertyInfo {
+        name: text(property, "name")?.to_owned(),
+        kind,
+        writable: !read_only && !calculated,
+        unique: property["hasUniqueValue"].as_bool().unwrap_or_default(),
+        options: if kind == PropertyKind::Bool { Vec::new() } else { options.iter().filter_map(|o| text(o, "value")).map(str::to_owned).collect() },
+    })
 }
 
 fn modified_property(object: &str) -> &'static str {

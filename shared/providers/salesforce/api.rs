@@ -5,7 +5,8 @@ use canonical::Stamp;
 use serde_json::{Map, Value, json};
 
 use crate::api::{
-    Api, CallFailure, FailureKind, Fault, Op, Page, RemoteRecord, Row, RowFailure, RowResult, Scope, Target, Usage, instant_ms,
+    Api, CallFailure, FailureKind, Fault, Op, Page, PropertyInfo, PropertyKind, RemoteRecord, Row, RowFailure, RowResult, Scope,
+    Target, Usage, instant_ms,
     json as body_json, text,
 };
 use crate::http::{HttpRequest, HttpResponse, percent_encode};
@@ -129,6 +130,19 @@ impl Api for Salesforce {
         page(target, response)
     }
 
+    fn describe(&self, target: &Target) -> HttpRequest {
+        let url = format!("{}/services/data/{}/sobjects/{}/describe", target.base_url, target.version, target.object);
+        request(target, "GET", url, Vec::new())
+    }
+
+    fn parse_described(&self, _: &Target, response: &HttpResponse) -> Result<Vec<PropertyInfo>, CallFailure> {
+        match response.status {
+            200 => Ok(body_json(response)?["fields"].as_array().into_iter().flatten().filter_map(field_info).collect()),
+            404 => Err(RowFailure { kind: FailureKind::NotFound, ..call_failure(response) }),
+            _ => Err(call_failure(response)),
+        }
+    }
+
     /// Uses `queryAll`, which also returns deleted objects.
     fn listable(&self) -> &'static [&'static str] {
         &["Contact", "Account", "Opportunity", "Case"]
@@ -151,6 +165,27 @@ impl Api for Salesforce {
         let (used, max) = limit_info(response.header("sforce-limit-info")?)?;
         Some(Usage { remaining: max.saturating_sub(used), max, window_ms: 86_400_000 })
     }
+}
+
+/// A field of a description. Fields that the user's profile hides are not in it.
+fn field_info(field: &Value) -> Option<PropertyInfo> {
+    let is = |name: &str| field[name].as_bool().unwrap_or_default();
+    let picklist = field["picklistValues"].as_array().map_or(&[][..], Vec::as_slice);
+    let active = picklist.iter().filter(|option| option["active"].as_bool() != Some(false));
+    let kind = match text(field, "type").unwrap_or_default() {
+        "int" | "double" | "currency" | "percent" | "long" => PropertyKind::Number,
+        "boolean" => PropertyKind::Bool,
+        "date" | "datetime" => PropertyKind::Time,
+        _ => PropertyKind::Text,
+    };
+    Some(PropertyInfo {
+        name: text(field, "name")?.to_owned(),
+        kind,
+        writable: is("createable") || is("updateable"),
+        unique: is("unique") && is("externalId"),
+        // An unrestricted picklist takes other values as well.
+        options: if is("restrictedPicklist") { active.filter_map(|o| text(o, "value")).map(str::to_owned).collect() } else { Vec::new() },
+    })
 }
 
 /// How many bytes a literal takes in a URL at most, with its quotes, its comma and double escapes.

@@ -94,6 +94,24 @@ pub trait Api: Sync {
     fn parse_merged(&self, _target: &Target, _response: &HttpResponse) -> Result<String, CallFailure> {
         Err(RowFailure::new(FailureKind::Rejected, "NO_MERGE", "the provider has no call that merges"))
     }
+    /// Asks which properties the object type has in this account. [`Api::parse_described`] parses the response.
+    fn describe(&self, target: &Target) -> HttpRequest;
+    /// Parses the response to [`Api::describe`].
+    ///
+    /// # Errors
+    /// The call failed; `NotFound` when the account has no such object type.
+    fn parse_described(&self, target: &Target, response: &HttpResponse) -> Result<Vec<PropertyInfo>, CallFailure>;
+    /// Asks which scopes the token has; `None` when the provider cannot say. [`Api::parse_scopes`] parses the response.
+    fn scopes(&self, _target: &Target) -> Option<HttpRequest> {
+        None
+    }
+    /// Parses the response to [`Api::scopes`].
+    ///
+    /// # Errors
+    /// The call failed.
+    fn parse_scopes(&self, _target: &Target, _response: &HttpResponse) -> Result<Vec<String>, CallFailure> {
+        Err(RowFailure::new(FailureKind::Rejected, "NO_SCOPES", "the provider does not tell scopes"))
+    }
     /// How many calls remain, according to any response; `None` when it does not say.
     fn parse_usage(&self, _response: &HttpResponse) -> Option<Usage> {
         None
@@ -198,6 +216,34 @@ pub struct Page {
     pub records: Vec<RemoteRecord>,
     /// The cursor of the next page; `None` on the last page.
     pub next: Option<String>,
+}
+
+/// A property of an object type, as an account has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PropertyInfo {
+    /// Its native name.
+    pub name: String,
+    /// What values it takes.
+    pub kind: PropertyKind,
+    /// True when the token may write it.
+    pub writable: bool,
+    /// True when no two objects may have the same value.
+    pub unique: bool,
+    /// The values of a list; empty when others are accepted as well.
+    pub options: Vec<String>,
+}
+
+/// What values a property takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PropertyKind {
+    /// Text, or a kind that is checked in no other way.
+    Text,
+    /// A number.
+    Number,
+    /// True or false.
+    Bool,
+    /// A day or a point in time.
+    Time,
 }
 
 /// The remaining calls of an allowance.

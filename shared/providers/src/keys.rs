@@ -280,6 +280,11 @@ const DESTINATION_KEYS: &[Key] = &[
         TEXT_LIST,
         "Those natural keys that hold web addresses as somebody has entered them; they are searched in every spelling.",
     ),
+    key(
+        "scopes",
+        TEXT_LIST,
+        "The scopes that the token needs to read and write it; `hub check --live` compares them with the token's.",
+    ),
 ];
 
 #[cfg(test)]

@@ -273,7 +273,7 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
 }
 
 /// The access token of an API secret: JSON with `access_token`, or the bare token.
-fn access_token(secret: &str) -> Option<String> {
+pub fn access_token(secret: &str) -> Option<String> {
     match serde_json::from_str::<serde_json::Value>(secret) {
         Ok(serde_json::Value::Object(map)) => map.get("access_token")?.as_str().map(str::to_owned),
         _ => Some(secret.trim().to_owned()).filter(|token| !token.is_empty()),

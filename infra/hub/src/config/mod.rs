@@ -22,6 +22,6 @@ pub use compile::{Compiled, Positions, compile};
 pub use connection::ConnectionOverride;
 pub use loaded::{Changes, ConfigError, DEFAULT, DEFAULT_PATH, Loaded, pack};
 pub use mapping::file::{Diagnostic, Severity, Source, suggestion};
-pub use provider_checks::written;
+pub use provider_checks::{samples, written};
 pub use render::render;
 pub use secrets::resource_word;

@@ -208,7 +208,7 @@ fn round_trips(catalogue: Catalogue, provider: &Provider, object: ObjectType, na
 }
 
 /// Made-up values of a kind; every member of an enumeration.
-fn samples(kind: FieldKind) -> Vec<Value> {
+pub fn samples(kind: FieldKind) -> Vec<Value> {
     let text = |t: &str| vec![Value::text(t)];
     match kind {
         FieldKind::Text | FieldKind::Name => text("Ada Example"),

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use adapters::environment::Environment;
 use adapters::{Access, Aws, ResourceNames};
 use clap::Args;
 use sync::config::{Config, Hub};
 use sync::ports::{Delivery, PortError, QueueName};
 
 use super::DeadLetters;
+use crate::config::{Changes, DEFAULT_PATH};
 use crate::configuration::ConfigArgs;
 use crate::env::{environment, pack};
 use crate::files::{invalid, read};
@@ -33,16 +35,23 @@ impl HubArgs {
     /// Opens the hub. Makes no call.
     pub fn open(&self) -> Result<OpenHub, CommandError> {
         let environment = environment(self.env.as_deref())?;
-        let config = configuration(pack(&environment))?;
+        let config = configuration(&environment)?.hub().clone();
         let access = Access::from_environment(&environment).map_err(|e| CommandError::Backend(e.to_string()))?;
         Ok(OpenHub { ports: Aws::with(access, ResourceNames::from_environment(&environment)), config })
     }
 }
 
-fn configuration(pack: Option<&Path>) -> Result<Hub, CommandError> {
-    let Some(path) = pack else { return Ok(ConfigArgs::default().load()?.sound()?.hub.clone()) };
-    let config = Config::open(read(path)?).map_err(|e| invalid(path, e))?;
-    Ok(config.hub().clone())
+/// The configuration that these variables name as a pack, else that of `hub.toml`.
+///
+/// # Errors
+/// It cannot be read, or has errors.
+pub fn configuration(environment: &Environment) -> Result<Config, CommandError> {
+    let own = Path::new(DEFAULT_PATH);
+    let (bytes, path) = match pack(environment) {
+        Some(path) => (read(path)?, path),
+        None => (ConfigArgs::default().load_sound()?.pack(&Changes::default())?, own),
+    };
+    Config::open(bytes).map_err(|e| invalid(path, e))
 }
 
 impl DeadLetters for Aws {

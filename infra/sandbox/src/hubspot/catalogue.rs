@@ -2,10 +2,34 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
+
 use crate::schema::{Kind, Normalise, ObjectSchema, Property};
 
 pub(super) fn modified_property(object: &str) -> &'static str {
     if object == "contacts" { "lastmodifieddate" } else { "hs_lastmodifieddate" }
+}
+
+/// The scopes that a hub asks for.
+pub(super) fn scopes() -> Vec<String> {
+    let objects = ["contacts", "companies", "deals"];
+    let each = objects.iter().flat_map(|object| ["read", "write"].map(|act| format!("crm.objects.{object}.{act}")));
+    each.chain(["tickets".to_owned()]).collect()
+}
+
+/// A property as the properties API tells it.
+pub(super) fn described(name: &str, property: &Property) -> Value {
+    let (kind, options) = match &property.kind {
+        Kind::Number => ("number", Vec::new()),
+        Kind::Bool => ("bool", vec!["true".to_owned(), "false".to_owned()]),
+        Kind::Date => ("date", Vec::new()),
+        Kind::Datetime => ("datetime", Vec::new()),
+        Kind::Enum(options) => ("enumeration", options.clone()),
+        Kind::Text | Kind::Email | Kind::Reference { .. } => ("string", Vec::new()),
+    };
+    let options: Vec<Value> = options.iter().map(|value| json!({"label": value, "value": value, "hidden": false})).collect();
+    json!({"name": name, "label": name, "type": kind, "options": options, "hasUniqueValue": property.unique, "calculated": false,
+        "modificationMetadata": {"archivable": true, "readOnlyDefinition": false, "readOnlyValue": property.read_only}})
 }
 
 /// What a reader gets who names no property.

@@ -27,6 +27,8 @@ pub struct Options {
     pub tokens: Vec<String>,
     /// Object types and their properties.
     pub objects: BTreeMap<String, ObjectSchema>,
+    /// The scopes of the tokens, as the account tells them. Calls are not refused by them.
+    pub scopes: Vec<String>,
     /// Calls per rolling ten seconds.
     pub per_ten_seconds: u64,
     /// Calls per day (UTC).
@@ -63,6 +65,7 @@ impl Default for Options {
             seed: 0,
             tokens: vec!["sandbox-token".to_owned()],
             objects: catalogue::objects("hub_id"),
+            scopes: catalogue::scopes(),
             per_ten_seconds: 100,
             per_day: 250_000,
             searches_per_second: 5,
@@ -131,6 +134,10 @@ impl HubSpot {
                 self.objects(request, effects, object, rest, now_ms)
             }
             ["crm", "v4", rest @ ..] => self.associations(request, rest, now_ms),
+            ["crm", "v3", "properties", object] if request.method == "GET" => self.properties(object),
+            ["oauth", "v2", "private-apps", "get", "access-token-info"] => {
+                Response::json(200, &json!({"hubId": 4_711, "userId": 1, "appId": 42, "scopes": self.options.scopes}))
+            }
             _ => self.error(404, "OBJECT_NOT_FOUND", "resource not found"),
         }
     }
@@ -154,6 +161,14 @@ impl HubSpot {
             ("DELETE", [id]) => self.delete_one(object, id, now_ms),
             _ => self.error(405, "METHOD_NOT_ALLOWED", "method not allowed"),
         }
+    }
+
+    /// The properties of an object type.
+    fn properties(&mut self, object: &str) -> Response {
+        let known = self.object(object).and_then(|name| self.engine.schema.get(name));
+        let Some(schema) = known else { return self.error(404, "OBJECT_NOT_FOUND", "Unable to infer object type") };
+        let results: Vec<Value> = schema.properties.iter().map(|(name, p)| catalogue::described(name, p)).collect();
+        Response::json(200, &json!({ "results": results }))
     }
 
     /// Token and rates; gives the rate headers or the refusal.

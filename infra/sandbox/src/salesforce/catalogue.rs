@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
+
 use crate::schema::{Kind, Normalise, ObjectSchema, Property};
 
 /// An id of 18 characters: the type's prefix, the number in base 62, and the suffix that keeps the case of the first fifteen.
@@ -35,6 +37,23 @@ pub(super) fn new_id(object: &str, n: u64) -> String {
         .collect();
     id.push_str(&String::from_utf8_lossy(&suffix));
     id
+}
+
+/// A field as a description tells it.
+pub(super) fn described(name: &str, property: &Property) -> Value {
+    let (kind, options) = match &property.kind {
+        Kind::Number => ("double", Vec::new()),
+        Kind::Bool => ("boolean", Vec::new()),
+        Kind::Date => ("date", Vec::new()),
+        Kind::Datetime => ("datetime", Vec::new()),
+        Kind::Email => ("email", Vec::new()),
+        Kind::Enum(options) => ("picklist", options.clone()),
+        Kind::Reference { .. } => ("reference", Vec::new()),
+        Kind::Text => ("string", Vec::new()),
+    };
+    let options: Vec<Value> = options.iter().map(|value| json!({"active": true, "label": value, "value": value})).collect();
+    json!({"name": name, "type": kind, "createable": !property.read_only, "updateable": !property.read_only, "unique": property.unique,
+        "externalId": property.unique, "restrictedPicklist": !options.is_empty(), "picklistValues": options})
 }
 
 /// The object types.

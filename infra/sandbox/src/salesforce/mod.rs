@@ -113,6 +113,7 @@ impl Salesforce {
             (method @ ("POST" | "PATCH"), ["composite", "sobjects", path @ ..]) => {
                 self.collection(request, effects, method, path, now_ms)
             }
+            ("GET", ["sobjects", object, "describe"]) => self.description(object),
             (_, ["sobjects", object, path @ ..]) => match self.object(object) {
                 Some(object) => self.sobject(request, version, &object, path, now_ms),
                 None => not_found(),
@@ -130,6 +131,14 @@ impl Salesforce {
             return Err(errors(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", None));
         }
         Ok(())
+    }
+
+    /// The fields of an object type.
+    fn description(&self, object: &str) -> Response {
+        let known = self.object(object).and_then(|name| self.engine.schema.get_key_value(&name));
+        let Some((name, schema)) = known else { return not_found() };
+        let fields: Vec<Value> = schema.properties.iter().map(|(field, p)| catalogue::described(field, p)).collect();
+        Response::json(200, &json!({"name": name, "createable": true, "updateable": true, "fields": fields}))
     }
 
     fn limits(&self) -> Response {

@@ -6,7 +6,10 @@ use mapping::file::Source;
 
 fn mistakes(text: &str) -> Vec<String> {
     let source = Source::new("x.map.toml", text);
-    compile(&source, "things", &[], Catalogue::default()).err().map(|d| d.0.iter().map(ToString::to_string).collect()).unwrap_or_default()
+    compile(&source, "things", &[], Catalogue::default())
+        .err()
+        .map(|d| d.0.iter().map(ToString::to_string).collect())
+        .unwrap_or_default()
 }
 
 #[test]

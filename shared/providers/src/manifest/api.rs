@@ -96,4 +96,7 @@ pub struct Destination {
     /// end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub web_addresses: Vec<String>,
+    /// The scopes that the token needs to read and write it, where the provider tells a token's scopes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
 }
