@@ -9,6 +9,7 @@ use crate::operate::dlq::{self, DlqArgs};
 use crate::operate::explain::{self, ExplainArgs};
 use crate::operate::open::HubArgs;
 use crate::operate::pause::{self, PauseArgs, ResumeArgs};
+use crate::operate::resolve::{self, ResolveArgs};
 use crate::operate::retained::{self, RetainedArgs};
 use crate::operate::review::{self, MergeArgs, ReviewArgs, UnmergeArgs};
 use crate::operate::status::{self, StatusArgs};
@@ -63,6 +64,8 @@ pub enum Command {
     Unmerge(UnmergeArgs),
     /// List parked messages, show one, or send them back to their queues
     Dlq(DlqArgs),
+    /// Apply a changed configuration to what is stored: shows the plan, and does it with --apply
+    Resolve(ResolveArgs),
     /// Stop writing to a connection and reading from it; messages for it are held
     Pause(PauseArgs),
     /// End a pause and send the held messages
@@ -112,6 +115,7 @@ impl Cli {
             Command::Merge(args) => review::run_merge(args),
             Command::Unmerge(args) => review::run_unmerge(args),
             Command::Dlq(args) => dlq::run(args),
+            Command::Resolve(args) => resolve::run(args),
             Command::Pause(args) => pause::run_pause(args),
             Command::Resume(args) => pause::run_resume(args),
             Command::Sim(args) => sim::run(args),

@@ -4,10 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use canonical::{Change, ChangeKind, Dispatch, EventRef, FieldName, FieldValue, ObjectType, Outcome, RemoteId, Stamp, Value};
-use hub::config::{DEFAULT, Source, compile};
-use hub::operate::{DeadLetters, dlq, explain, pause, review, status};
+use hub::config::{Changes, DEFAULT, Loaded, Source, compile};
+use hub::operate::{DeadLetters, dlq, explain, pause, resolve, review, status};
 use hub::queues::dead_letter_queues;
-use sync::config::Hub;
+use sync::config::{Config, Hub};
 use sync::decision::{Decision, Verdict};
 use sync::pause::{hold_dispatch, paused};
 use sync::ports::{
@@ -223,6 +223,40 @@ async fn a_field_of_ones_own_is_stored_and_explained() {
     }]);
     let text = explained(&hub).await;
     assert!(text.contains("lead_score = high   [latest]"), "{text}");
+}
+
+#[tokio::test]
+async fn resolve_shows_a_plan_and_requests_it_only_with_apply() {
+    let (twin, hub) = twin();
+    for queue in ["fetch", "upsert-salesforce"] {
+        twin.queues.borrow_mut().create(queue, QueueSettings::default());
+    }
+    let vault = Vault::open(&twin).await.expect("a vault");
+    let in_hubspot = |mut change: Change| {
+        change.source.object = "contacts".to_owned();
+        change
+    };
+    let phone = |number: &'static str| [("email", "ada@example.org"), ("phone", number)];
+    store(&twin, &hub, &vault, in_hubspot(contact("hubspot", "7", 3_000, &phone("+4930000001")))).await;
+    store(&twin, &hub, &vault, contact("form", "f1", 2_000, &phone("+4930000002"))).await;
+    // The phone's rule becomes another one: the newest value instead of the form's.
+    let rule = r#"phone         = { prefer = ["form"], why = "people know their own number best" }"#;
+    let text = DEFAULT.replace(rule, "").replace("generation = 1", "generation = 2");
+    let pack = Loaded::new("hub.toml", text, None).pack(&Changes::default()).expect("a pack");
+    let config = Config::open(pack).expect("opened");
+    let plans = resolve::resolve_stored(&twin, &vault, &config, &resolve::Scope::default()).await.expect("a plan");
+    let plan = &plans[&ObjectType::Contact];
+    assert_eq!((plan.records, plan.outdated, plan.changed), (1, 1, 1));
+    assert_eq!(plan.fields, BTreeMap::from([("phone".to_owned(), 1)]));
+    let text = resolve::render(&plans);
+    assert!(text.contains("are read again: hubspot 1\n"), "{text}");
+    assert!(text.contains("cannot be read again, and change with their next event: form 1\n"), "{text}");
+    assert_eq!(twin.queues.borrow().peek("fetch").len(), 0, "a plan sends nothing");
+    let scope = resolve::Scope { apply: true, ..resolve::Scope::default() };
+    resolve::resolve_stored(&twin, &vault, &config, &scope).await.expect("requested");
+    let queues = twin.queues.borrow();
+    let counts = ["fetch", "upsert-hubspot", "upsert-salesforce"].map(|queue| queues.peek(queue).len());
+    assert_eq!(counts, [1, 1, 1], "one read, and one dispatch for each destination");
 }
 
 fn park(twin: &Twin, queue: &str, body: &str, attributes: &[(&str, &str)]) {

@@ -6,6 +6,7 @@ pub mod dlq;
 pub mod explain;
 pub mod open;
 pub mod pause;
+pub mod resolve;
 pub mod retained;
 pub mod review;
 pub mod status;
