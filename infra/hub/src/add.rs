@@ -1,6 +1,6 @@
 //! `hub add`: writes a provider's section into `hub.toml`, and says what comes next.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -44,14 +44,14 @@ pub fn run(args: &AddArgs) -> Result<ExitCode, CommandError> {
 }
 
 /// Writes the section into the file. Gives the new generation.
-fn add(args: &AddArgs, path: &PathBuf, name: &str, section: &Section) -> Result<u64, CommandError> {
+fn add(args: &AddArgs, path: &Path, name: &str, section: &Section) -> Result<u64, CommandError> {
     let before = args.config.load_sound()?;
     if before.sound()?.hub.connections.contains_key(name) {
         let help = "choose another name with --name";
         return Err(CommandError::Usage(format!("there is a connection `{name}` already; {help}")));
     }
     let text = with_section(&read_text(path)?, &section.text).map_err(|fault| invalid(path, fault))?;
-    let after = Loaded::with(&args.config.providers.registry()?, &shown(path), text.clone(), path.parent().map(Path::new));
+    let after = Loaded::with(&args.config.providers.registry()?, &shown(path), text.clone(), path.parent());
     let generation = after.sound()?.hub.generation;
     write(path, text.as_bytes())?;
     Ok(generation)
