@@ -22,6 +22,9 @@ use crate::out::{CommandError, block_on, print, print_line};
 /// The clocks of the hub and of a provider may be this much apart, in seconds: signatures are accepted within five minutes.
 const CLOCK_S: i64 = 60;
 
+/// What to do about a mapped property that the account lacks.
+const MISSING: &str = "is mapped and does not exist there, or is hidden: create it, or override its rule";
+
 /// Runs the command.
 pub fn run(args: &HubArgs) -> Result<ExitCode, CommandError> {
     let environment = environment(args.env.as_deref())?;
@@ -205,25 +208,37 @@ impl<P: Http + Clock> Examiner<'_, P> {
                 Some(_) => {}
             }
         }
-        for name in self.provider.read_properties(native) {
-            if !known.contains_key(name.as_str()) {
-                self.find(format!(
-                    "{native}: `{name}` is mapped and does not exist there, or is hidden: create it, or override its rule"
-                ));
-            }
-        }
         let mut faults = BTreeSet::new();
         for field in object.iter().flat_map(|object| written(self.hub.fields, self.provider, *object, native)) {
             for sample in samples(field.kind).into_iter().filter(|_| !matches!(field.kind, FieldKind::Ref(_))) {
                 let rendered = self.provider.render(native, &Fields::from([(FieldName::from(field.name), sample)]));
-                let values = rendered.by_field.get(field.name).into_iter().flatten();
-                let faulty = values.filter_map(|name| fault(known.get(name.as_str())?, rendered.properties.get(name)?));
+                let names = rendered.by_field.get(field.name).into_iter().flatten();
+                let faulty = names.filter_map(|name| match known.get(name.as_str()) {
+                    Some(property) => fault(property, rendered.properties.get(name)?),
+                    None => Some(format!("`{name}` {MISSING}")),
+                });
                 faults.extend(faulty.map(|fault| format!("{native}: {fault} (field `{}`)", field.name)));
             }
         }
+        self.check_reads(native, &known, &mut faults);
         self.account.findings.extend(faults);
         if self.account.findings.len() == before {
             self.note(format!("{native}: every mapped property exists and takes what the hub writes"));
+        }
+    }
+
+    /// What is read and not there. Where the provider ignores unknown names, the mapping only offers more than this account has.
+    fn check_reads(&mut self, native: &str, known: &BTreeMap<&str, &PropertyInfo>, faults: &mut BTreeSet<String>) {
+        let reads = self.provider.read_properties(native).into_iter().filter(|name| !known.contains_key(name.as_str()));
+        let written = |name: &String| faults.iter().any(|fault| fault.contains(&format!("`{name}`")));
+        let lacking: Vec<String> = reads.filter(|name| !written(name)).map(|name| format!("`{name}`")).collect();
+        if lacking.is_empty() {
+            return;
+        }
+        if self.api.refuses_unknown_properties() {
+            faults.extend(lacking.iter().map(|name| format!("{native}: {name} {MISSING}")));
+        } else {
+            self.note(format!("{native}: without effect, because the account has no {}", lacking.join(", ")));
         }
     }
 }

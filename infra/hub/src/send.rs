@@ -13,7 +13,7 @@ use sync::config::{Connection, Hub};
 use sync::failure::Failure;
 use sync::ports::{Clock, Http, Secrets};
 use sync::record::journal::{count_outcomes, day};
-use webhook::{Draft, Scheme, sign};
+use webhook::{Draft, Scheme, body_parameter, sign};
 
 use crate::config::suggestion;
 use crate::env::{environment, secrets_file};
@@ -64,14 +64,11 @@ pub fn run(args: &SendArgs) -> Result<ExitCode, CommandError> {
     let base = args.url.as_deref().or_else(|| environment.get(PUBLIC_URL)).ok_or_else(|| {
         CommandError::Usage("the environment has no URL of the hub; add --url (the stack's output `ReceiveUrl`)".to_owned())
     })?;
-    let mut url = format!("{}/hooks/{name}", base.trim_end_matches('/'));
-    if let Some(query) = &webhook.query {
-        url += &format!("?{query}");
-    }
+    let scheme = scheme(&environment, name)?;
+    let url = url_of(base, name, &scheme, &webhook);
     block_on(async {
         let secret = sender_secret(&hub.ports, args.hub.env.as_deref(), connection, name).await?;
-        let request =
-            signed_request(&scheme(&environment, name)?, &webhook, &url, &secret, hub.ports.now_ms(), &connection.provider)?;
+        let request = signed_request(&scheme, &webhook, &url, &secret, hub.ports.now_ms(), &connection.provider)?;
         let before = outcomes(&hub.ports, name).await?;
         let status = deliver(&environment, request).await?;
         print_line(format_args!("{url} answers {status}"))?;
@@ -84,6 +81,16 @@ pub fn run(args: &SendArgs) -> Result<ExitCode, CommandError> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Where the webhook goes. Some providers put a hash of the body into the query, unless the body is a form.
+fn url_of(base: &str, connection: &str, scheme: &Scheme, webhook: &Webhook) -> String {
+    let is_form =
+        webhook.headers.iter().any(|(name, value)| name == "content-type" && value.starts_with("application/x-www-form"));
+    let hash = body_parameter(scheme, &webhook.body).filter(|_| !is_form).map(|(name, hash)| format!("{name}={hash}"));
+    let query: Vec<&str> = webhook.query.iter().chain(&hash).map(String::as_str).collect();
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{}/hooks/{connection}{mark}{}", base.trim_end_matches('/'), query.join("&"))
 }
 
 fn list_events(provider: &str) -> Result<ExitCode, CommandError> {
@@ -238,8 +245,7 @@ mod tests {
             let (sender, receiver) = key_pair(&scheme, "000102030405060708090a0b0c0d0e0f1011121314151617").unwrap();
             for event in fixture::events(name).unwrap().keys() {
                 let webhook = find_webhook(name, event).unwrap();
-                let mut url = format!("http://127.0.0.1:8480/hooks/{name}");
-                url.extend(webhook.query.iter().map(|query| format!("?{query}")));
+                let url = url_of("http://127.0.0.1:8480/", name, &scheme, &webhook);
                 let request = signed_request(&scheme, &webhook, &url, &sender, NOW_MS, name).unwrap();
                 let headers: Headers = request.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
                 let raw = RawRequest { method: "POST", url: &url, headers: &headers, body: &request.body };

@@ -130,6 +130,11 @@ impl Api for Salesforce {
         page(target, response)
     }
 
+    /// A query names its fields.
+    fn refuses_unknown_properties(&self) -> bool {
+        true
+    }
+
     fn describe(&self, target: &Target) -> HttpRequest {
         let url = format!("{}/services/data/{}/sobjects/{}/describe", target.base_url, target.version, target.object);
         request(target, "GET", url, Vec::new())

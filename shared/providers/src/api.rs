@@ -101,6 +101,10 @@ pub trait Api: Sync {
     /// # Errors
     /// The call failed; `NotFound` when the account has no such object type.
     fn parse_described(&self, target: &Target, response: &HttpResponse) -> Result<Vec<PropertyInfo>, CallFailure>;
+    /// True when a read that names a property which the account lacks fails as a whole; otherwise such a name is ignored.
+    fn refuses_unknown_properties(&self) -> bool {
+        false
+    }
     /// Asks which scopes the token has; `None` when the provider cannot say. [`Api::parse_scopes`] parses the response.
     fn scopes(&self, _target: &Target) -> Option<HttpRequest> {
         None

@@ -35,7 +35,7 @@ pub use scheme::{
     Algorithm, Basic, Compare, DeclarationError, Encoding, Handshake, KeyForm, Layout, Location, Proof, Scheme, Shared,
     SharedLocation, Signature, Signed, Sns, Timestamp, Unit, UrlForm, Version, Versions, Webhook, When,
 };
-pub use sign::{Draft, SignError, SignedRequest, ecdsa_pair, key_pair, sign};
+pub use sign::{Draft, SignError, SignedRequest, body_parameter, ecdsa_pair, key_pair, sign};
 pub use sns::certificate_url;
 pub use template::{Template, TemplateError};
 pub use verify::verify;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::encoding;
-use crate::proof::P256_SPKI;
+use crate::proof::{P256_SPKI, sha256_hex};
 use crate::scheme::{
     Algorithm, Compare, Encoding, KeyForm, Layout, Location, Proof, Scheme, Shared, SharedLocation, Signed, Timestamp, Unit, When,
 };
@@ -44,6 +44,15 @@ pub enum SignError {
     /// The clock cannot be written in the declared unit.
     #[error("the time cannot be written in the declared unit")]
     Time,
+}
+
+/// The query parameter that the URL must have for a body that is not a form: its name and the body's hash. `None` where the scheme
+/// covers every body by itself.
+pub fn body_parameter(scheme: &Scheme, body: &[u8]) -> Option<(String, String)> {
+    match scheme {
+        Scheme::UrlForm(form) => Some((form.body_hash.clone()?, sha256_hex(body))),
+        _ => None,
+    }
 }
 
 /// A request with its proof.

@@ -60,6 +60,9 @@ fn describe(row: &Row) -> String {
         (Way::Both, Some(property)) => code(property),
         (_, Some(property)) => format!("{} (written)", code(property)),
         (_, None) if row.paths.is_empty() => String::new(),
-        (_, None) => format!("{} (read)", codes(&row.paths, "else")),
+        (_, None) => {
+            let names: Vec<&str> = row.paths.iter().map(|path| path.trim_start_matches("properties.")).collect();
+            format!("{} (read)", codes(&names, "else"))
+        }
     }
 }
