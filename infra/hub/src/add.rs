@@ -37,14 +37,14 @@ pub fn run(args: &AddArgs) -> Result<ExitCode, CommandError> {
         return Ok(ExitCode::SUCCESS);
     }
     let path = args.config.config.clone().unwrap_or_else(|| root().join(DEFAULT_PATH));
-    let generation = add(args, &path, name, &section)?;
-    print_line(format_args!("{}: [connections.{name}] is added, and `generation` is {generation} now", shown(&path)))?;
+    add(args, &path, name, &section)?;
+    print_line(format_args!("{}: [connections.{name}] is added", shown(&path)))?;
     print(next_steps(&args.provider, name, &section))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes the section into the file. Gives the new generation.
-fn add(args: &AddArgs, path: &Path, name: &str, section: &Section) -> Result<u64, CommandError> {
+/// Writes the section into the file.
+fn add(args: &AddArgs, path: &Path, name: &str, section: &Section) -> Result<(), CommandError> {
     let before = args.config.load_sound()?;
     if before.sound()?.hub.connections.contains_key(name) {
         let help = "choose another name with --name";
@@ -52,20 +52,14 @@ fn add(args: &AddArgs, path: &Path, name: &str, section: &Section) -> Result<u64
     }
     let text = with_section(&read_text(path)?, &section.text).map_err(|fault| invalid(path, fault))?;
     let after = Loaded::with(&args.config.providers.registry()?, &shown(path), text.clone(), path.parent());
-    let generation = after.sound()?.hub.generation;
-    write(path, text.as_bytes())?;
-    Ok(generation)
+    after.sound()?;
+    write(path, text.as_bytes())
 }
 
-/// The text with the section behind its last connection, and with the next generation.
+/// The text with the section behind its last connection, and with the next generation if it has one.
 fn with_section(text: &str, section: &str) -> Result<String, String> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let generation = lines.iter_mut().find(|line| line.starts_with("generation"));
-    let generation = generation.ok_or("there is no line that begins with `generation`")?;
-    let (_, value) = generation.split_once('=').ok_or("the line of `generation` has no `=`")?;
-    let (number, comment) = value.split_once('#').map_or((value, String::new()), |(n, comment)| (n, format!("  #{comment}")));
-    let number: u64 = number.trim().replace('_', "").parse().map_err(|_| "`generation` is not a number")?;
-    *generation = format!("generation = {}{comment}", number + 1);
+    raise_generation(&mut lines)?;
     let last = lines.iter().rposition(|line| line.starts_with("[connections")).map_or(lines.len(), |at| at + 1);
     let rest = lines.get(last..).unwrap_or_default();
     // The section ends before the next one, and before the comments and blank lines above that.
@@ -73,6 +67,16 @@ fn with_section(text: &str, section: &str) -> Result<String, String> {
     let end = lines[..next].iter().rposition(|line| !line.trim().is_empty()).map_or(0, |at| at + 1);
     lines.insert(end, format!("\n{}", section.trim_end()));
     Ok(lines.join("\n") + "\n")
+}
+
+/// Raises the generation of a file that numbers itself.
+fn raise_generation(lines: &mut [String]) -> Result<(), String> {
+    let Some(line) = lines.iter_mut().find(|line| line.starts_with("generation")) else { return Ok(()) };
+    let (_, value) = line.split_once('=').ok_or("the line of `generation` has no `=`")?;
+    let (number, comment) = value.split_once('#').map_or((value, String::new()), |(n, comment)| (n, format!("  #{comment}")));
+    let number: u64 = number.trim().replace('_', "").parse().map_err(|_| "`generation` is not a number")?;
+    *line = format!("generation = {}{comment}", number + 1);
+    Ok(())
 }
 
 fn next_steps(provider: &str, name: &str, section: &Section) -> String {
@@ -112,7 +116,7 @@ mod tests {
         let expected =
             "generation = 5  # why\n\n[connections.a]\nx = 1\n\n[connections.b]\ny = 2\n\n# ---\n# Next\n[destinations]\n";
         assert_eq!(with_section(text, "[connections.b]\ny = 2\n").unwrap(), expected);
-        assert!(with_section("[connections]\n", "").is_err());
+        assert!(with_section("generation = x\n[connections]\n", "").is_err());
     }
 
     #[test]
@@ -121,6 +125,6 @@ mod tests {
         let text = with_section(DEFAULT, &section.text).unwrap();
         let loaded = Loaded::new("hub.toml", text, None);
         let hub = &loaded.sound().unwrap().hub;
-        assert_eq!((hub.generation, hub.connections["xero"].signing_secret.as_deref()), (2, Some("xero/signing")));
+        assert_eq!(hub.connections["xero"].signing_secret.as_deref(), Some("xero/signing"));
     }
 }

@@ -241,8 +241,8 @@ async fn resolve_shows_a_plan_and_requests_it_only_with_apply() {
     store(&twin, &hub, &vault, contact("form", "f1", 2_000, &phone("+4930000002"))).await;
     // The phone's rule becomes another one: the newest value instead of the form's.
     let rule = r#"phone         = { prefer = ["form"], why = "people know their own number best" }"#;
-    let text = DEFAULT.replace(rule, "").replace("generation = 1", "generation = 2");
-    let pack = Loaded::new("hub.toml", text, None).pack(&Changes::default()).expect("a pack");
+    let changes = Changes { generation: 2, ..Changes::default() };
+    let pack = Loaded::new("hub.toml", DEFAULT.replace(rule, ""), None).pack(&changes).expect("a pack");
     let config = Config::open(pack).expect("opened");
     let plans = resolve::resolve_stored(&twin, &vault, &config, &resolve::Scope::default()).await.expect("a plan");
     let plan = &plans[&ObjectType::Contact];
