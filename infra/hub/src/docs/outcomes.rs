@@ -45,6 +45,10 @@ const fn explain(outcome: Outcome) -> (&'static str, &'static str) {
             "The event was applied, except for a field whose value has no canonical form. The hub does not store that value.",
             "Correct the value at its source. `cargo hub map --provider P FILE` says which field it is and why.",
         ),
+        Outcome::Held => (
+            "The event was stored, and nothing identifies its person or company yet. No destination hears of it before a key arrives.",
+            "nothing; or send an e-mail address, a telephone number or a domain with it ([identity](../configuration.md#identityobject))",
+        ),
         Outcome::Dead => (
             "The hub could not handle the event, and parked it in a dead-letter queue with its reason.",
             "`cargo hub dlq list` shows the reason and its page in docs/errors. Solve the cause, then `cargo hub dlq redrive`.",
