@@ -176,11 +176,11 @@ impl Api for HubSpot {
         HttpRequest { method: "GET", url, body: Vec::new(), ..post(target, "", &Value::Null) }
     }
 
-    fn parse_described(&self, _: &Target, response: &HttpResponse) -> Result<Vec<PropertyInfo>, CallFailure> {
+    fn parse_described(&self, target: &Target, response: &HttpResponse) -> Result<Vec<PropertyInfo>, CallFailure> {
         match response.status {
             200 => Ok(list(&body_json(response)?, "results").iter().filter_map(property_info).collect()),
-            404 => Err(RowFailure { kind: FailureKind::NotFound, ..call_failure(response) }),
-            _ => Err(call_failure(response)),
+            404 => Err(RowFailure { kind: FailureKind::NotFound, ..call_failure(target, response) }),
+            _ => Err(call_failure(target, response)),
         }
     }
 
@@ -189,9 +189,9 @@ impl Api for HubSpot {
         Some(HttpRequest { url, ..post(target, "", &json!({ "tokenKey": target.token })) })
     }
 
-    fn parse_scopes(&self, _: &Target, response: &HttpResponse) -> Result<Vec<String>, CallFailure> {
+    fn parse_scopes(&self, target: &Target, response: &HttpResponse) -> Result<Vec<String>, CallFailure> {
         if response.status != 200 {
-            return Err(call_failure(response));
+            return Err(call_failure(target, response));
         }
         Ok(list(&body_json(response)?, "scopes").iter().filter_map(Value::as_str).map(str::to_owned).collect())
     }

@@ -140,11 +140,11 @@ impl Api for Salesforce {
         request(target, "GET", url, Vec::new())
     }
 
-    fn parse_described(&self, _: &Target, response: &HttpResponse) -> Result<Vec<PropertyInfo>, CallFailure> {
+    fn parse_described(&self, target: &Target, response: &HttpResponse) -> Result<Vec<PropertyInfo>, CallFailure> {
         match response.status {
             200 => Ok(body_json(response)?["fields"].as_array().into_iter().flatten().filter_map(field_info).collect()),
-            404 => Err(RowFailure { kind: FailureKind::NotFound, ..call_failure(response) }),
-            _ => Err(call_failure(response)),
+            404 => Err(RowFailure { kind: FailureKind::NotFound, ..call_failure(target, response) }),
+            _ => Err(call_failure(target, response)),
         }
     }
 
