@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::encoding;
 use crate::request::{RawRequest, VerifiedRequest};
 use crate::scheme::{Handshake, Webhook};
+use crate::signed::parse_json;
 use crate::sns;
 
 /// The longest token that is sent back. No provider sends a longer one.
@@ -65,7 +66,7 @@ pub fn answer_unsigned(webhook: &Webhook, request: &RawRequest<'_>) -> Option<Ht
 
 /// What to do about a signed handshake. `None` means an ordinary delivery.
 pub fn answer_signed(webhook: &Webhook, request: &VerifiedRequest<'_>) -> Option<HandshakeAction> {
-    let body = || serde_json::from_slice::<Value>(request.body()).ok();
+    let body = || parse_json(request.body()).ok();
     webhook.handshakes.iter().find_map(|declared| match declared {
         Handshake::Challenge { .. } => challenge(declared, &body()?).map(HandshakeAction::Reply),
         Handshake::EmptyList { pointer } => {

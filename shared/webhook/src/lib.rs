@@ -10,10 +10,12 @@
 #![forbid(unsafe_code)]
 
 mod certificate;
+mod declaration;
 mod diagnose;
 mod encoding;
 pub mod form;
 mod handshake;
+pub mod json;
 mod proof;
 mod rejection;
 mod request;
@@ -27,13 +29,14 @@ mod url_form;
 pub mod vectors;
 mod verify;
 
+pub use declaration::DeclarationError;
 pub use diagnose::{Suspicion, diagnose};
 pub use handshake::{Confirmation, HandshakeAction, HttpReply, answer_signed, answer_unsigned};
 pub use rejection::Rejection;
 pub use request::{Evidence, Headers, RawRequest, VerifiedRequest};
 pub use scheme::{
-    Algorithm, Basic, Compare, DeclarationError, Encoding, Handshake, KeyForm, Layout, Location, Proof, Scheme, Shared,
-    SharedLocation, Signature, Signed, Sns, Timestamp, Unit, UrlForm, Version, Versions, Webhook, When,
+    Algorithm, Basic, Compare, Encoding, Handshake, KeyForm, Layout, Location, Proof, Scheme, Shared, SharedLocation, Signature,
+    Signed, Sns, Timestamp, Unit, UrlForm, Version, Versions, Webhook, When,
 };
 pub use sign::{Draft, SignError, SignedRequest, body_parameter, ecdsa_pair, key_pair, sign};
 pub use sns::certificate_url;

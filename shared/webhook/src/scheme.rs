@@ -1,9 +1,8 @@
 //! The declared forms: how a provider's webhooks prove themselves and shake hands. Closed, and free of provider names.
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-use crate::template::{Segment, Template};
+use crate::template::Template;
 
 /// The `[webhook]` part of a manifest that concerns proof and handshakes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +97,10 @@ pub struct Signed {
     /// How far the sender's clock may be from ours, in seconds, either way. Absent: time is not checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance_s: Option<u32>,
+    /// For how many more seconds the sender may repeat a request with its first timestamp, because it does not sign again when it
+    /// tries again. A single-use token or an idempotency key must keep repeated requests from counting twice.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeats_s: u32,
     /// Characters whose escapes in the URL are decoded before it is signed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub unescape: String,
@@ -109,6 +112,9 @@ pub struct Signed {
 pub struct Signature {
     /// Where it is.
     pub at: Location,
+    /// Where else the request may carry a signature, made with another key of the sender's: one that matches is enough.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Location>,
     /// How the value is laid out.
     pub layout: Layout,
     /// How the bytes are written.
@@ -335,66 +341,27 @@ pub enum Handshake {
     SnsSubscription,
 }
 
-/// Why a declaration cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum DeclarationError {
-    /// A list that must have an entry has none.
-    #[error("`{0}` is empty")]
-    Empty(&'static str),
-    /// A header name that no request can have, since names are in lower case.
-    #[error("header name `{0}` is not in lower case")]
-    HeaderName(String),
-    /// A layout that names versions needs a label in each proof, and the others must not have one.
-    #[error("labels belong to the layouts `pairs` and `list`, and are required there")]
-    Label,
-    /// The content uses a part that is not declared, or a declared part is not covered.
-    #[error("`{0}` is declared but not signed, or signed but not declared")]
-    Uncovered(&'static str),
-    /// A value is declared at a location where it cannot be.
-    #[error("`{0}` cannot be at this location")]
-    Location(&'static str),
-    /// Alternatives of headers that do not go together.
-    #[error("signature, id and timestamp need the same number of alternative headers")]
-    Alternatives,
-    /// `accept` names a version that does not exist.
-    #[error("accepted version `{0}` is not declared")]
-    UnknownVersion(String),
-}
-
-impl Webhook {
-    /// Whether signature vectors of `provider` are meant for this scheme, which belongs to the manifest `own_name`.
-    pub fn answers_to(&self, own_name: &str, provider: &str) -> bool {
-        own_name == provider || self.aliases.iter().any(|alias| alias == provider)
-    }
-
-    /// Checks what the types cannot express. A loader calls it once. A declaration that fails here verifies no request either.
-    pub fn check(&self) -> Result<(), DeclarationError> {
-        match &self.scheme {
-            Scheme::Versions(versions) => versions.check(),
-            Scheme::Signed(signed) => signed.check(),
-            Scheme::UrlForm(form) => header_name(&form.header),
-            Scheme::Shared(Shared { at: SharedLocation::Header(name), .. }) => header_name(name),
-            Scheme::Shared(_) | Scheme::Basic(_) => Ok(()),
-            Scheme::Sns(sns) if sns.certificate_names.is_empty() => Err(DeclarationError::Empty("certificate_names")),
-            Scheme::Sns(_) => Ok(()),
-        }
-    }
-}
-
 impl Scheme {
     /// The same scheme with another tolerance (`None`: time is not checked).
     pub fn with_tolerance(mut self, tolerance_s: Option<u32>) -> Scheme {
-        match &mut self {
-            Scheme::Versions(versions) => {
-                let signed = versions.versions.iter_mut().filter_map(|v| v.signed.as_mut());
-                for signed in signed.filter(|signed| signed.timestamp.is_some()) {
-                    signed.tolerance_s = tolerance_s;
-                }
-            }
-            Scheme::Signed(signed) if signed.timestamp.is_some() => signed.tolerance_s = tolerance_s,
-            _ => {}
+        for signed in self.signed_mut().into_iter().filter(|signed| signed.timestamp.is_some()) {
+            signed.tolerance_s = tolerance_s;
         }
         self
+    }
+
+    /// The same scheme for a sender that signs again whenever it tries again.
+    pub fn without_repeats(mut self) -> Scheme {
+        self.signed_mut().into_iter().for_each(|signed| signed.repeats_s = 0);
+        self
+    }
+
+    fn signed_mut(&mut self) -> Vec<&mut Signed> {
+        match self {
+            Scheme::Versions(versions) => versions.versions.iter_mut().filter_map(|version| version.signed.as_mut()).collect(),
+            Scheme::Signed(signed) => vec![signed],
+            _ => Vec::new(),
+        }
     }
 
     /// The same scheme for a connection that accepts these versions; no effect on schemes without versions.
@@ -414,77 +381,7 @@ impl Scheme {
     }
 }
 
-impl Versions {
-    fn check(&self) -> Result<(), DeclarationError> {
-        if self.versions.is_empty() {
-            return Err(DeclarationError::Empty("versions"));
-        }
-        if let Some(name) = self.accept.iter().find(|name| !self.versions.iter().any(|v| v.name == **name)) {
-            return Err(DeclarationError::UnknownVersion(name.clone()));
-        }
-        self.versions.iter().try_for_each(|version| {
-            version.when.as_ref().map_or(Ok(()), |when| header_name(&when.header))?;
-            match (&version.signed, &version.shared) {
-                (Some(signed), None) => signed.check(),
-                (None, Some(Shared { at: SharedLocation::Header(name), .. })) => header_name(name),
-                (None, Some(_)) => Ok(()),
-                _ => Err(DeclarationError::Empty("signed, shared: one of them")),
-            }
-        })
-    }
-}
-
-impl Signed {
-    fn check(&self) -> Result<(), DeclarationError> {
-        let labelled = matches!(self.signature.layout, Layout::Pairs | Layout::List);
-        if self.proofs.is_empty() {
-            return Err(DeclarationError::Empty("proofs"));
-        }
-        if self.proofs.iter().any(|proof| proof.label.is_some() != labelled) {
-            return Err(DeclarationError::Label);
-        }
-        let hashes = self.proofs.iter().any(|proof| proof.algorithm == Algorithm::Sha256);
-        if hashes != self.content.uses(&Segment::Secret) {
-            return Err(DeclarationError::Uncovered("secret"));
-        }
-        if self.timestamp.is_some() != self.content.uses(&Segment::Timestamp) {
-            return Err(DeclarationError::Uncovered("timestamp"));
-        }
-        if self.id.is_some() != self.content.uses(&Segment::Id) {
-            return Err(DeclarationError::Uncovered("id"));
-        }
-        if self.tolerance_s.is_some() && self.timestamp.is_none() {
-            return Err(DeclarationError::Uncovered("timestamp"));
-        }
-        self.check_locations()
-    }
-
-    fn check_locations(&self) -> Result<(), DeclarationError> {
-        let signature = &self.signature.at;
-        if matches!(signature, Location::Pair(_)) {
-            return Err(DeclarationError::Location("signature"));
-        }
-        let others = self.timestamp.iter().map(|t| &t.at).chain(&self.id);
-        for location in std::iter::once(signature).chain(others) {
-            match (location, signature) {
-                (Location::Header(names), Location::Header(first)) => {
-                    names.iter().try_for_each(|name| header_name(name))?;
-                    if names.is_empty() || names.len() != first.len() {
-                        return Err(DeclarationError::Alternatives);
-                    }
-                }
-                (Location::Header(names), _) if names.len() != 1 => return Err(DeclarationError::Alternatives),
-                (Location::Pair(_), _) if self.signature.layout != Layout::Pairs => {
-                    return Err(DeclarationError::Location("timestamp"));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-fn header_name(name: &str) -> Result<(), DeclarationError> {
-    let fine = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if fine { Ok(()) } else { Err(DeclarationError::HeaderName(name.to_owned())) }
+/// For serde: nothing is left out of the packed form.
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

@@ -14,7 +14,7 @@ use crate::scheme::{
     Algorithm, Compare, Encoding, KeyForm, Layout, Location, Proof, Scheme, Shared, SharedLocation, Signed, Timestamp, Unit, When,
 };
 use crate::shared::xml_element;
-use crate::signed::{Filling, reads_form, reads_json, signed_url};
+use crate::signed::{Filling, parse_json, reads_form, reads_json, signed_url};
 use crate::{form, sns, url_form};
 
 /// A request before it is signed.
@@ -108,7 +108,7 @@ pub fn sign(scheme: &Scheme, draft: &Draft<'_>, secret: &str) -> Result<SignedRe
 }
 
 fn json_of(body: &[u8]) -> Result<Value, SignError> {
-    serde_json::from_slice(body).map_err(|_| SignError::Unsupported)
+    parse_json(body).map_err(|_| SignError::Unsupported)
 }
 
 /// Puts a text at a pointer, whose last member may be new.

@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use crate::encoding;
 use crate::form::{self, Field};
+use crate::json::whole_characters;
 use crate::proof::Key;
 use crate::rejection::Rejection;
 use crate::request::{Evidence, RawRequest};
-use crate::scheme::{Encoding, Layout, Location, Proof, Signed, Timestamp, Unit};
+use crate::scheme::{Encoding, Layout, Location, Proof, Signed, Unit};
 use crate::template::{Segment, Template};
 
 /// The most signatures in one header. More of them are an attempt to waste processor time, not a rotation.
@@ -63,7 +64,7 @@ pub(crate) fn verify(signed: &Signed, request: &RawRequest<'_>, secrets: &[&str]
         form: form.as_deref(),
     };
     let (version, secret) = matching(signed, &candidates, &filling, secrets)?;
-    let signed_at_ms = check_time(signed.timestamp.as_ref(), timestamp.as_deref(), signed.tolerance_s, now_ms)?;
+    let signed_at_ms = check_time(signed, timestamp.as_deref(), now_ms)?;
     Ok(Evidence { version, secret, signed_at_ms })
 }
 
@@ -157,8 +158,15 @@ impl<'a> RequestReader<'a> {
     /// The signatures of the request with their labels.
     fn candidates(&self) -> Result<Vec<Candidate<'a>>, Rejection> {
         let signature = &self.signed.signature;
-        let value = self.value(&signature.at)?;
-        let found: Vec<Candidate<'a>> = match &signature.layout {
+        let mut found = self.candidates_of(self.value(&signature.at)?)?;
+        for value in signature.also.iter().filter_map(|location| self.value(location).ok()) {
+            found.extend(self.candidates_of(value)?);
+        }
+        if found.len() > MOST_SIGNATURES { Err(Rejection::TooManySignatures) } else { Ok(found) }
+    }
+
+    fn candidates_of(&self, value: Cow<'a, str>) -> Result<Vec<Candidate<'a>>, Rejection> {
+        Ok(match &self.signed.signature.layout {
             Layout::Plain | Layout::Prefixed(_) if value.contains(',') => return Err(self.doubled()),
             Layout::Plain => vec![Candidate { label: None, text: value }],
             Layout::Prefixed(prefix) => {
@@ -176,8 +184,7 @@ impl<'a> RequestReader<'a> {
                 }
                 entries.into_iter().map(|(label, text)| Candidate { label: Some(label), text: Cow::Borrowed(text) }).collect()
             }
-        };
-        if found.len() > MOST_SIGNATURES { Err(Rejection::TooManySignatures) } else { Ok(found) }
+        })
     }
 
     fn doubled(&self) -> Rejection {
@@ -223,7 +230,8 @@ pub(crate) fn single_header<'a>(request: &RawRequest<'a>, name: &str) -> Result<
 }
 
 fn locations(signed: &Signed) -> impl Iterator<Item = &Location> {
-    signed.timestamp.iter().map(|t| &t.at).chain(&signed.id).chain(std::iter::once(&signed.signature.at))
+    let signatures = std::iter::once(&signed.signature.at).chain(&signed.signature.also);
+    signed.timestamp.iter().map(|t| &t.at).chain(&signed.id).chain(signatures)
 }
 
 pub(crate) fn reads_json(signed: &Signed) -> bool {
@@ -251,7 +259,7 @@ fn form_text<'v>(form: Option<&'v [Field<'v>]>, name: &str) -> Result<Cow<'v, st
 }
 
 pub(crate) fn parse_json(body: &[u8]) -> Result<Value, Rejection> {
-    serde_json::from_slice(body).map_err(|_| Rejection::BodyUnreadable("JSON"))
+    serde_json::from_slice(&whole_characters(body)).map_err(|_| Rejection::BodyUnreadable("JSON"))
 }
 
 /// A text, or a whole number as it is written, at a pointer.
@@ -263,19 +271,14 @@ pub(crate) fn json_text<'v>(json: Option<&'v Value>, pointer: &str) -> Result<Co
     }
 }
 
-fn check_time(
-    declared: Option<&Timestamp>,
-    text: Option<&str>,
-    tolerance_s: Option<u32>,
-    now_ms: i64,
-) -> Result<Option<i64>, Rejection> {
-    let (Some(declared), Some(text)) = (declared, text) else { return Ok(None) };
+fn check_time(signed: &Signed, text: Option<&str>, now_ms: i64) -> Result<Option<i64>, Rejection> {
+    let (Some(declared), Some(text)) = (&signed.timestamp, text) else { return Ok(None) };
     let read = read_time(declared.unit, text);
-    let Some(tolerance_s) = tolerance_s else { return Ok(read) };
+    let Some(tolerance_s) = signed.tolerance_s else { return Ok(read) };
     let at_ms = read.ok_or(Rejection::MalformedTimestamp)?;
     let age_ms = now_ms.saturating_sub(at_ms);
     let limit_ms = i64::from(tolerance_s) * 1000;
-    if age_ms > limit_ms {
+    if age_ms > limit_ms + i64::from(signed.repeats_s) * 1000 {
         Err(Rejection::Stale(age_ms / 1000))
     } else if age_ms < -limit_ms {
         Err(Rejection::Future(age_ms.saturating_neg() / 1000))

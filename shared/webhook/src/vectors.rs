@@ -225,7 +225,7 @@ impl Vector {
             (Some(_), own) => own,
         };
         let scheme = match tolerance {
-            Some(tolerance_s) => scheme.with_tolerance(tolerance_s),
+            Some(tolerance_s) => scheme.with_tolerance(tolerance_s).without_repeats(),
             None => scheme,
         };
         match &scheme {

@@ -121,3 +121,54 @@ fn vectors_are_compared_with_the_declared_answer() {
     let form = r#"{"id":"f","provider":"token-header","kind":"k","valid":true,"secret":"s","headers":{"x-token":["s"]},"body":"","params":{"n":1,"many":["a","b"]}}"#;
     assert!(agrees(form, webhook::HttpReply { status: 200, content_type: None, body: Vec::new() }));
 }
+
+/// A body that proves itself by these secrets: in the declared member, and in the second one.
+fn body_proven_by(first: &str, second: &str) -> serde_json::Value {
+    let scheme = &webhook("in-body-repeated").scheme;
+    let draft = |body| Draft { method: "POST", url: "https://h.example/", body, at_ms: NOW_MS, id: "" };
+    let signed = |secret| -> serde_json::Value {
+        let body = sign(scheme, &draft(br#"{"signature":{"token":"t1"},"note":"x"}"#), secret).unwrap().body;
+        serde_json::from_slice(&body).unwrap()
+    };
+    let mut body = signed(first);
+    body["signature"]["second"] = signed(second)["signature"]["signature"].clone();
+    body
+}
+
+fn tried_in_body(body: &str, secret: &str, at_ms: i64) -> Result<(), Rejection> {
+    let none = Headers::new();
+    verify(&webhook("in-body-repeated").scheme, request("POST", "https://h.example/", &none, body.as_bytes()), &[secret], at_ms)
+        .map(|_| ())
+}
+
+#[test]
+fn a_second_signature_proves_as_well() {
+    let body = body_proven_by("own", "parent").to_string();
+    assert_eq!(tried_in_body(&body, "own", NOW_MS), Ok(()));
+    assert_eq!(tried_in_body(&body, "parent", NOW_MS), Ok(()));
+    assert_eq!(tried_in_body(&body, "stranger", NOW_MS), Err(Rejection::Mismatch));
+}
+
+#[test]
+fn a_sender_may_repeat_its_first_timestamp_for_as_long_as_it_tries_again() {
+    let body = body_proven_by("own", "own").to_string();
+    for (after_s, verdict) in
+        [(3_900, Ok(())), (3_901, Err(Rejection::Stale(3_901))), (-300, Ok(())), (-301, Err(Rejection::Future(301)))]
+    {
+        assert_eq!(tried_in_body(&body, "own", NOW_MS + after_s * 1000), verdict, "{after_s}");
+    }
+}
+
+#[test]
+fn half_a_character_in_a_body_hides_no_proof() {
+    let body = body_proven_by("own", "own").to_string();
+    for note in [r#""note":"great \ud83d""#, r#""note":"\udc00\ud83d\ude00""#, r#""no\ud83dte":"x""#] {
+        let cut = body.replace(r#""note":"x""#, note);
+        assert_ne!(cut, body);
+        assert_eq!(tried_in_body(&cut, "own", NOW_MS), Ok(()), "{note}");
+    }
+    let none = Headers::new();
+    let shared = r#"{"key":"own","lead":"\ud83d"}"#;
+    let key = webhook("token-body").scheme.clone();
+    assert!(verify(&key, request("POST", "https://h.example/", &none, shared.as_bytes()), &["own"], NOW_MS).is_ok());
+}
