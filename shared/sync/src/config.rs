@@ -203,6 +203,10 @@ impl Bucket {
     }
 }
 
+fn default_field_bytes() -> usize {
+    65_536
+}
+
 /// Limits. A record that exceeds one is parked with the reason, never truncated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -210,6 +214,9 @@ pub struct Limits {
     pub members: usize,
     /// Entries of a union field.
     pub union_entries: usize,
+    /// Bytes of one field's value. A longer value is set aside; the rest of the record goes on.
+    #[serde(default = "default_field_bytes")]
+    pub field_bytes: usize,
     /// Bytes of an event that is retained as it came.
     pub item_bytes: usize,
     /// Bytes of a webhook body that the front door accepts.
@@ -227,6 +234,7 @@ impl Default for Limits {
         Limits {
             members: 40,
             union_entries: 200,
+            field_bytes: default_field_bytes(),
             item_bytes: 350_000,
             body_bytes: 6_000_000,
             claim_check_bytes: 700_000,

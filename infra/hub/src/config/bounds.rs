@@ -66,6 +66,8 @@ pub(super) fn limits(table: &LimitsTable, report: &mut Report) -> Limits {
     Limits {
         members: table.members.unwrap_or(default.members),
         union_entries: table.union_entries.unwrap_or(default.union_entries),
+        field_bytes: bytes("field_bytes", &table.field_bytes, ITEM_BYTES / 4, "an item holds other fields beside it", report)
+            .unwrap_or(default.field_bytes),
         item_bytes: bytes("item_bytes", &table.item_bytes, ITEM_BYTES, "DynamoDB stores no larger item", report)
             .unwrap_or(default.item_bytes),
         body_bytes: bytes("body_bytes", &table.body_bytes, URL_BODY_BYTES, "a function URL takes no larger body", report)

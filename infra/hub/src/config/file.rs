@@ -128,6 +128,7 @@ pub(super) struct RetryTable {
 pub(super) struct LimitsTable {
     pub members: Option<usize>,
     pub union_entries: Option<usize>,
+    pub field_bytes: Option<Spanned<usize>>,
     pub item_bytes: Option<Spanned<usize>>,
     pub body_bytes: Option<Spanned<usize>>,
     pub claim_check_bytes: Option<usize>,

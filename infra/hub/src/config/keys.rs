@@ -283,6 +283,12 @@ const LIMIT_KEYS: &[Key] = &[
     )
     .default("200"),
     key(
+        "field_bytes",
+        ValueType::Number { least: 100 },
+        "The longest value of one field, in bytes. A longer one is set aside (`cap-exceeded`), and the rest of the record goes on.",
+    )
+    .default("65536"),
+    key(
         "item_bytes",
         ValueType::Number { least: 1_000 },
         "The largest event that is retained as it came. A larger one is parked (`cap-exceeded`).",

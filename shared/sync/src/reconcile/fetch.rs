@@ -138,7 +138,7 @@ async fn read_one<P: Ports>(
 fn read_json(response: &HttpResponse) -> Result<Option<serde_json::Value>, CallFailure> {
     let Some(body) = parse_fetched(response)? else { return Ok(None) };
     let not_json = |_| CallFailure::new(FailureKind::Transient, "BAD_RESPONSE", "the response is not JSON");
-    serde_json::from_slice(&body).map(Some).map_err(not_json)
+    serde_json::from_slice(&webhook::json::whole_characters(&body)).map(Some).map_err(not_json)
 }
 
 /// True when a read is older than the event that requested it, and may be repeated.

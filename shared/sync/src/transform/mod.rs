@@ -13,6 +13,7 @@ mod echo;
 pub mod effects;
 mod fetched;
 pub mod identity;
+mod long_values;
 pub mod merge;
 mod observe;
 pub mod plan;
@@ -42,6 +43,7 @@ use crate::quarantine::quarantine_reason;
 use crate::record::journal::{AccountLine, DAY_MS, JournalEntry, entry_key, outcome_of, proof_key};
 use crate::seal::Vault;
 use crate::transform::effects::derive_changes;
+use crate::transform::long_values::set_long_values_aside;
 use crate::transform::plan::Merged;
 use crate::transform::transaction::Transaction;
 
@@ -284,10 +286,13 @@ impl<P: Ports> Transform<'_, P> {
         test_records || !changes.iter().any(|change| change.test)
     }
 
-    /// The changes, followed by those that the configured effects derive from them.
+    /// The changes without values that are too long, followed by those that the configured effects derive from them.
     fn with_effects(&self, changes: &[Change]) -> Vec<Change> {
-        let derived = changes.iter().flat_map(|change| derive_changes(self.config.hub(), change));
-        changes.iter().cloned().chain(derived).collect()
+        let mut all = changes.to_vec();
+        all.iter_mut().for_each(|change| set_long_values_aside(change, self.config.hub().limits.field_bytes));
+        let derived: Vec<Change> = all.iter().flat_map(|change| derive_changes(self.config.hub(), change)).collect();
+        all.extend(derived);
+        all
     }
 
     async fn apply_changes(&self, incoming: &Incoming<'_>, changes: &[Change]) -> Result<EventResult, Failure> {
