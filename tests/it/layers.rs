@@ -72,6 +72,23 @@ fn planted_bugs_are_in_no_function() {
     assert!(default.is_empty(), "the feature `mutants` must not be a default one: {default:?}");
 }
 
+/// Telephone numbers need numbering plans, a quarter of a megabyte that `receive` must not carry or start with.
+#[test]
+fn only_functions_that_map_records_link_numbering_plans() {
+    let text = fs::read_to_string(root().join("shared/mapping/Cargo.toml")).unwrap();
+    let manifest: toml::Table = text.parse().unwrap();
+    let plans = &manifest["dependencies"]["rlibphonenumber"];
+    assert_eq!(plans.get("optional").and_then(toml::Value::as_bool), Some(true));
+    assert_eq!(manifest["features"]["phone"].as_array().map(Vec::len), Some(1));
+    assert!(manifest["features"].get("default").is_none());
+    for entry in fs::read_dir(root().join("functions")).unwrap() {
+        let folder = entry.unwrap().path();
+        let maps = folder.ends_with("transform") || folder.ends_with("upsert");
+        let text = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        assert_eq!(text.contains("\"phone\""), maps, "{}", folder.display());
+    }
+}
+
 /// Only verified requests and records that were read become envelopes (I9), because nothing else sends messages or calls providers.
 #[test]
 fn messages_leave_by_the_outbox_and_calls_by_the_client() {

@@ -47,9 +47,9 @@ pub fn run(args: &MapArgs) -> Result<ExitCode, CommandError> {
         |m: Malformed| CommandError::Usage(format!("`{}` is not a payload of {}: {m}", shown(&args.file), args.provider));
     let connection = args.connection.as_deref().unwrap_or(&args.provider);
     let object = args.object.clone().or_else(|| provider.object_in(&body).filter(|name| provider.object_of(name).is_some()));
-    let readable = match object {
+    let readable = match &object {
         Some(object) => {
-            show_record(&provider.record(connection, &object, &body).map_err(malformed)?, &object)?;
+            show_record(&provider.record(connection, object, &body).map_err(malformed)?, object)?;
             true
         }
         None => {
@@ -60,7 +60,11 @@ pub fn run(args: &MapArgs) -> Result<ExitCode, CommandError> {
         }
     };
     if args.unmapped {
-        show_unmapped(&provider.unmapped(&body).map_err(malformed)?);
+        let unread = match &object {
+            Some(object) => provider.unmapped_record(object, &body),
+            None => provider.unmapped(&body),
+        };
+        show_unmapped(&unread.map_err(malformed)?);
     }
     Ok(if readable { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

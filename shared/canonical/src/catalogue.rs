@@ -53,26 +53,26 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Text "text" "Free text, trimmed.";
-    Name "name" "A person's or company's name: trimmed, white space inside folded to one blank, never split.";
-    Email "email" "An e-mail address in lower case, the domain in ASCII. `Jo <jo@a.example>` becomes `jo@a.example`.";
-    Phone "phone" "A telephone number in E.164. A national number needs a region; an extension is dropped and flagged.";
-    Country "country" "An ISO 3166-1 alpha-2 code, from an alpha-2 code, an alpha-3 code or a name.";
+    Text "text" "Free text, trimmed, without control characters.";
+    Name "name" "A person's or company's name: trimmed, white space inside folded to one blank, invisible characters taken out, never split.";
+    Email "email" "An e-mail address in lower case, the domain in ASCII by UTS 46. `Jo <jo@a.example>` becomes `jo@a.example`; two addresses are a problem.";
+    Phone "phone" "A telephone number in E.164, valid by its country's numbering plan. A national number needs a region. A number with an extension is flagged, without the extension.";
+    Country "country" "An ISO 3166-1 alpha-2 code, from an alpha-2 or alpha-3 code or a name, as Unicode CLDR, ISO or drop-down lists write it.";
     Currency "currency" "An ISO 4217 code.";
-    Money "money" "An exact amount in minor units with its currency. An amount with more decimals than its currency has is a problem; it is never rounded.";
-    Date "date" "A calendar day without a zone: `2026-01-31`. An instant becomes a day only with `zone`.";
-    Instant "instant" "A point in time in UTC with the source's precision: `2026-01-31T09:30:00Z`. A day never becomes an instant.";
+    Money "money" "An exact amount in minor units with its currency. An amount with more decimals than its currency has is a problem; only the noise of a binary fraction (`0.30000000000000004`) is rounded.";
+    Date "date" "A calendar day without a zone: `2026-01-31`. An instant becomes a day only with `zone`. The years 1, 1604, 4501 and 9999 mean that there is none.";
+    Instant "instant" "A point in time in UTC with the source's precision: `2026-01-31T09:30:00Z`. A day never becomes an instant. The years 1, 1604, 4501 and 9999 mean that there is none.";
     Enum(&'static [&'static str]) "enum" "A member of the catalogue's list. An unknown value is stored as it came and flagged.";
     Bool "bool" "True or false.";
     Int "int" "A whole number of 64 bits.";
     Decimal "decimal" "A decimal number, kept as text so that no digit is lost.";
     Url "url" "An absolute http(s) URL.";
-    Domain "domain" "A host name in lower case, without `www.`.";
+    Domain "domain" "A host name in lower case and ASCII by UTS 46, without `www.`.";
     Industry "industry" "An industry as a lower-case name: `COMPUTER_SOFTWARE` becomes `computer software`.";
     Id "id" "An identifier, kept byte for byte; a number as its digits.";
     Verbatim "verbatim" "Text, kept byte for byte (attribution parameters).";
     Ref(ObjectType) "ref" "Another record of the same connection: `<provider's object name>:<id>`. The id alone is sent.";
-    Set "set" "A sorted list of texts without duplicates, from a list or from one text.";
+    Set(ValueKind) "set" "A sorted list without duplicates, from a list or from one text. Its members have the kind that the catalogue names.";
 }
 
 impl FieldKind {
@@ -98,7 +98,7 @@ impl FieldKind {
             ValueKind::Id => FieldKind::Id,
             ValueKind::Verbatim => FieldKind::Verbatim,
             ValueKind::Ref => FieldKind::Ref(object),
-            ValueKind::Set => FieldKind::Set,
+            ValueKind::Set => FieldKind::Set(ValueKind::Name),
         }
     }
 
@@ -112,8 +112,8 @@ impl FieldKind {
         let fits = match (self, value) {
             (_, Value::Null) => true,
             (FieldKind::Bool, Value::Bool(_)) | (FieldKind::Int, Value::Int(_)) | (FieldKind::Money, Value::Money(_)) => true,
-            (FieldKind::Set, Value::List(_)) => true,
-            (FieldKind::Bool | FieldKind::Int | FieldKind::Money | FieldKind::Set, _) => false,
+            (FieldKind::Set(_), Value::List(_)) => true,
+            (FieldKind::Bool | FieldKind::Int | FieldKind::Money | FieldKind::Set(_), _) => false,
             (_, Value::Text(_)) => true,
             _ => false,
         };
@@ -252,7 +252,7 @@ catalogue! {
         delinquent: Bool, plain, "True when the latest invoice was not paid in time.";
         email: Email, personal, "Primary e-mail address; an identity key.";
         email_consent: Enum(CONSENT_STATUS), plain, "Whether the person may be written to, from the loosest level to the strictest.";
-        emails: Set, personal, "Further e-mail addresses.";
+        emails: Set(ValueKind::Email), personal, "Further e-mail addresses.";
         explicit: Bool, plain, "True when the latest word about consent was the person's own act.";
         first_name: Name, personal, "Given name, where the source splits names.";
         full_name: Name, personal, "The whole name, as the source writes it.";
@@ -266,7 +266,7 @@ catalogue! {
         owner: Id, plain, "Who in the team looks after the person, as the source's id.";
         phone: Phone, personal, "Primary telephone number; an identity key.";
         revenue: Money, plain, "Annual revenue attributed to the person's company.";
-        tags: Set, plain, "Labels.";
+        tags: Set(ValueKind::Name), plain, "Labels.";
         timezone: Text, plain, "IANA time zone.";
         website: Url, plain, "Website.";
     }
@@ -287,13 +287,13 @@ catalogue! {
         parent: Ref(ObjectType::Company), plain, "Parent company.";
         phone: Phone, plain, "Main number.";
         revenue: Money, plain, "Annual revenue.";
-        tags: Set, plain, "Labels.";
+        tags: Set(ValueKind::Name), plain, "Labels.";
         r#type: Enum(COMPANY_TYPE), plain, "What the company is to us.";
         website: Url, plain, "Website.";
     }
     Lead {
         amount: Money, plain, "What the inquiry may be worth.";
-        answers: Set, personal, "What was answered in a form, as `question=answer`.";
+        answers: Set(ValueKind::Verbatim), personal, "What was answered in a form, as `question=answer`.";
         company: Ref(ObjectType::Company), plain, "The person's company.";
         company_name: Name, plain, "Company, as the person wrote it.";
         contact: Ref(ObjectType::Contact), plain, "The person.";
@@ -340,7 +340,7 @@ catalogue! {
         source_status: Id, plain, "The status as the source names it, where its pipeline is its own.";
         status: Enum(TICKET_STATUS), plain, "How far it is.";
         subject: Text, personal, "Subject.";
-        tags: Set, plain, "Labels.";
+        tags: Set(ValueKind::Name), plain, "Labels.";
         r#type: Text, plain, "Kind of ticket.";
     }
     Invoice {
@@ -402,7 +402,7 @@ catalogue! {
         ended_at: Instant, plain, "When it ended.";
         interval: Enum(INTERVAL), plain, "Billing interval.";
         interval_count: Int, plain, "How many intervals one billing period has.";
-        items: Set, plain, "Everything that is subscribed to, as `price=quantity`.";
+        items: Set(ValueKind::Verbatim), plain, "Everything that is subscribed to, as `price=quantity`.";
         plan: Id, plain, "Price or plan at the source.";
         product: Ref(ObjectType::Product), plain, "What is subscribed to.";
         quantity: Int, plain, "How many.";
@@ -446,7 +446,7 @@ catalogue! {
         subtotal: Money, plain, "Sum before tax and discounts.";
         tax: Money, plain, "Tax.";
         total: Money, plain, "Sum.";
-        utm: Set, plain, "Attribution parameters kept with the order.";
+        utm: Set(ValueKind::Verbatim), plain, "Attribution parameters kept with the order.";
     }
     Call {
         answered_by: Text, plain, "Human or machine, where detected.";
@@ -477,7 +477,7 @@ catalogue! {
     }
     Meeting {
         all_day: Bool, plain, "True when it has days instead of times.";
-        attendees: Set, personal, "E-mail addresses of those invited.";
+        attendees: Set(ValueKind::Email), personal, "E-mail addresses of those invited.";
         contact: Ref(ObjectType::Contact), plain, "The person met.";
         created_at: Instant, plain, "When the source created the record.";
         description: Text, personal, "Agenda.";
@@ -513,7 +513,7 @@ catalogue! {
         references: Verbatim, plain, "References header.";
         reply_to: Text, personal, "Reply-To header.";
         subject: Text, personal, "Subject.";
-        tags: Set, plain, "Labels.";
+        tags: Set(ValueKind::Name), plain, "Labels.";
         text: Text, personal, "The message as plain text.";
         thread: Id, plain, "The thread that the message belongs to.";
         to: Text, personal, "To header.";
@@ -574,6 +574,6 @@ mod tests {
         assert!(FieldKind::Money.accepts(&Value::Null).is_ok());
         assert!(FieldKind::Money.accepts(&Value::Int(3)).is_err());
         assert!(FieldKind::Email.accepts(&Value::text("a@b.example")).is_ok());
-        assert!(FieldKind::Set.accepts(&Value::text("a")).is_err());
+        assert!(FieldKind::Set(ValueKind::Name).accepts(&Value::text("a")).is_err());
     }
 }

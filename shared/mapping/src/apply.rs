@@ -4,14 +4,17 @@ use std::borrow::Cow;
 
 use canonical::{FieldDef, FieldKind, Money, Value, find_field};
 
-use crate::captured::{Captured, elements, text_of};
+use crate::captured::{Captured, text_of};
 use crate::context::Context;
 use crate::input::{Condition, Input};
 use crate::map::{Coverage, Plan};
 use crate::normal::{self, Fault};
 use crate::pairs::sorted_set;
 use crate::query::query_parameter;
-use crate::rule::{Conversion, DateRule, DecimalUnit, EnumRule, FieldRule, MoneyRule, MoneyUnit, PhoneRule, SetRule, ZoneRule};
+use crate::rule::{
+    Conversion, DateRule, DecimalUnit, EnumRule, FieldRule, InstantRule, MoneyRule, MoneyUnit, PhoneRule, ZoneRule,
+};
+use crate::sets::Members;
 
 /// What a rule found.
 #[derive(Debug, PartialEq)]
@@ -24,12 +27,20 @@ pub(crate) enum Found {
         value: Value,
         /// True when the value is stored as it came, because the rule does not know it.
         flagged: bool,
+        /// What is wrong with a part that was set aside.
+        fault: Option<Fault>,
     },
 }
 
 impl From<Value> for Found {
     fn from(value: Value) -> Found {
-        Found::Value { value, flagged: false }
+        Found::Value { value, flagged: false, fault: None }
+    }
+}
+
+impl From<Members> for Found {
+    fn from(Members { value, fault }: Members) -> Found {
+        Found::Value { value, flagged: false, fault }
     }
 }
 
@@ -64,7 +75,7 @@ impl<'p, 'a> Scope<'p, 'a> {
         for input in inputs {
             let captured = self.captured(input);
             match (text_of(captured), captured, &found) {
-                (Some(text), ..) if !text.is_empty() => return Picked::Scalar(text),
+                (Some(text), ..) if !normal::is_blank(text) => return Picked::Scalar(text),
                 (Some(_), _, Picked::Absent | Picked::Null) => found = Picked::Empty,
                 (None, Captured::Null, Picked::Absent) => found = Picked::Null,
                 (None, Captured::Unmatched, Picked::Absent) if self.plan.coverage == Coverage::Snapshot => found = Picked::Null,
@@ -98,6 +109,10 @@ impl<'p, 'a> Scope<'p, 'a> {
     fn holds_one(&self, condition: &Condition) -> bool {
         let captured = self.captured(&condition.input);
         let present = !matches!(captured, Captured::Absent | Captured::Null | Captured::Unmatched);
+        let same = |other: &Input| present && text_of(self.captured(other)) == text_of(captured);
+        if condition.same_as.iter().any(same) || condition.other_than.iter().any(|other| present && !same(other)) {
+            return true;
+        }
         condition.any.iter().any(|want| match want.as_str() {
             "*" => present,
             "null" if *captured == Captured::Null => true,
@@ -147,16 +162,50 @@ impl<'p, 'a> Scope<'p, 'a> {
 
     /// Applies a rule to the first of its inputs that has a value.
     fn apply_to_first(&self, rule: &FieldRule) -> Result<Found, Fault> {
+        if let Conversion::Email | Conversion::Phone(_) | Conversion::Url | Conversion::Domain = rule.conversion {
+            return self.apply_to_usable(rule);
+        }
         match self.pick(&rule.from) {
             Picked::Scalar(text) if rule.none_values.iter().any(|none| none == text) => Ok(Value::Null.into()),
             Picked::Scalar(text) if rule.placeholder.as_deref() == Some(text) => Ok(Found::Absent),
             Picked::Scalar(text) => self.convert(rule, &cut_and_bracket(rule, text)),
-            Picked::Container(captured) if matches!(rule.conversion, Conversion::Set(_)) => Ok(set_of_list(captured).into()),
-            // With alternatives, one of them is often a member of the object.
-            Picked::Container(_) if rule.from.len() > 1 => Ok(Found::Absent),
-            Picked::Container(_) => Err(Fault("a single value is expected")),
+            Picked::Container(captured) => match &rule.conversion {
+                Conversion::Set(set) => set.of_list(captured).map(Found::from),
+                // With alternatives, one of them is often a member of the object.
+                _ if rule.from.len() > 1 => Ok(Found::Absent),
+                _ => Err(Fault("a single value is expected")),
+            },
             Picked::Absent | Picked::Null | Picked::Empty => self.without_value(rule),
         }
+    }
+
+    /// Applies a rule to the first text of its inputs, and of the lists among them, that has a canonical form.
+    fn apply_to_usable(&self, rule: &FieldRule) -> Result<Found, Fault> {
+        let captured = rule.from.iter().map(|input| self.captured(input));
+        let texts = captured.flat_map(|found| match found {
+            Captured::Many(list) => list.as_slice(),
+            one => std::slice::from_ref(one),
+        });
+        let mut first = None;
+        for text in texts.filter_map(text_of).filter(|text| !normal::is_blank(text)) {
+            let found = match text {
+                none if rule.none_values.iter().any(|value| value == none) => Ok(Value::Null.into()),
+                placeholder if rule.placeholder.as_deref() == Some(placeholder) => Ok(Found::Absent),
+                text => self.convert(rule, &cut_and_bracket(rule, text)),
+            };
+            match found {
+                Ok(Found::Value { value, flagged, fault }) if !value.is_null() => {
+                    return Ok(Found::Value { value, flagged, fault });
+                }
+                found => first = first.or(Some(found)),
+            }
+        }
+        first.unwrap_or_else(|| match self.pick(&rule.from) {
+            Picked::Container(Captured::Many(_)) if self.plan.coverage == Coverage::Snapshot => Ok(Value::Null.into()),
+            Picked::Container(Captured::Many(_)) => Ok(Found::Absent),
+            Picked::Container(_) if rule.from.len() == 1 => Err(Fault("a single value is expected")),
+            _ => self.without_value(rule),
+        })
     }
 
     /// What a rule gives when none of its inputs has a value.
@@ -184,22 +233,32 @@ impl<'p, 'a> Scope<'p, 'a> {
             Conversion::Domain => Value::Text(normal::domain(text)?),
             Conversion::Country => Value::text(normal::country(text)?),
             Conversion::Currency => Value::text(normal::currency(text)?),
-            Conversion::Decimal(DecimalUnit::Plain) => Value::Text(normal::decimal(text)?),
-            Conversion::Decimal(DecimalUnit::Fraction) => Value::Text(normal::percent(text)?),
-            Conversion::Int => integer(text)?,
-            Conversion::Bool => boolean(text)?,
+            Conversion::Decimal(DecimalUnit::Plain) => Value::Text(normal::decimal(&normal::visible(text))?),
+            Conversion::Decimal(DecimalUnit::Fraction) => Value::Text(normal::percent(&normal::visible(text))?),
+            Conversion::Int => integer(&normal::visible(text))?,
+            Conversion::Bool => boolean(&normal::visible(text))?,
             Conversion::Ref(target) => Value::Text(format!("{}:{text}", target.remote)),
-            Conversion::Set(set) => split(text, set),
-            Conversion::Instant(instant) => {
-                let zone = self.zone(&instant.zone)?;
-                Value::Text(normal::instant(text, instant.unit, zone.as_ref())?)
+            Conversion::Set(set) => return set.of_text(text).map(Found::from),
+            Conversion::Instant(instant) => timed(rule, text, |text| self.instant(instant, text))?,
+            Conversion::Date(date) => timed(rule, text, |text| self.day(date, text))?,
+            Conversion::Money(money) => {
+                return Ok(self.money(money, &normal::visible(text))?.map_or(Found::Absent, |m| Value::Money(m).into()));
             }
-            Conversion::Date(date) => Value::Text(self.day(date, text)?),
-            Conversion::Money(money) => return Ok(self.money(money, text)?.map_or(Found::Absent, |m| Value::Money(m).into())),
             Conversion::Phone(phone) => return self.phone(phone, text),
             Conversion::Enum(members) => return Ok(self.member(rule, members, text)),
         };
         Ok(value.into())
+    }
+
+    /// A point in time. The zone matters only where the text has no offset of its own.
+    fn instant(&self, rule: &InstantRule, text: &str) -> Result<String, Fault> {
+        match normal::instant(text, rule.unit, None) {
+            Ok(at) => Ok(at),
+            Err(fault) => match self.zone(&rule.zone)? {
+                Some(zone) => normal::instant(text, rule.unit, Some(&zone)),
+                None => Err(fault),
+            },
+        }
     }
 
     /// The zone that the payload names, else the rule's.
@@ -223,7 +282,7 @@ impl<'p, 'a> Scope<'p, 'a> {
             None => self.region(rule),
         };
         let phone = normal::phone(text, region)?;
-        Ok(Found::Value { value: Value::Text(phone.e164), flagged: phone.extension })
+        Ok(Found::Value { value: Value::Text(phone.e164), flagged: phone.extension, fault: None })
     }
 
     fn region<'r>(&self, rule: &'r PhoneRule) -> Option<&'r str> {
@@ -265,6 +324,8 @@ impl<'p, 'a> Scope<'p, 'a> {
 
     /// The canonical name of a member; an unknown one is stored as it came and flagged.
     fn member(&self, rule: &FieldRule, members: &EnumRule, text: &str) -> Found {
+        let visible = normal::visible(text);
+        let text = visible.trim();
         let listed = members.values.iter().find(|(native, _)| native == text);
         let listed = listed.or_else(|| members.values.iter().find(|(native, _)| native.eq_ignore_ascii_case(text)));
         if let Some((_, canonical)) = listed {
@@ -274,7 +335,7 @@ impl<'p, 'a> Scope<'p, 'a> {
             || matches!(find_field(self.plan.object, &rule.field), Some(FieldDef { kind: FieldKind::Enum(names), .. }) if names.contains(&text));
         // A native value that only looks like a canonical name counts where the rule translates nothing.
         let meant = members.values.is_empty() || rule.constant.is_some() || rule.default.as_deref() == Some(text);
-        Found::Value { value: Value::text(text), flagged: !(canonical && meant) }
+        Found::Value { value: Value::text(text), flagged: !(canonical && meant), fault: None }
     }
 
     /// A sorted set of `name=value`.
@@ -284,6 +345,17 @@ impl<'p, 'a> Scope<'p, 'a> {
         let set = sorted_set(pairs);
         if set.is_empty() { Found::Absent } else { Value::List(set).into() }
     }
+}
+
+/// A day or a time, or null where it, or its day, means that there is none.
+fn timed(rule: &FieldRule, text: &str, read: impl Fn(&str) -> Result<String, Fault>) -> Result<Value, Fault> {
+    let text = normal::visible(text);
+    if normal::means_none(&text) {
+        return Ok(Value::Null);
+    }
+    let time = read(&text)?;
+    let none = normal::means_none(&time) || rule.none_values.iter().any(|day| time.starts_with(day.as_str()));
+    Ok(if none { Value::Null } else { Value::Text(time) })
 }
 
 /// The text that a rule takes: all of it or its first word, in angle brackets where the rule wants them.
@@ -317,24 +389,4 @@ fn boolean(text: &str) -> Result<Value, Fault> {
         "false" | "0" | "no" | "off" => Ok(Value::Bool(false)),
         _ => Err(Fault("neither true nor false")),
     }
-}
-
-/// The values of a set in one text.
-fn split(text: &str, rule: &SetRule) -> Value {
-    let parts: Vec<Cow<'_, str>> = match rule.separator.as_deref() {
-        Some(separator) if !separator.is_empty() => text.split(separator).map(normal::name).collect(),
-        _ => vec![normal::name(text)],
-    };
-    Value::List(sorted_set(parts.into_iter().filter(|part| !part.is_empty())))
-}
-
-/// The texts of a list as a set.
-fn set_of_list(captured: &Captured<'_>) -> Value {
-    let texts = |list: &[Captured<'_>]| -> Vec<String> { list.iter().filter_map(|c| text_of(c).map(str::to_owned)).collect() };
-    let parts = match captured {
-        Captured::Many(list) => texts(list),
-        Captured::List(raw) => texts(&elements(raw)),
-        _ => Vec::new(),
-    };
-    Value::List(sorted_set(parts.into_iter().filter(|part| !part.is_empty())))
 }

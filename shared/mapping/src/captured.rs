@@ -80,7 +80,7 @@ pub(crate) fn capture(raw: &str) -> Result<Captured<'_>, serde_json::Error> {
 
 /// Whether an element of a list fits a filter.
 pub(crate) fn fits(filter: &ElementFilter, raw: &str) -> bool {
-    filter.members.iter().all(|(path, equals)| member(raw, path).is_some_and(|text| text == *equals))
+    filter.members.iter().all(|wanted| member(raw, &wanted.path).is_some_and(|text| wanted.fits(&text)))
 }
 
 /// The text of a member of an object.

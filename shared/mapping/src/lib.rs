@@ -21,6 +21,7 @@ mod reader;
 mod render;
 mod rule;
 mod run;
+mod sets;
 mod unmapped;
 
 pub use captured::{Captured, text_of};
@@ -28,12 +29,12 @@ pub use context::Context;
 pub use input::{Condition, Input};
 pub use map::{Coverage, Deletion, ExternalId, Map, ObjectStamp, Plan};
 pub use pairs::Pairs;
-pub use path::{ElementFilter, Path, PathError, Segment};
+pub use path::{ElementFilter, FilterMember, Path, PathError, Segment};
 pub use query::{decode_parameter, query_parameter};
 pub use reader::{Reader, Slots, Unreadable};
 pub use render::Rendered;
 pub use rule::{
     Conversion, DateRule, DecimalUnit, Direction, EnumRule, FieldRule, FieldStamp, InstantRule, MoneyRule, MoneyUnit, PhoneRule,
-    RefRule, SetRule, TimeUnit, ZoneRule,
+    RefRule, SetMember, SetRule, TimeUnit, ZoneRule,
 };
 pub use unmapped::unmapped;

@@ -24,6 +24,9 @@ pub struct Pairs {
     /// True when an element without a value counts by its name alone.
     #[serde(default)]
     pub bare: bool,
+    /// True when every path of `value` that has a value counts.
+    #[serde(default)]
+    pub all: bool,
 }
 
 impl Pairs {
@@ -42,7 +45,8 @@ impl Pairs {
             let Ok(slots) = reader.json(raw.as_bytes()) else { continue };
             let (names, values) = slots.split_at(self.name.len());
             let Some(name) = names.iter().find_map(|c| text_of(c).filter(|text| !text.is_empty())) else { continue };
-            let texts = values.iter().map(texts).find(|texts| !texts.is_empty()).unwrap_or_default();
+            let mut found = values.iter().map(texts).filter(|texts| !texts.is_empty());
+            let texts = if self.all { found.flatten().collect() } else { found.next().unwrap_or_default() };
             if texts.is_empty() && self.bare {
                 set.push(name.to_owned());
             }
@@ -97,6 +101,7 @@ mod tests {
             name: vec![path("field.ref"), path("field.id")],
             value: vec![path("text"), path("n"), path("many")],
             bare: false,
+            all: false,
         };
         let raw = r#"[{"field":{"ref":"b","id":"1"},"text":" x "},{"field":{"id":"a"},"n":true},{"field":{"id":"c"},"many":["p","q"]},
             {"field":{"id":"d"}},{"text":"nameless"},3]"#;
@@ -106,9 +111,18 @@ mod tests {
         let bare = Pairs { bare: true, ..pairs.clone() };
         let set = bare.set(&Captured::List(raw)).unwrap();
         assert_eq!(set, Value::List(["a=true", "b= x ", "c=p", "c=q", "d"].map(Value::text).to_vec()));
-        let own = Pairs { list: Input::Slot(0), name: vec![], value: vec![], bare: false };
+        let own = Pairs { list: Input::Slot(0), name: vec![], value: vec![], bare: false, all: false };
         let set = own.set(&Captured::Object(r#"{"b":["x","y"],"a":1,"n":null,"o":{}}"#)).unwrap();
         assert_eq!(set, Value::List(["a=1", "b=x", "b=y"].map(Value::text).to_vec()));
         assert_eq!(pairs.set(&Captured::Null), None);
+    }
+
+    #[test]
+    fn what_was_typed_counts_beside_what_was_ticked() {
+        let path = |text: &str| text.parse::<Path>().unwrap();
+        let value = vec![path("picked"), path("other")];
+        let pairs = Pairs { list: Input::Slot(0), name: vec![path("q")], value, bare: false, all: true };
+        let set = pairs.set(&Captured::List(r#"[{"q":"a","picked":["x","y"],"other":"z"},{"q":"b","other":"w"}]"#)).unwrap();
+        assert_eq!(set, Value::List(["a=x", "a=y", "a=z", "b=w"].map(Value::text).to_vec()));
     }
 }

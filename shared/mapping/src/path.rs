@@ -19,13 +19,32 @@ pub enum Segment {
     Where(ElementFilter),
 }
 
-/// Picks elements of a list by their members: `type=email`, `field.ref=company`; of several, joined by commas, all must fit.
+/// Picks elements of a list by their members: `type=email`, `field.ref=company`; of several, joined by commas, all must fit. `~=`
+/// compares without case (`name~=message-id`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ElementFilter {
     /// True for every element that fits (`[*kind=refund]`), false for the first.
     pub every: bool,
-    /// Names that lead to a member, and the member's value as text.
-    pub members: Vec<(Vec<String>, String)>,
+    /// What the members must be.
+    pub members: Vec<FilterMember>,
+}
+
+/// A member that an element must have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FilterMember {
+    /// Names that lead to it.
+    pub path: Vec<String>,
+    /// Its value as text.
+    pub equals: String,
+    /// True when the case of ASCII letters does not matter.
+    pub any_case: bool,
+}
+
+impl FilterMember {
+    /// Whether the member's text is what is wanted.
+    pub(crate) fn fits(&self, text: &str) -> bool {
+        if self.any_case { text.eq_ignore_ascii_case(&self.equals) } else { text == self.equals }
+    }
 }
 
 /// Where a value is in a body: names joined by dots, list elements in brackets, `[*]` for all of them, `[type=email]` for the
@@ -75,11 +94,12 @@ impl ElementFilter {
         let mut members = Vec::new();
         for part in text.split(',') {
             let (member, equals) = part.split_once('=').ok_or(PathError::Index)?;
-            let member: Vec<String> = member.split('.').map(str::to_owned).collect();
-            if member.iter().any(String::is_empty) {
+            let (member, any_case) = member.strip_suffix('~').map_or((member, false), |member| (member, true));
+            let path: Vec<String> = member.split('.').map(str::to_owned).collect();
+            if path.iter().any(String::is_empty) {
                 return Err(PathError::Empty);
             }
-            members.push((member, equals.to_owned()));
+            members.push(FilterMember { path, equals: equals.to_owned(), any_case });
         }
         Ok(ElementFilter { every, members })
     }
@@ -88,8 +108,9 @@ impl ElementFilter {
 impl fmt::Display for ElementFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.every { "*" } else { "" })?;
-        for (i, (member, equals)) in self.members.iter().enumerate() {
-            write!(f, "{}{}={equals}", if i == 0 { "" } else { "," }, member.join("."))?;
+        for (i, FilterMember { path, equals, any_case }) in self.members.iter().enumerate() {
+            let (comma, tilde) = (if i == 0 { "" } else { "," }, if *any_case { "~" } else { "" });
+            write!(f, "{comma}{}{tilde}={equals}", path.join("."))?;
         }
         Ok(())
     }
@@ -178,7 +199,9 @@ mod tests {
 
     #[test]
     fn paths_print_as_they_are_written() {
-        for text in ["a", "a.b", "items.data[0].price", "a[*].b", "[0].x", "a.'b.c'.d", "a[1][2]", "a[b.c=d].e", "a[*b=c,d=e]"] {
+        for text in
+            ["a", "a.b", "items.data[0].price", "a[*].b", "[0].x", "a.'b.c'.d", "a[1][2]", "a[b.c=d].e", "a[*b=c,d=e]", "a[b~=c]"]
+        {
             assert_eq!(text.parse::<Path>().unwrap().to_string(), text);
         }
     }

@@ -389,6 +389,7 @@ mod tests {
         assert_eq!((&slots[3], &slots[4]), (&Captured::Many(all.to_vec()), &Captured::Number("0")));
         assert_eq!(slots[5], Captured::Many(all[1..].to_vec()));
         assert_eq!(read(paths, r#"{"a":null}"#)[0], Captured::Null);
+        assert_eq!(read(&["h[n~=In-Reply-To].v"], r#"{"h":[{"n":"IN-reply-to","v":1}]}"#)[0], Captured::Number("1"));
     }
 
     #[test]

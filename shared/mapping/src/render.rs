@@ -8,7 +8,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::map::{Map, Plan};
 use crate::normal::{self, Fault};
-use crate::rule::{Conversion, DateRule, EnumRule, FieldRule, InstantRule, MoneyRule, MoneyUnit, TimeUnit};
+use crate::rule::{Conversion, DateRule, EnumRule, FieldRule, InstantRule, MoneyRule, MoneyUnit, SetRule, TimeUnit};
 
 /// Canonical values as a destination's native properties. `Debug` shows names, no values.
 #[derive(Clone, Default, PartialEq)]
@@ -98,14 +98,8 @@ fn native(plan: &Plan, rule: &FieldRule, value: &Value) -> Result<Option<Json>, 
         (Value::Bool(flag), _) => typed_or_text(plan, Json::from(*flag)),
         (Value::Int(number), _) => typed_or_text(plan, Json::from(*number)),
         (Value::Money(money), conversion) => number(plan, &amount(conversion, money)?),
-        (Value::List(values), conversion) => {
-            let separator = match conversion {
-                Conversion::Set(set) => set.separator.as_deref(),
-                _ => None,
-            };
-            let parts: Vec<&str> = values.iter().filter_map(Value::as_text).collect();
-            Json::from(cut(&parts.join(separator.unwrap_or(";")), rule.limit))
-        }
+        (Value::List(values), Conversion::Set(set)) => Json::from(cut(&set.joined(values), rule.limit)),
+        (Value::List(values), _) => Json::from(cut(&SetRule::default().joined(values), rule.limit)),
         (Value::Text(text), Conversion::Enum(members)) => {
             return Ok(member(members, text)?.map(|native| boolean_or_text(plan, native)));
         }

@@ -262,9 +262,31 @@ pub struct RefRule {
 /// How the values of a set are read and written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetRule {
+    /// What each of them is.
+    #[serde(default)]
+    pub member: SetMember,
     /// Separates them in one text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separator: Option<String>,
+    /// Stands before a separator, or before itself, that belongs to a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escape: Option<char>,
+    /// The field of the same record whose value is left out of the set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without: Option<FieldName>,
+}
+
+/// What the members of a set are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetMember {
+    /// Texts, byte for byte.
+    #[default]
+    Verbatim,
+    /// Names.
+    Name,
+    /// E-mail addresses.
+    Email,
 }
 
 /// How a number or a text gives a time.

@@ -1,9 +1,10 @@
 //! Runs the plans of a map over a body: one change for each canonical object that the body holds.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use canonical::{Change, ChangeKind, FieldValue, Fields, Problem, RemoteId, Stamp, Value};
+use canonical::{Change, ChangeKind, FieldName, FieldValue, Fields, Problem, RemoteId, Stamp, Value};
 use serde_json::Map as JsonMap;
 
 use crate::apply::{Found, Scope};
@@ -11,10 +12,10 @@ use crate::captured::{Captured, text_of};
 use crate::context::Context;
 use crate::input::Input;
 use crate::map::{Coverage, Map, Plan};
-use crate::normal;
+use crate::normal::{self, Fault};
 use crate::path::Segment;
 use crate::reader::{Reader, Unreadable};
-use crate::rule::{FieldRule, TimeUnit};
+use crate::rule::{Conversion, FieldRule, SetRule, TimeUnit};
 
 impl Map {
     /// Reads a body and runs every plan over it.
@@ -63,6 +64,9 @@ impl Map {
             for rule in plan.rules.iter().filter(|r| r.direction.reads()) {
                 self.add_field(rule, scope, &mut change);
             }
+            for (field, other) in sets_without(plan) {
+                leave_out(&mut change.fields, field, other);
+            }
         }
         Ok(change)
     }
@@ -70,7 +74,8 @@ impl Map {
     fn add_field(&self, rule: &FieldRule, scope: Scope<'_, '_>, change: &mut Change) {
         match scope.apply(rule) {
             Ok(Found::Absent) => {}
-            Ok(Found::Value { value, flagged }) => {
+            Ok(Found::Value { value, flagged, fault }) => {
+                change.problems.extend(fault.map(|fault| self.problem(rule, scope, fault)));
                 let stamp = rule.stamp.as_ref().and_then(|s| instant(text_of(&scope.slots[usize::from(s.slot)])?, s.unit));
                 let field = FieldValue { value, stamp, flagged };
                 match change.fields.entry(rule.field.clone()) {
@@ -84,11 +89,15 @@ impl Map {
                     Entry::Occupied(_) => {}
                 }
             }
-            Err(fault) => change.problems.push(Problem {
-                field: rule.field.to_string(),
-                path: self.inputs_of(rule),
-                reason: format!("{fault} (met {}; {})", scope.class(rule), self.position(rule)),
-            }),
+            Err(fault) => change.problems.push(self.problem(rule, scope, fault)),
+        }
+    }
+
+    fn problem(&self, rule: &FieldRule, scope: Scope<'_, '_>, fault: Fault) -> Problem {
+        Problem {
+            field: rule.field.to_string(),
+            path: self.inputs_of(rule),
+            reason: format!("{fault} (met {}; {})", scope.class(rule), self.position(rule)),
         }
     }
 
@@ -123,6 +132,21 @@ impl Map {
             }
         }
         body
+    }
+}
+
+/// The sets of a plan that leave out the value of another field, with that field.
+fn sets_without(plan: &Plan) -> impl Iterator<Item = (&FieldName, &FieldName)> {
+    plan.rules.iter().filter_map(|rule| match &rule.conversion {
+        Conversion::Set(SetRule { without: Some(other), .. }) => Some((&rule.field, other)),
+        _ => None,
+    })
+}
+
+fn leave_out(fields: &mut BTreeMap<FieldName, FieldValue>, field: &FieldName, other: &FieldName) {
+    let Some(value) = fields.get(other).map(|other| other.value.clone()) else { return };
+    if let Some(FieldValue { value: Value::List(members), .. }) = fields.get_mut(field) {
+        members.retain(|member| *member != value);
     }
 }
 
@@ -167,6 +191,6 @@ fn stamp(plan: &Plan, scope: Scope<'_, '_>) -> Option<Stamp> {
 }
 
 fn instant(text: &str, unit: TimeUnit) -> Option<Stamp> {
-    let canonical = normal::instant(text, unit, Some(&normal::Zone::UTC)).ok()?;
+    let canonical = normal::instant(text, unit, Some(&normal::Zone::UTC)).ok().filter(|at| !normal::means_none(at))?;
     normal::instant_ms(&canonical).map(Stamp::at)
 }

@@ -53,11 +53,11 @@ fn walk(open: &[&[Segment]], value: &Json, path: String, left: &mut BTreeSet<Str
 }
 
 fn fits_filter(filter: &ElementFilter, element: &Json) -> bool {
-    filter.members.iter().all(|(member, equals)| match member.iter().try_fold(element, |at, name| at.get(name)) {
-        Some(Json::String(text)) => text == equals,
+    filter.members.iter().all(|wanted| match wanted.path.iter().try_fold(element, |at, name| at.get(name)) {
+        Some(Json::String(text)) => wanted.fits(text),
         Some(Json::Null | Json::Object(_) | Json::Array(_)) | None => false,
-        Some(Json::Bool(b)) => equals == if *b { "true" } else { "false" },
-        Some(Json::Number(number)) => number.to_string().as_str() == equals,
+        Some(Json::Bool(b)) => wanted.fits(if *b { "true" } else { "false" }),
+        Some(Json::Number(number)) => wanted.fits(&number.to_string()),
     })
 }
 

@@ -268,7 +268,7 @@ pub(crate) fn instant_ms(text: &str) -> Option<i64> {
 
 /// The body as JSON.
 pub(crate) fn json(response: &HttpResponse) -> Result<Value, CallFailure> {
-    serde_json::from_slice(&response.body).map_err(|e| {
+    serde_json::from_slice(&webhook::json::whole_characters(&response.body)).map_err(|e| {
         RowFailure::new(
             FailureKind::Transient,
             "BAD_RESPONSE",

@@ -214,6 +214,7 @@ const ACTION_KEYS: &[Key] = &[
 
 const OBJECT_KEYS: &[Key] = &[
     key("object", TEXT, "The provider's name of the object, where the event does not name it."),
+    key("record", PATH, "Where the record is, where these events have it elsewhere (`map`).").default("that of `[events]`"),
     key("id", PATH, "Where the object's id is. For `map`, it becomes `$object_id` in the mapping file."),
     key(
         "property",

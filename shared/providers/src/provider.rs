@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map as JsonMap, Value};
 use thiserror::Error;
 use webhook::Webhook;
+use webhook::json::whole_characters;
 
 use crate::manifest::{Destination, Manifest};
 use crate::model::Malformed;
@@ -156,39 +157,38 @@ impl Provider {
     /// The body is not such a record.
     pub fn record(&self, connection: &str, object: &str, body: &[u8]) -> Result<Vec<Change>, Malformed> {
         let Some(compiled) = self.map(object) else { return Ok(Vec::new()) };
+        let body = whole_characters(body);
         let context = Context { connection, ..Context::default() };
-        let records = match self.wrapped_records(object, body)? {
-            Some(records) => records.into_iter().map(str::as_bytes).collect(),
-            None => vec![body],
-        };
         let mut changes = Vec::new();
-        for record in records {
+        for record in self.records(object, &body)? {
             changes.extend(compiled.map.run(&compiled.reader, record, &context)?);
         }
         Ok(changes)
     }
 
-    /// The records inside an answer of the API; `None` when the whole answer is the record.
-    fn wrapped_records<'b>(&self, object: &str, body: &'b [u8]) -> Result<Option<Vec<&'b str>>, Malformed> {
+    /// The records inside an answer of the API, or the whole answer where it is the record.
+    pub(crate) fn records<'b>(&self, object: &str, body: &'b [u8]) -> Result<Vec<&'b [u8]>, Malformed> {
         let within = &self.manifest.records.within;
         let paths: Vec<Path> = within.iter().filter_map(|path| path.replace("{}", object).parse().ok()).collect();
         if paths.is_empty() {
-            return Ok(None);
+            return Ok(vec![body]);
         }
-        Ok(Reader::new(&paths).json(body)?.into_iter().find_map(|found| match found {
-            Captured::Object(record) => Some(vec![record]),
+        let wrapped = Reader::new(&paths).json(body)?.into_iter().find_map(|found| match found {
+            Captured::Object(record) => Some(vec![record.as_bytes()]),
             Captured::List(list) => {
                 let records: Vec<&RawValue> = serde_json::from_str(list).ok()?;
-                Some(records.into_iter().map(RawValue::get).collect())
+                Some(records.into_iter().map(|record| record.get().as_bytes()).collect())
             }
             _ => None,
-        }))
+        });
+        Ok(wrapped.unwrap_or_else(|| vec![body]))
     }
 
     /// The provider's name of a record's object type, where records name it.
     pub fn object_in(&self, body: &[u8]) -> Option<String> {
         let path: Path = self.manifest.records.object.as_ref()?.parse().ok()?;
-        let values = Reader::new(&[path]).json(body).ok()?;
+        let body = whole_characters(body);
+        let values = Reader::new(&[path]).json(&body).ok()?;
         mapping::text_of(values.first()?).map(str::to_owned)
     }
 

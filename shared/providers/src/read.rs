@@ -205,7 +205,7 @@ impl EventContext<'_> {
         let Some(compiled) = self.provider.map(name) else {
             return ignored(format!("nothing is mapped for the object `{}`", plain_name(name)));
         };
-        let record = match self.reader.record() {
+        let record = match self.reader.record(rule) {
             None => self.json,
             Some(path) => match self.view.captured(path) {
                 Some(Captured::Object(record)) => record,

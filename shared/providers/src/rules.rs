@@ -54,6 +54,8 @@ pub(crate) struct CompiledRule {
     pub declared: EventRule,
     /// Its paths of lists.
     pub each: Vec<Path>,
+    /// The path of the record, where it is not that of all events.
+    record: Option<ValueRef>,
     /// The object's id.
     pub id: Option<ValueRef>,
     /// The name of the property that changed.
@@ -73,6 +75,7 @@ impl CompiledRule {
         let lists = declared.each.as_ref().map_or(&[][..], OneOrMore::as_slice);
         Ok(CompiledRule {
             each: lists.iter().map(|path| path.parse()).collect::<Result<_, _>>()?,
+            record: paths.optional(declared.record.as_ref())?,
             id: paths.optional(declared.id.as_ref())?,
             property: paths.optional(declared.property.as_ref())?,
             value: paths.optional(declared.value.as_ref())?,
@@ -189,9 +192,9 @@ impl EventReader {
         self.objects.get(name).or_else(pattern).map(String::as_str)
     }
 
-    /// The path of the record; `None` when the event is the record.
-    pub fn record(&self) -> Option<&ValueRef> {
-        self.record.as_ref()
+    /// The path of the record of a rule's events; `None` when the event is the record.
+    pub fn record<'r>(&'r self, rule: &'r CompiledRule) -> Option<&'r ValueRef> {
+        rule.record.as_ref().or(self.record.as_ref())
     }
 
     /// The parts of the event's key: those of its rule, or those of all events.

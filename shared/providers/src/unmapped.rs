@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use mapping::{Path, Segment};
 use serde_json::Value;
+use webhook::json::whole_characters;
 
 use crate::body;
 use crate::manifest::EventAction;
@@ -32,6 +33,23 @@ impl Provider {
         found.sort();
         found.dedup();
         Ok(found)
+    }
+
+    /// The paths of a record of the provider's API that hold something and that no mapping rule reads; `object` is the provider's
+    /// name of its type.
+    ///
+    /// # Errors
+    /// The body is malformed.
+    pub fn unmapped_record(&self, object: &str, body: &[u8]) -> Result<Vec<String>, Malformed> {
+        let body = whole_characters(body);
+        let mut read = self.map(object).map(|compiled| compiled.map.read_paths()).unwrap_or_default();
+        read.extend(self.manifest().records.object.iter().filter_map(|path| path.parse().ok()));
+        let mut found = BTreeSet::new();
+        for record in self.records(object, &body)? {
+            let value: Value = serde_json::from_slice(record).map_err(|e| Malformed::at("not JSON", e.column()))?;
+            found.extend(mapping::unmapped(&read, &value));
+        }
+        Ok(found.into_iter().collect())
     }
 
     /// What surrounds the events of a body and is not read; `at` is the path of the events.
@@ -75,7 +93,7 @@ impl Provider {
             (None, EventAction::Map) => reader.object(rule, &view)?.to_owned(),
             _ => return None,
         };
-        let record = match reader.record() {
+        let record = match reader.record(rule) {
             Some(ValueRef::Event(slot)) => reader.paths().event().get(*slot).cloned(),
             _ => None,
         };

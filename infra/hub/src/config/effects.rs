@@ -156,7 +156,7 @@ fn fits(source: FieldKind, target: FieldKind) -> bool {
     match (source, target) {
         (Enum(from), Enum(to)) => from.iter().all(|member| to.contains(member)),
         (Ref(from), Ref(to)) => from == to,
-        (Money | Bool | Int | Set | Ref(_), other) => source == other,
+        (Money | Bool | Int | Set(_) | Ref(_), other) => source == other,
         (
             Text | Name | Email | Phone | Id | Verbatim | Url | Domain | Industry | Enum(_) | Date | Instant | Decimal,
             Text | Verbatim,

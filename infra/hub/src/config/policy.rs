@@ -79,7 +79,7 @@ fn check_strengths(context: &mut Context<'_>, table: &IdentityTable) {
 }
 
 fn check_key(context: &mut Context<'_>, field: &FieldDef, at: Span) {
-    if matches!(field.kind, FieldKind::Money | FieldKind::Bool | FieldKind::Int | FieldKind::Set) {
+    if matches!(field.kind, FieldKind::Money | FieldKind::Bool | FieldKind::Int | FieldKind::Set(_)) {
         let message = format!("`{}` is of kind {} and cannot be an identity key", field.name, field.kind.name());
         context.report.error(at, message).help("identity keys are texts: e-mail, phone, domain, id");
     }
@@ -161,7 +161,7 @@ fn one_rule(context: &mut Context<'_>, at: &Span, table: FieldPolicyTable) -> Op
 /// `union` is for sets, `most_restrictive` for levels of consent.
 fn check_kind(context: &mut Context<'_>, definition: &FieldDef, field: &Spanned<String>, rule: &Survivorship) {
     let wrong = match rule {
-        Survivorship::Union if definition.kind != FieldKind::Set => "`union` is for sets",
+        Survivorship::Union if !matches!(definition.kind, FieldKind::Set(_)) => "`union` is for sets",
         Survivorship::MostRestrictive if !is_consent(definition.kind) => "`most_restrictive` is for levels of consent",
         _ => return,
     };

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{Catalogue, ConnectionName, FieldDef, FieldKind, FieldName, Fields, Money, ObjectType, Value};
+use canonical::{Catalogue, ConnectionName, FieldDef, FieldKind, FieldName, Fields, Money, ObjectType, Value, ValueKind};
 use mapping::file::{Report, Span, suggestion};
 use providers::Provider;
 use sync::config::Connection;
@@ -227,6 +227,7 @@ pub fn samples(kind: FieldKind) -> Vec<Value> {
         FieldKind::Domain => text("example.org"),
         FieldKind::Industry => text("computer software"),
         FieldKind::Id | FieldKind::Verbatim | FieldKind::Ref(_) => text("1001"),
-        FieldKind::Set => vec![Value::List(vec![Value::text("a"), Value::text("b")])],
+        FieldKind::Set(ValueKind::Email) => vec![Value::List(vec![Value::text("a@a.example"), Value::text("b@b.example")])],
+        FieldKind::Set(_) => vec![Value::List(vec![Value::text("a"), Value::text("b")])],
     }
 }

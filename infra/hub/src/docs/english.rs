@@ -1,10 +1,10 @@
 //! Mapping rules in plain English. Native names, paths and values are in backticks.
 
-use canonical::{FieldDef, FieldKind};
+use canonical::{FieldDef, FieldKind, ValueKind};
 use mapping::compile::keys::RULE;
 use mapping::{
     Condition, Conversion, DateRule, DecimalUnit, EnumRule, FieldRule, Input, InstantRule, Map, MoneyRule, MoneyUnit, Pairs,
-    PhoneRule, Plan, TimeUnit, ZoneRule,
+    PhoneRule, Plan, SetMember, SetRule, TimeUnit, ZoneRule,
 };
 
 /// A text in backticks.
@@ -63,10 +63,34 @@ pub fn conditions(map: &Map, conditions: &[Condition], word: &str) -> String {
         if !plain.is_empty() {
             alternatives.push(format!("is {}", codes(&plain, "or")));
         }
+        let others = |inputs: &[Input], word| inputs.iter().map(|input| format!("{word} `{}`", map.input_name(input))).collect();
+        let (same, different): (Vec<String>, Vec<String>) =
+            (others(&condition.same_as, "is the same as"), others(&condition.other_than, "differs from"));
+        alternatives.extend(same.into_iter().chain(different));
         format!("`{}` {}", map.input_name(&condition.input), listing(&alternatives, "or"))
     };
     let all: Vec<String> = conditions.iter().map(one).collect();
     listing(&all, word)
+}
+
+/// What becomes of a set.
+fn set_of(set: &SetRule) -> String {
+    let members = match set.member {
+        SetMember::Verbatim => "",
+        SetMember::Name => " of names",
+        SetMember::Email => " of e-mail addresses",
+    };
+    let mut text = match (&set.separator, set.escape) {
+        (Some(separator), None) => format!("a set{members}, of a list or of one text with `{separator}` between"),
+        (Some(separator), Some(escape)) => {
+            format!("a set{members}, of a list or of one text with `{separator}` between, unless `{escape}` is before it")
+        }
+        (None, _) => format!("a set{members}: sorted, each value once"),
+    };
+    if let Some(field) = &set.without {
+        text += &format!(", without the value of `{field}`");
+    }
+    text
 }
 
 /// Whether a condition's value is meant literally.
@@ -128,7 +152,8 @@ pub fn validation(kind: FieldKind) -> String {
         FieldKind::Id => "an identifier, byte for byte".to_owned(),
         FieldKind::Verbatim => "text, byte for byte".to_owned(),
         FieldKind::Ref(object) => format!("a reference to a {object}"),
-        FieldKind::Set => "a sorted list of texts without duplicates".to_owned(),
+        FieldKind::Set(ValueKind::Email) => "a sorted list of e-mail addresses without duplicates".to_owned(),
+        FieldKind::Set(_) => "a sorted list of texts without duplicates".to_owned(),
     }
 }
 
@@ -214,7 +239,8 @@ impl RuleContext<'_> {
         let paths = |paths: &[mapping::Path]| codes(&paths.iter().map(ToString::to_string).collect::<Vec<_>>(), "else");
         let (name, value) = (paths(&pairs.name), paths(&pairs.value));
         let bare = if pairs.bare { ", or `name` where there is no value" } else { "" };
-        format!("each element of `{list}` becomes `name=value`: the name from {name}, the value from {value}{bare}")
+        let all = if pairs.all { ", all of them" } else { "" };
+        format!("each element of `{list}` becomes `name=value`: the name from {name}, the value from {value}{all}{bare}")
     }
 
     /// What the kind of the rule makes of a text.
@@ -222,7 +248,7 @@ impl RuleContext<'_> {
         match &self.rule.conversion {
             Conversion::Text => "trimmed".to_owned(),
             Conversion::Name => "trimmed, white space folded".to_owned(),
-            Conversion::Email => "the bare address, lower case, domain in ASCII".to_owned(),
+            Conversion::Email => "the bare address, lower case, domain in ASCII; the first that is one".to_owned(),
             Conversion::Phone(phone) => self.phone(phone),
             Conversion::Country => "country name or code to its two-letter ISO 3166-1 code".to_owned(),
             Conversion::Currency => "to an ISO 4217 code".to_owned(),
@@ -242,10 +268,7 @@ impl RuleContext<'_> {
                 FieldKind::Ref(object) => format!("the id of a `{}` becomes a reference to a {object}", target.remote),
                 _ => "the id becomes a reference".to_owned(),
             },
-            Conversion::Set(set) => match &set.separator {
-                Some(separator) => format!("a set, of a list or of one text with `{separator}` between"),
-                None => "a set: sorted, each value once".to_owned(),
-            },
+            Conversion::Set(set) => set_of(set),
         }
     }
 

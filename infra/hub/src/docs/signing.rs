@@ -48,7 +48,8 @@ fn of_version(version: &Version) -> String {
 
 fn signed(signed: &Signed) -> String {
     let proofs: Vec<String> = signed.proofs.iter().map(|proof| algorithm(proof.algorithm, proof.key)).collect();
-    let at = location(&signed.signature.at);
+    let places: Vec<String> = std::iter::once(&signed.signature.at).chain(&signed.signature.also).map(location).collect();
+    let at = listing(&places, "or");
     let encoding = match signed.signature.encoding {
         Encoding::Hex => "hexadecimal",
         Encoding::Base64 => "base64",
@@ -62,7 +63,11 @@ fn signed(signed: &Signed) -> String {
     let content = String::from(signed.content.clone());
     let clock = match (&signed.timestamp, signed.tolerance_s) {
         (Some(Timestamp { at, unit }), Some(seconds)) => {
-            format!("; the time in {} ({}) may differ by at most {seconds} s", location(at), clock_unit(*unit))
+            let repeats = match signed.repeats_s {
+                0 => String::new(),
+                more => format!(", and be {more} s older, because the sender repeats it"),
+            };
+            format!("; the time in {} ({}) may differ by at most {seconds} s{repeats}", location(at), clock_unit(*unit))
         }
         (Some(Timestamp { at, .. }), None) => format!("; the time in {} is not checked", location(at)),
         (None, _) => "; no time is signed".to_owned(),

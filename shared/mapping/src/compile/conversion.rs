@@ -1,13 +1,13 @@
 //! Compiles what a rule makes of a value: its kind, with the keys that this kind knows.
 
-use canonical::{FieldDef, FieldKind, ValueKind, find_field};
+use canonical::{FieldDef, FieldKind, ValueKind, fields_of, find_field};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as WordError;
 
 use crate::file::{OneOrMore, Report, Span, Spanned, accepted_names, suggestion};
 use crate::normal::{self, Fault};
-use crate::rule::{Conversion, DateRule, EnumRule, InstantRule, MoneyRule, PhoneRule, RefRule, SetRule, ZoneRule};
+use crate::rule::{Conversion, DateRule, EnumRule, InstantRule, MoneyRule, PhoneRule, RefRule, SetMember, SetRule, ZoneRule};
 
 use super::file::RuleTable;
 use super::slots::Slots;
@@ -27,7 +27,7 @@ pub(super) const fn other_kinds(field: ValueKind) -> &'static [ValueKind] {
 pub(super) fn check_keys(kind: ValueKind, table: &RuleTable, at: &Span, report: &mut Report) {
     use ValueKind::{Date, Decimal, Enum, Instant, Money, Phone, Ref, Set};
     let given = |paths: &OneOrMore<String>| !paths.0.is_empty();
-    let keys: [(&str, bool, &[ValueKind]); 20] = [
+    let keys: [(&str, bool, &[ValueKind]); 22] = [
         ("unit", table.unit.is_some(), &[Money, Decimal, Date, Instant]),
         ("region", given(&table.region), &[Phone]),
         ("region_default", table.region_default.is_some(), &[Phone]),
@@ -46,6 +46,8 @@ pub(super) fn check_keys(kind: ValueKind, table: &RuleTable, at: &Span, report: 
         ("out_only_listed", table.out_only_listed, &[Enum]),
         ("remote", table.remote.is_some(), &[Ref]),
         ("separator", table.separator.is_some(), &[Set]),
+        ("escape", table.escape.is_some(), &[Set]),
+        ("without", table.without.is_some(), &[Set]),
         ("collect", table.collect.is_some(), &[Set]),
         ("pairs", table.pairs.is_some(), &[Set]),
     ];
@@ -79,7 +81,7 @@ pub(super) fn conversion(
         ValueKind::Verbatim => Conversion::Verbatim,
         ValueKind::Decimal => Conversion::Decimal(unit(table, report).unwrap_or_default()),
         ValueKind::Ref => Conversion::Ref(RefRule { remote: table.remote.clone().unwrap_or_default() }),
-        ValueKind::Set => Conversion::Set(SetRule { separator: table.separator.clone() }),
+        ValueKind::Set => Conversion::Set(set(def, table, report)),
         ValueKind::Phone => Conversion::Phone(PhoneRule {
             region: slots.inputs(&table.region),
             region_default: known(table.region_default.as_ref(), normal::country, report),
@@ -130,6 +132,32 @@ fn known(
             None
         }
     }
+}
+
+/// A set, whose members have the kind that the catalogue names.
+fn set(def: &FieldDef, table: &RuleTable, report: &mut Report) -> SetRule {
+    let member = match def.kind {
+        FieldKind::Set(ValueKind::Email) => SetMember::Email,
+        FieldKind::Set(ValueKind::Name) => SetMember::Name,
+        _ => SetMember::Verbatim,
+    };
+    let mut escape = None;
+    if let Some(text) = &table.escape {
+        let mut characters = text.get_ref().chars();
+        escape = characters.next().filter(|_| characters.next().is_none());
+        if escape.is_none() {
+            report.error(text.span(), "`escape` is one character");
+        }
+    }
+    let without = table.without.as_ref().and_then(|name| {
+        let field = find_field(def.object, name.get_ref());
+        if field.is_none() {
+            let message = format!("a {} has no field `{}`", def.object, name.get_ref());
+            report.error(name.span(), message).help(suggestion(name.get_ref(), fields_of(def.object).map(|f| f.name)));
+        }
+        field.map(|field| field.name.into())
+    });
+    SetRule { member, separator: table.separator.clone(), escape, without }
 }
 
 fn zone(table: &RuleTable, slots: &mut Slots, report: &mut Report) -> ZoneRule {

@@ -107,6 +107,8 @@ pub(super) struct RuleTable {
     pub out_only_listed: bool,
     pub remote: Option<String>,
     pub separator: Option<String>,
+    pub escape: Option<Spanned<String>>,
+    pub without: Option<Spanned<String>>,
     pub when: Conditions,
     pub unless: Conditions,
     pub key: bool,
@@ -140,5 +142,6 @@ pub(super) struct PairsTable {
     pub name: OneOrMore<String>,
     pub value: OneOrMore<String>,
     pub bare: bool,
+    pub all: bool,
     pub object: Option<String>,
 }

@@ -157,7 +157,7 @@ pub static RULE: KeyTable = KeyTable::section(
 );
 
 const SOURCE_KEYS: &[Key] = &[
-    key("from", PATHS, "Where the value is."),
+    key("from", PATHS, "Where the value is. Of an address, a telephone number or a domain, the first that has a canonical form counts, also of the elements of a list."),
     key("const", ValueType::Scalar, "A fixed value instead.").step("always `{}`"),
     key("default", ValueType::Scalar, "The value when the body has none, or null, or an empty text.").step("`{}` when there is none"),
     key("join", TEXT, "Joins all of `from` with this text.").step("joined by `{}`"),
@@ -179,6 +179,11 @@ static PAIRS: KeyTable = KeyTable::inline(
             key("name", PATHS, "Where an element has its name."),
             key("value", PATHS, "Where an element has its value."),
             key("bare", FLAG, "An element without a value counts by its name."),
+            key(
+                "all",
+                FLAG,
+                "Every path of `value` that has a value counts, not only the first (what was ticked, and what was typed beside it).",
+            ),
             key("object", PATH, "Instead of `list`: an object whose own members are the pairs."),
         ],
     }],
@@ -218,9 +223,9 @@ const TIME_KEYS: &[Key] = &[
     key(
         "zone",
         TEXT,
-        "The IANA zone of a time without an offset. For a day: the zone in which an instant's day is taken, and in which it is written. `account` is the connection's `time_zone`.",
+        "The zone of a time without an offset: an IANA name, a Windows name, or an offset. For a day: the zone in which an instant's day is taken, and in which it is written. `account` is the connection's `time_zone`.",
     ),
-    key("zone_from", PATHS, "Where the body names the IANA zone; it goes before `zone`."),
+    key("zone_from", PATHS, "Where the body names the zone; it goes before `zone`."),
     key("exclusive", FLAG, "Day: the body gives the day after the last one.")
         .step("less one: the source names the day after the last"),
 ];
@@ -229,7 +234,7 @@ const MEMBER_KEYS: &[Key] = &[
     key(
         "values",
         TRANSLATIONS,
-        "Member: native = canonical; an unknown value is stored as it came and flagged. For every kind, `native = \"\"` says that this value means none.",
+        "Member: native = canonical; an unknown value is stored as it came and flagged. For every kind, `native = \"\"` says that this value means none; for days and times, a day stands for all its times.",
     ),
     key(
         "out",
@@ -243,6 +248,8 @@ const MEMBER_KEYS: &[Key] = &[
     ),
     key("remote", TEXT, "Reference: the provider's name of the object that is referred to."),
     key("separator", TEXT, "Set: separates the values in one text.").default("`;` on the way out"),
+    key("escape", TEXT, "Set: the character before a separator that belongs to a value (`Dogs\\, small`), and before itself."),
+    key("without", TEXT, "Set: the field of the same record whose value is left out (of further addresses, the first one)."),
 ];
 
 const CONDITION_KEYS: &[Key] = &[

@@ -149,7 +149,7 @@ impl RuleCompiler<'_> {
     }
 
     fn pairs(&mut self, pairs: &Spanned<PairsTable>) -> Option<Pairs> {
-        let PairsTable { list, name, value, bare, object } = pairs.get_ref();
+        let PairsTable { list, name, value, bare, all, object } = pairs.get_ref();
         let paths =
             |texts: &OneOrMore<String>| texts.0.iter().filter_map(|text| text.get_ref().parse().ok()).collect::<Vec<Path>>();
         let (name, value) = (paths(name), paths(value));
@@ -158,7 +158,7 @@ impl RuleCompiler<'_> {
             let message = "`pairs` says where `list`, `name` and `value` are, or where the `object` is";
             self.report.error(pairs.span(), message);
         }
-        Some(Pairs { list: input?, name, value, bare: *bare })
+        Some(Pairs { list: input?, name, value, bare: *bare, all: *all })
     }
 
     fn fallback(&mut self, names: &OneOrMore<String>) -> Vec<FieldName> {

@@ -33,8 +33,18 @@ impl Slots {
 
     pub fn conditions(&mut self, conditions: Conditions) -> Vec<Condition> {
         let compiled = conditions.0.into_iter().filter_map(|(name, values)| {
-            let any = values.into_values().map(|value| value.0).collect();
-            Some(Condition { input: self.input(name.get_ref())?, any })
+            let mut condition =
+                Condition { input: self.input(name.get_ref())?, any: Vec::new(), same_as: Vec::new(), other_than: Vec::new() };
+            for value in values.into_values() {
+                if let Some(path) = value.0.strip_prefix("!=") {
+                    condition.other_than.extend(self.input(path));
+                } else if let Some(path) = value.0.strip_prefix('=') {
+                    condition.same_as.extend(self.input(path));
+                } else {
+                    condition.any.push(value.0);
+                }
+            }
+            Some(condition)
         });
         compiled.collect()
     }

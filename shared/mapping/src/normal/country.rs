@@ -3,54 +3,76 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use icu_normalizer::DecomposingNormalizerBorrowed;
+
 use super::Fault;
 use super::countries::{COUNTRIES, Country};
+use super::visible::plain;
+
+/// Alpha-2 code, then the names of the country in the languages of `data/generate.py`.
+const CLDR: &str = include_str!("../../data/country_names.tsv");
+
+/// Codes beside ISO 3166-1: the European Union's own for Greece and the United Kingdom.
+const OTHER_CODES: &[(&str, &str)] = &[("EL", "GR"), ("UK", "GB")];
 
 static NAMES: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
-    let mut names = HashMap::with_capacity(2 * COUNTRIES.len());
+    let mut names = HashMap::with_capacity(8_000);
     for country in COUNTRIES {
-        names.insert(country.alpha3.to_ascii_lowercase(), country.alpha2);
         for name in country.names {
             names.insert(fold(name), country.alpha2);
         }
     }
+    for (country, name) in cldr() {
+        names.entry(fold(name)).or_insert(country.alpha2);
+    }
     names
 });
 
-/// Lower case, words joined by one blank, without full stops and a leading article.
+fn cldr() -> impl Iterator<Item = (&'static Country, &'static str)> {
+    let lines = CLDR.lines().filter_map(|line| line.split_once('\t'));
+    lines
+        .filter_map(|(code, names)| Some((by_alpha2(code)?, names)))
+        .flat_map(|(country, names)| names.split('\t').map(move |n| (country, n)))
+}
+
+/// The words of a name that tell it apart: lower case, without marks, full stops and words that only join.
 fn fold(name: &str) -> String {
-    let mut folded = String::with_capacity(name.len());
-    for word in name.split_whitespace() {
-        if !folded.is_empty() {
-            folded.push(' ');
-        }
-        folded.extend(word.chars().filter(|c| *c != '.').map(|c| if c == '’' { '\'' } else { c }).flat_map(char::to_lowercase));
-    }
-    match folded.strip_prefix("the ") {
-        Some(rest) => rest.to_owned(),
-        None => folded,
-    }
+    let name = plain(name).replace('.', "").to_lowercase();
+    let letters: String = DecomposingNormalizerBorrowed::new_nfkd()
+        .normalize(&name)
+        .chars()
+        .filter(|c| !matches!(c, '\u{300}'..='\u{36f}'))
+        .collect();
+    let words = letters.split(|c: char| !c.is_alphanumeric()).map(|word| if word == "st" { "saint" } else { word });
+    let joining = ["", "the", "and", "und", "et", "y", "e", "og", "och", "en"];
+    words.filter(|word| !joining.contains(word)).collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn by_alpha2(code: &str) -> Option<&'static Country> {
     COUNTRIES.binary_search_by(|c| c.alpha2.cmp(code)).ok().map(|i| &COUNTRIES[i])
 }
 
-/// An ISO 3166-1 alpha-2 code from an alpha-2 code, an alpha-3 code or a name (English, and the country's own where common).
+/// An ISO 3166-1 alpha-2 code from an alpha-2 code, an alpha-3 code, the EU's `EL` or `UK`, or a name: as Unicode CLDR, ISO or
+/// drop-down lists write it, in English and in some forty other languages.
 ///
 /// # Errors
 /// No country is called that.
 pub fn country(text: &str) -> Result<&'static str, Fault> {
-    let text = text.trim();
-    if text.len() == 2 {
-        let mut code = [0_u8; 2];
-        code.copy_from_slice(text.as_bytes());
-        code.make_ascii_uppercase();
-        if let Some(found) = std::str::from_utf8(&code).ok().and_then(by_alpha2) {
+    let seen = plain(text);
+    let text = seen.trim();
+    if text.len() == 2 && text.is_ascii() {
+        let code = text.to_ascii_uppercase();
+        let other = OTHER_CODES.iter().find(|(other, _)| *other == code).map_or(code.as_str(), |(_, iso)| iso);
+        if let Some(found) = by_alpha2(other) {
             return Ok(found.alpha2);
         }
     }
-    NAMES.get(&fold(text)).copied().ok_or(Fault("no country has this name or code"))
+    if let Some(found) = COUNTRIES.iter().find(|country| country.alpha3.eq_ignore_ascii_case(text)) {
+        return Ok(found.alpha2);
+    }
+    // `St.Lucia` has its blank at the full stop.
+    let named = |text: &str| NAMES.get(&fold(text)).copied();
+    named(text).or_else(|| named(&text.replace('.', " "))).ok_or(Fault("no country has this name or code"))
 }
 
 /// The country that a text names: as a whole, or behind the last comma of an address.
@@ -70,24 +92,48 @@ mod tests {
             ("Germany", "DE"),
             ("the  Netherlands", "NL"),
             ("U.S.A.", "US"),
+            ("U.S. Virgin Islands", "VI"),
             ("uk", "GB"),
+            ("El", "GR"),
             ("KOR", "KR"),
+            ("Antigua & Barbuda", "AG"),
+            ("St. Kitts and Nevis", "KN"),
+            ("St.Lucia", "LC"),
+            ("Macao SAR China", "MO"),
+            ("Côte d’Ivoire", "CI"),
+            ("Cote D'Ivoire", "CI"),
+            ("Congo - Brazzaville", "CG"),
+            ("Congo (DRC)", "CD"),
+            ("Iran, Islamic Republic of", "IR"),
+            ("Sao Tome & Principe", "ST"),
+            ("Deutschland", "DE"),
+            ("Österreich", "AT"),
+            ("O\u{308}sterreich", "AT"),
+            ("ESPAÑA", "ES"),
+            ("Vereinigtes Königreich", "GB"),
+            ("日本", "JP"),
+            ("\u{feff}Czechia\u{200e}", "CZ"),
         ] {
             assert_eq!(country(text), Ok(code), "{text}");
         }
-        assert!(country("Atlantis").is_err());
-        assert!(country("ZZ").is_err());
-        assert!(country("").is_err());
+        for text in ["Atlantis", "ZZ", "", "the", "Eu"] {
+            assert!(country(text).is_err(), "{text}");
+        }
     }
 
     #[test]
-    fn the_table_is_sorted_and_has_every_code_once() {
+    fn the_table_is_sorted_and_every_name_has_one_country() {
         assert!(COUNTRIES.windows(2).all(|pair| pair[0].alpha2 < pair[1].alpha2));
         for c in COUNTRIES {
             for name in c.names.iter().chain([&c.alpha3]) {
                 assert_eq!(country(name), Ok(c.alpha2), "two countries are called {name}");
             }
         }
+        // A name of three letters may be the code of another country (`Nga` is Russia in Vietnamese): the code counts.
+        for (c, name) in cldr().filter(|(_, name)| !COUNTRIES.iter().any(|c| c.alpha3.eq_ignore_ascii_case(name))) {
+            assert_eq!(country(name), Ok(c.alpha2), "two countries are called {name}");
+        }
+        assert_eq!(CLDR.lines().filter(|line| !line.starts_with('#')).count(), COUNTRIES.len());
     }
 
     #[test]

@@ -1,28 +1,16 @@
 //! Host names, domains and URLs.
 
-use super::Fault;
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 
-/// A host name in lower case and ASCII; `None` when the text is not one.
+use super::Fault;
+use super::visible::visible;
+
+/// A host name in lower case and ASCII by UTS 46; `None` when the text is not one.
 pub(super) fn ascii_host(host: &str) -> Option<String> {
     let host = host.strip_suffix('.').unwrap_or(host);
-    // A full stop may be one of those that other scripts write (RFC 3490 §3.1).
-    let labels = host.split(['.', '\u{3002}', '\u{ff0e}', '\u{ff61}']).map(ascii_label).collect::<Option<Vec<String>>>()?;
-    Some(labels.join(".")).filter(|ascii| ascii.len() <= 253)
-}
-
-fn ascii_label(label: &str) -> Option<String> {
-    let ascii = if label.is_ascii() {
-        label.to_ascii_lowercase()
-    } else {
-        let lower: String = label.chars().flat_map(char::to_lowercase).collect();
-        if !lower.chars().all(|c| c.is_alphanumeric() || c == '-') {
-            return None;
-        }
-        format!("xn--{}", idna::punycode::encode_str(&lower)?)
-    };
-    let fits = (1..=63).contains(&ascii.len()) && !ascii.starts_with('-') && !ascii.ends_with('-');
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    (fits && ascii.bytes().all(allowed)).then_some(ascii)
+    let ascii = Uts46::new().to_ascii(host.as_bytes(), AsciiDenyList::URL, Hyphens::CheckFirstLast, DnsLength::Verify).ok()?;
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    ascii.bytes().all(allowed).then(|| ascii.into_owned())
 }
 
 /// A web domain from a domain or a URL: lower case, ASCII, without `www.`.
@@ -30,7 +18,8 @@ fn ascii_label(label: &str) -> Option<String> {
 /// # Errors
 /// It holds no host name with a dot.
 pub fn domain(text: &str) -> Result<String, Fault> {
-    let text = text.trim();
+    let seen = visible(text);
+    let text = seen.trim();
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let rest = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
@@ -51,7 +40,8 @@ pub fn domain(text: &str) -> Result<String, Fault> {
 /// # Errors
 /// Another scheme, no host, or white space.
 pub fn url(text: &str) -> Result<String, Fault> {
-    let text = text.trim();
+    let seen = visible(text);
+    let text = seen.trim();
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(Fault("not a URL: it holds white space"));
     }
@@ -84,11 +74,18 @@ mod tests {
             ("example.com.", "example.com"),
             ("www.example.co.uk", "example.co.uk"),
             ("faß.example", "xn--fa-hia.example"),
+            ("bu\u{308}cher.example", "xn--bcher-kva.example"),
+            ("ｅｘａｍｐｌｅ。com", "example.com"),
+            ("exam\u{ad}ple.com\u{200e}", "example.com"),
+            ("col·legi.cat", "xn--collegi-xma.cat"),
+            ("https://www.नमस्ते.भारत/x", "xn--h2bhs4b8d8a.xn--h2brj9c"),
+            ("my_host.example", "my_host.example"),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
             ("user@host.example:8080", "host.example"),
         ] {
             assert_eq!(domain(text).as_deref(), Ok(canonical));
         }
-        for text in ["", "localhost", "a b.example", "192.0.2.1", "-a.example"] {
+        for text in ["", "localhost", "a b.example", "192.0.2.1", "-a.example", "xn--a.example", "a..example"] {
             assert!(domain(text).is_err(), "{text}");
         }
     }

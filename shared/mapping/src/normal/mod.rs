@@ -10,6 +10,7 @@ mod number;
 mod phone;
 mod text;
 mod time;
+mod visible;
 
 use thiserror::Error;
 
@@ -20,7 +21,8 @@ pub use money::{currency, exponent, major, minor};
 pub use number::{decimal, percent};
 pub use phone::{Phone, phone, region_of_code};
 pub use text::{industry, name, tidy};
-pub use time::{ACCOUNT_ZONE, Zone, date, day_before, day_of, instant, instant_ms, instant_of_day, zone};
+pub use time::{ACCOUNT_ZONE, Zone, date, day_before, day_of, instant, instant_ms, instant_of_day, means_none, zone};
+pub use visible::{is_blank, visible};
 
 /// Why a value has no canonical form. Never holds the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -5,13 +5,15 @@ use canonical::Money;
 use super::Fault;
 use super::currencies::{CODES, decimals};
 use super::number::Number;
+use super::visible::plain;
 
 /// An ISO 4217 code, upper case.
 ///
 /// # Errors
 /// It is not a code in use.
 pub fn currency(text: &str) -> Result<&'static str, Fault> {
-    let code: Option<[u8; 3]> = text.trim().as_bytes().try_into().ok();
+    let seen = plain(text);
+    let code: Option<[u8; 3]> = seen.trim().as_bytes().try_into().ok();
     let code = code.map(|code| code.map(|b| b.to_ascii_uppercase()));
     let found = code.and_then(|code| CODES.binary_search_by(|known| known.as_bytes().cmp(code.as_slice())).ok());
     found.map(|i| CODES[i]).ok_or(Fault("not an ISO 4217 currency code"))
@@ -27,7 +29,7 @@ pub fn exponent(currency: &str) -> u32 {
 /// # Errors
 /// The text is not a number, does not fit 64 bits, or has more decimals than its currency.
 pub fn minor(amount: &str, scale: u32, currency: &'static str, times: Option<&str>) -> Result<Money, Fault> {
-    let number = Number::parse(amount.trim()).ok_or(Fault("not a number"))?;
+    let number = Number::parse(amount.trim()).ok_or(Fault("not a number"))?.without_noise();
     let mut value = signed(&number)?;
     let mut decimals = i64::try_from(number.scale).map_err(|_| RANGE)? + i64::from(scale);
     if let Some(times) = times {
@@ -94,6 +96,12 @@ mod tests {
         assert_eq!(amount("500", 0, "MGA"), Ok(50_000));
         assert_eq!(amount("1e3", 0, "EUR"), Ok(100_000));
         assert!(amount("1.005", 0, "USD").is_err());
+        assert_eq!(amount("239.98999999999998", 0, "USD"), Ok(23_999));
+        assert_eq!(amount("0.30000000000000004", 0, "EUR"), Ok(30));
+        assert_eq!(amount("-1.0999999999999999", 0, "EUR"), Ok(-110));
+        assert_eq!(amount("9999999.9900000002", 0, "EUR"), Ok(999_999_999));
+        assert!(amount("0.333333333333333315", 0, "EUR").is_err());
+        assert!(amount("1.00500000000000001", 0, "EUR").is_err());
         assert!(amount("1.5", 0, "JPY").is_err());
         assert!(amount("99999999999999999999", 0, "USD").is_err());
         assert!(amount("1,000", 0, "USD").is_err());

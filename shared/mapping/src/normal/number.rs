@@ -70,6 +70,25 @@ impl Number {
         Some(Number { negative, digits: digits.to_owned(), scale })
     }
 
+    /// The number without the noise that a binary fraction leaves at its end: six nines or zeros in a row, and few digits behind
+    /// them, among the last of at least fifteen significant digits. `239.98999999999998` is 239.99.
+    pub(super) fn without_noise(self) -> Number {
+        let whole = self.digits.len().saturating_sub(self.scale);
+        let padded = format!("{:0>width$}", self.digits, width = self.scale);
+        let fraction = &padded[padded.len() - self.scale..];
+        let run = ["999999", "000000"].iter().filter_map(|run| fraction.find(run)).min();
+        let Some(start) = run.filter(|_| self.digits.len() >= 15) else { return self };
+        let repeated = fraction.as_bytes()[start];
+        let end = start + fraction[start..].bytes().take_while(|b| *b == repeated).count();
+        if fraction.len() - end > 3 {
+            return self;
+        }
+        let kept = format!("{}{}", &self.digits[..whole], &fraction[..start]);
+        let Ok(value) = (if kept.is_empty() { "0" } else { &kept }).parse::<u128>() else { return self };
+        let rounded = (value + u128::from(repeated == b'9')).to_string();
+        Number { negative: self.negative, digits: rounded.trim_start_matches('0').to_owned(), scale: start }
+    }
+
     pub(super) fn print(&self) -> String {
         let padded = format!("{:0>width$}", self.digits, width = self.scale + 1);
         let (whole, fraction) = padded.split_at(padded.len() - self.scale);

@@ -1,152 +1,127 @@
-//! Telephone numbers.
-
-use std::sync::LazyLock;
-
-use super::Fault;
-use super::countries::COUNTRIES;
-use super::country::by_alpha2;
+//! Telephone numbers, by libphonenumber's numbering plans.
 
 /// A telephone number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Phone {
     /// ITU-T E.164, with `+`.
     pub e164: String,
-    /// True when the text also held an extension, which E.164 cannot hold.
+    /// True when the text also held an extension, which E.164 cannot hold. Several people share such a number.
     pub extension: bool,
 }
 
-/// Calling code → fewest and most digits of a national number; 0 for a code that is not assigned to a country.
-static LENGTHS: LazyLock<Vec<(u8, u8)>> = LazyLock::new(|| {
-    let mut lengths = vec![(0, 0); 1000];
-    for country in COUNTRIES {
-        let (min, max) = &mut lengths[usize::from(country.code)];
-        *min = if *min == 0 { country.min } else { country.min.min(*min) };
-        *max = country.max.max(*max);
-    }
-    for code in [800, 808, 870, 878, 881, 882, 883, 888, 979] {
-        lengths[code] = (5, 12);
-    }
-    lengths
-});
+#[cfg(feature = "phone")]
+pub use plan::{phone, region_of_code};
+#[cfg(not(feature = "phone"))]
+pub use without_plans::{phone, region_of_code};
 
-/// What an address may put before a number.
-const SCHEMES: &[&str] = &["tel:", "sms:", "whatsapp:", "rcs:"];
+/// Programs that map no records link no numbering plans.
+#[cfg(not(feature = "phone"))]
+mod without_plans {
+    use super::super::Fault;
+    use super::Phone;
 
-const NUMBER: Fault = Fault("not a telephone number");
+    const UNREAD: Fault = Fault("this program reads no telephone numbers");
 
-/// A telephone number in E.164. A national number needs the region (ISO 3166-1 alpha-2) that it is dialled in.
-///
-/// The rules are the outline of the numbering plans: calling codes, trunk prefixes and lengths. They do not show whether a number
-/// is in service.
-///
-/// # Errors
-/// Letters or too many digits, an unknown calling code, a length that its country does not have, or no region.
-pub fn phone(text: &str, region: Option<&str>) -> Result<Phone, Fault> {
-    let (text, extension) = cut_extension(text.trim());
-    let text = SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text);
-    let mut digits = String::with_capacity(18);
-    let mut plus = false;
-    let mut optional_trunk = None;
-    for (at, c) in text.char_indices() {
-        match c {
-            '0'..='9' => digits.push(c),
-            '+' | '\u{ff0b}' if digits.is_empty() && !plus => plus = true,
-            // `+44 (0)20 …`: the trunk prefix, which is not dialled from abroad.
-            '(' if plus && !digits.is_empty() && text[at..].starts_with("(0)") => optional_trunk = Some(digits.len()),
-            ' ' | '-' | '.' | '(' | ')' | '/' | '\u{a0}' | '\u{2010}'..='\u{2013}' | '\t' => {}
-            _ => return Err(NUMBER),
-        }
+    /// Without the feature `phone`, no number is read.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn phone(_text: &str, _region: Option<&str>) -> Result<Phone, Fault> {
+        Err(UNREAD)
     }
-    if let Some(at) = optional_trunk {
-        digits.remove(at);
+
+    /// Without the feature `phone`, no calling code is known.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn region_of_code(_code: &str) -> Result<&'static str, Fault> {
+        Err(UNREAD)
     }
-    if digits.len() < 3 || digits.len() > 20 {
-        return Err(NUMBER);
-    }
-    let country = region.and_then(by_alpha2);
-    let e164 = if plus {
-        international(&digits)?
-    } else {
-        let country = country.ok_or(Fault("a national number, and no country tells where"))?;
-        let abroad = if country.code == 1 { "011" } else { "00" };
-        match digits.strip_prefix(abroad) {
-            Some(rest) if rest.len() > 6 => international(rest)?,
-            _ => national(&digits, country)?,
-        }
-    };
-    Ok(Phone { e164, extension })
 }
 
-/// A region (ISO 3166-1 alpha-2) that has this calling code, as a number is dialled there: `44`, `+44` and `0044` are GB's.
-///
-/// # Errors
-/// No country has the code.
-pub fn region_of_code(code: &str) -> Result<&'static str, Fault> {
-    let digits = code.trim().trim_start_matches(['+', '0']);
-    let country = COUNTRIES.iter().find(|country| country.code.to_string() == digits);
-    country.map(|country| country.alpha2).ok_or(Fault("an unknown calling code"))
-}
+#[cfg(feature = "phone")]
+mod plan {
+    use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, Region};
 
-/// `x12`, `ext. 12`, `#12`, `;ext=12` at the end.
-fn cut_extension(text: &str) -> (&str, bool) {
-    let end = text.trim_end_matches(|c: char| c.is_ascii_digit());
-    if end.len() == text.len() {
-        return (text, false);
+    use super::super::Fault;
+    use super::super::country::by_alpha2;
+    use super::super::visible::{composed, half_width, plain};
+    use super::Phone;
+
+    /// What an address may put before a number.
+    const SCHEMES: &[&str] = &["tel:", "sms:", "whatsapp:", "rcs:", "callto:"];
+    /// More characters than a number and an extension have.
+    const LONGEST: usize = 80;
+
+    const NUMBER: Fault = Fault("not a telephone number");
+
+    /// A telephone number in E.164. A national number needs the region (ISO 3166-1 alpha-2) that it is dialled in. One subscriber
+    /// has one spelling: Mexico's former `1` is dropped, and a Brazilian mobile number gets its ninth digit.
+    ///
+    /// # Errors
+    /// Letters, two numbers in one text, no region for a national number, or no number of its country's numbering plan.
+    pub fn phone(text: &str, region: Option<&str>) -> Result<Phone, Fault> {
+        let seen = composed(plain(text));
+        let text: String = seen.trim().chars().map(half_width).collect();
+        let text = SCHEMES.iter().find_map(|scheme| without_scheme(&text, scheme)).unwrap_or(&text);
+        if text.chars().count() > LONGEST || !text.contains(char::is_numeric) {
+            return Err(NUMBER);
+        }
+        let region = region.and_then(|code| Region::from_code(code).ok());
+        if region.is_none() && !text.trim_start_matches(|c: char| c == '(' || c.is_whitespace()).starts_with('+') {
+            return Err(Fault("a national number, and no country tells where"));
+        }
+        let number = PHONE_NUMBER_UTIL.parse(text, region).map_err(|_| NUMBER)?;
+        let extension = !number.extension().is_empty();
+        // An extension has one mark of letters; all other letters are something else.
+        let words = text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()).count();
+        if words > usize::from(extension) {
+            return Err(NUMBER);
+        }
+        let e164 = valid(number).ok_or(Fault("no number of its country's numbering plan"))?;
+        Ok(Phone { e164, extension })
     }
-    let lower = end.trim_end().trim_end_matches(['.', ':', '=']).to_ascii_lowercase();
-    for mark in ["extension", "ext", "x", "#"] {
-        if let Some(before) = lower.strip_suffix(mark) {
-            let number = text[..before.len()].trim_end_matches([' ', ',', ';']);
-            if number.bytes().filter(u8::is_ascii_digit).count() >= 3 {
-                return (number, true);
+
+    fn without_scheme<'t>(text: &'t str, scheme: &str) -> Option<&'t str> {
+        text.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme)).map(|_| &text[scheme.len()..])
+    }
+
+    /// The number, in the spelling that its plan knows.
+    fn valid(number: PhoneNumber) -> Option<String> {
+        let number = if PHONE_NUMBER_UTIL.is_valid_number(&number) { number } else { respelled(number)? };
+        Some(number.format_as(PhoneNumberFormat::E164).into_owned())
+    }
+
+    /// The present spelling of a number that its country has renumbered, where exactly one is possible.
+    fn respelled(mut number: PhoneNumber) -> Option<PhoneNumber> {
+        let national = number.national_number;
+        number.national_number = match (number.country_code, national) {
+            // Mexico: mobile numbers had a 1 behind the calling code until 2019.
+            (52, 10_000_000_000..=19_999_999_999) => national - 10_000_000_000,
+            // Brazil: mobile numbers of eight digits got a 9 in front until 2016; those that begin with 6, 8 or 9 were mobile.
+            (55, 1_000_000_000..=9_999_999_999) if matches!(national / 10_000_000 % 10, 6 | 8 | 9) => {
+                let (area, subscriber) = (national / 100_000_000, national % 100_000_000);
+                (area * 10 + 9) * 100_000_000 + subscriber
             }
-        }
+            _ => return None,
+        };
+        PHONE_NUMBER_UTIL.is_valid_number(&number).then_some(number)
     }
-    (text, false)
-}
 
-fn code_length(digits: &str) -> Option<usize> {
-    let code = |n: usize| digits.get(..n).and_then(|c| c.parse::<usize>().ok()).filter(|c| LENGTHS[*c].1 > 0);
-    (1..=3).find(|n| code(*n).is_some())
-}
-
-fn international(digits: &str) -> Result<String, Fault> {
-    let length = code_length(digits).ok_or(Fault("an unknown calling code"))?;
-    let (code, national) = digits.split_at(length);
-    let (min, max) = code.parse::<usize>().ok().map_or((0, 0), |c| LENGTHS[c]);
-    check(code, national, min, max, 1)?;
-    Ok(format!("+{digits}"))
-}
-
-fn national(digits: &str, country: &super::countries::Country) -> Result<String, Fault> {
-    let code = country.code.to_string();
-    let fits = |national: &str| (usize::from(country.min)..=usize::from(country.max)).contains(&national.len());
-    let bare = digits.strip_prefix(country.trunk).filter(|rest| !country.trunk.is_empty() && fits(rest));
-    let without_code = digits.strip_prefix(&code).filter(|rest| fits(rest));
-    let number = match bare {
-        Some(rest) => rest,
-        None if fits(digits) => digits,
-        None => without_code.unwrap_or(digits),
-    };
-    check(&code, number, country.min, country.max, 2)?;
-    Ok(format!("+{code}{number}"))
-}
-
-/// `parts`: of a North American number, how many of area code and exchange must be possible. A number with its calling code may have
-/// an impossible exchange: examples and withheld numbers do.
-fn check(code: &str, national: &str, min: u8, max: u8, parts: usize) -> Result<(), Fault> {
-    if !(usize::from(min)..=usize::from(max)).contains(&national.len()) || code.len() + national.len() > 15 {
-        return Err(Fault("a telephone number of the wrong length for its country"));
+    /// A region (ISO 3166-1 alpha-2) that has this calling code, as a number is dialled there: `44`, `+44` and `0044` are GB's.
+    ///
+    /// # Errors
+    /// No country has the code.
+    pub fn region_of_code(code: &str) -> Result<&'static str, Fault> {
+        let seen = plain(code);
+        let digits = seen.trim().trim_start_matches(['+', '0']);
+        let region = digits.parse().ok().and_then(|code| PHONE_NUMBER_UTIL.get_region_for_country_code(code));
+        let country = region.and_then(|region| by_alpha2(region.as_region_str().as_str()));
+        country.map(|country| country.alpha2).ok_or(Fault("an unknown calling code"))
     }
-    let bytes = national.as_bytes();
-    // North America: neither an area code nor an exchange begins with 0 or 1.
-    if code == "1" && [0, 3][..parts].iter().any(|at| bytes[*at] < b'2') {
-        return Err(Fault("no North American number begins like this"));
-    }
-    Ok(())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "phone"))]
 mod tests {
     use super::*;
 
@@ -165,20 +140,71 @@ mod tests {
             ("02 1234 5678", Some("IT"), "+390212345678"),
             ("tel:+33-6-12-34-56-78", Some("US"), "+33612345678"),
             ("whatsapp:+4915112345678", None, "+4915112345678"),
-            ("+1 305 141 6799", None, "+13051416799"),
         ] {
             assert_eq!(phone(text, region).map(|p| p.e164).as_deref(), Ok(e164), "{text}");
         }
     }
 
     #[test]
+    fn a_national_prefix_behind_the_calling_code_is_dropped() {
+        for (text, e164) in [
+            ("+49 (040) 7654321", "+49407654321"),
+            ("+43 0664 1234567", "+436641234567"),
+            ("+62 0813-3456-7890", "+6281334567890"),
+            ("+33 07 56 78 90 12", "+33756789012"),
+            ("+39 06 1234 5678", "+390612345678"),
+        ] {
+            assert_eq!(phone(text, None).map(|p| p.e164).as_deref(), Ok(e164), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_international_prefix_is_that_of_the_caller() {
+        for (text, region, e164) in [
+            ("001 1 650 253 0000", "KR", "+16502530000"),
+            ("0011 44 20 7946 0958", "AU", "+442079460958"),
+            ("8 10 44 20 7946 0958", "RU", "+442079460958"),
+            ("010 1 650 253 0000", "JP", "+16502530000"),
+        ] {
+            assert_eq!(phone(text, Some(region)).map(|p| p.e164).as_deref(), Ok(e164), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_subscriber_has_one_spelling() {
+        for (text, region, e164) in [
+            ("+52 1 33 1234 5678", None, "+523312345678"),
+            ("+52 33 1234 5678", None, "+523312345678"),
+            ("+55 21 8765 4321", None, "+5521987654321"),
+            ("(21) 98765-4321", Some("BR"), "+5521987654321"),
+            ("011 15 2345-6789", Some("AR"), "+5491123456789"),
+            ("+54 11 15 2345-6789", None, "+5491123456789"),
+            ("+54 9 11 2345-6789", None, "+5491123456789"),
+        ] {
+            assert_eq!(phone(text, region).map(|p| p.e164).as_deref(), Ok(e164), "{text}");
+        }
+        assert_eq!(phone("+55 21 3456 7890", None).map(|p| p.e164).as_deref(), Ok("+552134567890"), "a landline stays");
+    }
+
+    #[test]
+    fn digits_are_what_they_look_like() {
+        for text in [
+            "\u{202a}+1 650 253 0000\u{202c}",
+            "＋１ ６５０ ２５３ ００００",
+            "+١ ٦٥٠ ٢٥٣ ٠٠٠٠",
+            "\u{feff}+1\u{200b}650\u{a0}253\u{2011}0000",
+        ] {
+            assert_eq!(phone(text, None).map(|p| p.e164).as_deref(), Ok("+16502530000"), "{text}");
+        }
+    }
+
+    #[test]
     fn a_separate_calling_code_shows_how_to_read_the_rest() {
         for (code, text, e164) in [
-            ("64", "04 1111111", "+6441111111"),
+            ("64", "04 4111111", "+6444111111"),
             ("61", "02 9876 5432", "+61298765432"),
             ("+49", "030 1234567", "+49301234567"),
             ("0044", "020 7946 0958", "+442079460958"),
-            ("44", "7700 900123", "+447700900123"),
             ("39", "02 1234 5678", "+390212345678"),
             ("1", "(650) 555-0123", "+16505550123"),
             ("33", "+44 20 7946 0958", "+442079460958"),
@@ -190,9 +216,12 @@ mod tests {
 
     #[test]
     fn an_extension_is_flagged() {
-        let found = phone("+1 650 555 0123 ext. 45", None).unwrap();
-        assert_eq!((found.e164.as_str(), found.extension), ("+16505550123", true));
-        assert!(phone("+1 650 555 0123x45", None).unwrap().extension);
+        for text in
+            ["+1 650 555 0123 ext. 45", "+1 650 555 0123x45", "+1 650 555 0123 Extension 45", "tel:+1-650-555-0123;ext=45"]
+        {
+            let found = phone(text, None).unwrap();
+            assert_eq!((found.e164.as_str(), found.extension), ("+16505550123", true), "{text}");
+        }
         assert!(!phone("+1 650 555 0123", None).unwrap().extension);
     }
 
@@ -205,9 +234,14 @@ mod tests {
             ("555-0123", Some("US")),
             ("+1 050 555 0123", None),
             ("305 141 6799", Some("US")),
+            ("999 999 9999", Some("US")),
+            ("123 456 7890", Some("US")),
             ("+999 123456", None),
             ("1-800-FLOWERS", Some("US")),
+            ("call Bob 650 253 0000", Some("US")),
+            ("650 253 0000 or 650 253 0001", Some("US")),
             ("+1650555012345", None),
+            ("+490301", None),
             ("n/a", Some("US")),
         ] {
             assert!(phone(text, region).is_err(), "{text}");

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Fault;
+use super::visible::visible;
 use crate::rule::TimeUnit;
 
 /// A time zone, looked up once.
@@ -18,15 +19,44 @@ const INSTANT: Fault = Fault("not a point in time");
 /// does not.
 pub const ACCOUNT_ZONE: &str = "account";
 
-/// A time zone by its IANA name.
+/// The Windows name of a zone, then its IANA name; see `data/generate.py`.
+const WINDOWS_ZONES: &str = include_str!("../../data/windows_zones.tsv");
+
+/// A time zone by its IANA name, its Windows name (`Pacific Standard Time`), its offset (`+02:00`), or a URI that ends in one of them.
 ///
 /// # Errors
 /// No zone has that name.
 pub fn zone(name: &str) -> Result<Zone, Fault> {
-    if name == "UTC" || name == ACCOUNT_ZONE {
+    let seen = visible(name);
+    let name = seen.trim();
+    let name = if name.contains("://") { name.rsplit('/').next().unwrap_or(name) } else { name };
+    if name == ACCOUNT_ZONE || ["UTC", "Z", "GMT"].iter().any(|utc| utc.eq_ignore_ascii_case(name)) {
         return Ok(TimeZone::UTC);
     }
-    TimeZone::get(name).map_err(|_| Fault("not an IANA time zone"))
+    let windows = WINDOWS_ZONES.lines().filter_map(|line| line.split_once('\t'));
+    let iana = windows.into_iter().find(|(windows, _)| windows.eq_ignore_ascii_case(name)).map_or(name, |(_, iana)| iana);
+    let known = TimeZone::get(iana).ok();
+    known.or_else(|| fixed(name)).ok_or(Fault("neither an IANA nor a Windows time zone"))
+}
+
+/// A zone that is an offset: `+02:00`, `UTC-03:30`.
+fn fixed(name: &str) -> Option<Zone> {
+    let bare = ["UTC", "GMT"].iter().find_map(|utc| name.strip_prefix(utc)).unwrap_or(name);
+    let sign = match bare.chars().next()? {
+        '+' => 1,
+        '-' => -1,
+        _ => return None,
+    };
+    let (hours, minutes) = bare[1..].split_once(':')?;
+    let number = |text: &str| text.parse::<i32>().ok().filter(|_| text.len() == 2 && digits(text));
+    let seconds = sign * (number(hours).filter(|h| *h <= 14)? * 3600 + number(minutes).filter(|m| *m < 60)? * 60);
+    Some(TimeZone::fixed(Offset::from_seconds(seconds).ok()?))
+}
+
+/// Whether a text begins with a day that programs write where they know none: year 1 (.NET), 1604 (a birthday without its year),
+/// 4501 (Outlook), 9999, or zeros.
+pub fn means_none(time: &str) -> bool {
+    ["0000-00-00", "0001-", "1604-", "4501-", "9999-"].iter().any(|start| time.trim_start().starts_with(start))
 }
 
 /// A calendar day, `2026-01-31`.
@@ -231,6 +261,37 @@ mod tests {
         assert!(date("2026-02-30").is_err());
         assert!(instant("2026-01-31", TimeUnit::Iso, Some(&TimeZone::UTC)).is_err());
         assert_eq!(day_of("2026-01-31T23:30:00Z", &zone("Europe/Berlin").unwrap()).as_deref(), Ok("2026-02-01"));
+    }
+
+    #[test]
+    fn zones_have_names_of_many_kinds() {
+        for (name, at) in [
+            ("Europe/Berlin", "2026-07-01T08:00:00Z"),
+            ("W. Europe Standard Time", "2026-07-01T08:00:00Z"),
+            ("pacific standard time", "2026-07-01T17:00:00Z"),
+            ("India Standard Time", "2026-07-01T04:30:00Z"),
+            ("scheme://Vendor/Utc", "2026-07-01T10:00:00Z"),
+            ("utc", "2026-07-01T10:00:00Z"),
+            ("+05:30", "2026-07-01T04:30:00Z"),
+            ("UTC-03:00", "2026-07-01T13:00:00Z"),
+        ] {
+            let zone = zone(name).unwrap();
+            assert_eq!(instant("2026-07-01 10:00:00", TimeUnit::Iso, Some(&zone)).as_deref(), Ok(at), "{name}");
+        }
+        for name in ["", "Customized Time Zone", "Mars/Olympus", "+25:00", "+2", "scheme://Vendor/Custom"] {
+            assert!(zone(name).is_err(), "{name}");
+        }
+        for line in WINDOWS_ZONES.lines().filter(|line| !line.starts_with('#')) {
+            assert!(zone(line.split_once('\t').unwrap().0).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn some_years_mean_none() {
+        for none in ["0001-01-01T00:00:00Z", "1604-02-29", "4501-01-01T00:00:00Z", "0000-00-00 00:00:00", "9999-12-31"] {
+            assert!(means_none(none), "{none}");
+        }
+        assert!(!means_none("1904-06-16") && !means_none("2026-01-01"));
     }
 
     #[test]

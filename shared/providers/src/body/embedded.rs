@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mapping::{Captured, Path, Reader, text_of};
 use serde_json::value::RawValue;
 use serde_json::{Map as JsonMap, Value};
+use webhook::json::whole_text;
 
 use crate::manifest::{EmbeddedFormat, Events};
 use crate::model::Malformed;
@@ -20,9 +21,9 @@ pub(crate) fn whole_event(event: &str, events: &Events) -> Result<Option<String>
         Captured::Text(text) if text.trim_start().starts_with('{') => text_of(value),
         _ => None,
     });
-    let Some(event) = found else { return Ok(None) };
-    serde_json::from_str::<&RawValue>(event).map_err(|_| Malformed::new("the JSON inside the body is not JSON"))?;
-    Ok(Some(event.to_owned()))
+    let Some(event) = found.map(whole_text) else { return Ok(None) };
+    serde_json::from_str::<&RawValue>(&event).map_err(|_| Malformed::new("the JSON inside the body is not JSON"))?;
+    Ok(Some(event.into_owned()))
 }
 
 /// The event with documents in place of its declared texts; `None` when it has none. A text that is not in the declared format stays
@@ -36,7 +37,7 @@ pub(crate) fn with_documents(event: &str, events: &Events) -> Option<String> {
     for (name, format) in &events.embedded {
         let Some(text) = members.get(name).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok()) else { continue };
         let json = match format {
-            EmbeddedFormat::Json => Some(text).filter(|text| text.trim_start().starts_with(['{', '['])),
+            EmbeddedFormat::Json => Some(whole_text(&text).into_owned()).filter(|text| text.trim_start().starts_with(['{', '['])),
             EmbeddedFormat::Mail => mail(&text).map(|fields| Value::Object(fields).to_string()),
         };
         documents.extend(json.and_then(|json| RawValue::from_string(json).ok()).map(|json| (name.as_str(), json)));
@@ -58,7 +59,7 @@ fn mail(text: &str) -> Option<JsonMap<String, Value>> {
         fields.entry(name.to_ascii_lowercase()).or_insert(Value::String(value));
     };
     if text.trim_start().starts_with('[') {
-        let pairs: Vec<(String, String)> = serde_json::from_str(text).ok()?;
+        let pairs: Vec<(String, String)> = serde_json::from_str(&whole_text(text)).ok()?;
         pairs.into_iter().for_each(|(name, value)| add(&name, value));
         return Some(fields).filter(|fields| !fields.is_empty());
     }

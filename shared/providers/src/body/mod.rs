@@ -8,6 +8,8 @@ mod xml;
 
 use std::borrow::Cow;
 
+use webhook::json::whole_text;
+
 use crate::folder_code::hook_of;
 use crate::manifest::Events;
 use crate::model::Malformed;
@@ -26,11 +28,11 @@ pub(crate) fn json_text<'b>(body: &'b [u8], events: Option<&Events>) -> Result<C
         let allowed = events.is_some_and(|events| events.bodyless);
         return if allowed { Ok(Cow::Borrowed("{}")) } else { Err(Malformed::new("the body is empty")) };
     }
-    let Some(events) = events else { return Ok(Cow::Borrowed(text)) };
+    let Some(events) = events else { return Ok(whole_text(text)) };
     match &events.xml {
         Some(xml) if begin.starts_with('<') => Ok(Cow::Owned(xml::object(text, xml)?)),
         _ if events.form && !begin.starts_with(['{', '[']) => Ok(Cow::Owned(form::nested_object(text)?)),
-        _ => Ok(Cow::Borrowed(text)),
+        _ => Ok(whole_text(text)),
     }
 }
 

@@ -214,6 +214,9 @@ pub struct EventRule {
     /// The mapping file; absent: the one of the object type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map: Option<String>,
+    /// The path of the record, where these events hold it elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
     /// The object's id. For `map`, its mapping file reads this as `$object_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,

@@ -56,6 +56,22 @@ fn garbage_changes_nothing() {
     }
 }
 
+/// Languages with UTF-16 strings cut characters apart and escape the halves. That costs the text, nothing else.
+#[test]
+fn half_a_character_costs_no_event() {
+    let readable = |found: &Result<Vec<InboundEvent>, Malformed>| {
+        let events = found.as_ref().map(Vec::as_slice).unwrap_or_default();
+        events.iter().map(|e| (e.key.clone(), matches!(e.body, EventBody::Malformed { .. }))).collect::<Vec<_>>()
+    };
+    for (name, provider) in all() {
+        for body in bodies(name).iter().filter(|body| body.starts_with(['{', '[']) && body.contains("{\"")) {
+            let cut = body.replacen("{\"", r#"{"half \udc00":"great \ud83d","whole":"\ud83d\ude00",""#, 1);
+            let (whole, cut) = (events(&provider, body.as_bytes()), events(&provider, cut.as_bytes()));
+            assert_eq!(readable(&whole), readable(&cut), "{name}: {body}");
+        }
+    }
+}
+
 #[test]
 fn deep_nesting_does_no_harm() {
     const DEEP: usize = 100_000;

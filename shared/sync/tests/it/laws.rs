@@ -104,7 +104,7 @@ fn value_of(kind: FieldKind) -> BoxedStrategy<Value> {
         FieldKind::Bool => any::<bool>().prop_map(Value::Bool).boxed(),
         FieldKind::Int => (0_i64..3).prop_map(Value::Int).boxed(),
         FieldKind::Money => (0_i64..3).prop_map(|minor| Value::Money(Money { minor, currency: "EUR".into() })).boxed(),
-        FieldKind::Set => proptest::collection::btree_set("[abc]{1}", 0..3)
+        FieldKind::Set(_) => proptest::collection::btree_set("[abc]{1}", 0..3)
             .prop_map(|s| Value::List(s.into_iter().map(Value::Text).collect()))
             .boxed(),
         FieldKind::Enum(names) => (0..names.len()).prop_map(move |i| Value::text(names[i])).boxed(),
@@ -154,14 +154,15 @@ fn history() -> impl Strategy<Value = (Hub, Vec<Change>, Vec<Change>)> {
     (0..ObjectType::ALL.len()).prop_flat_map(|index| {
         let object = ObjectType::ALL[index];
         let names: Vec<_> = fields_of(object).map(|f| (f.name, f.kind)).take(4).collect();
-        let key =
-            names.iter().find(|(_, kind)| !matches!(kind, FieldKind::Bool | FieldKind::Int | FieldKind::Money | FieldKind::Set));
+        let key = names
+            .iter()
+            .find(|(_, kind)| !matches!(kind, FieldKind::Bool | FieldKind::Int | FieldKind::Money | FieldKind::Set(_)));
         let key = key.map_or("none", |(name, _)| *name).to_owned();
         let rules: Vec<_> = names
             .iter()
             .map(|(name, kind)| {
                 let name = (*name).to_owned();
-                let set = matches!(kind, FieldKind::Set);
+                let set = matches!(kind, FieldKind::Set(_));
                 rule().prop_map(move |r| (name.clone(), if set { Survivorship::Union } else { r }))
             })
             .collect();

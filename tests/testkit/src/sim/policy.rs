@@ -31,11 +31,11 @@ pub fn rule(object: ObjectType, field: &str, kind: FieldKind) -> Rule {
         (ObjectType::Contact, "company_name") => Rule::Owner("form"),
         (ObjectType::Contact, "full_name") => Rule::Prefer(&["stripe", "form"]),
         (ObjectType::Contact, "email_consent") | (ObjectType::Consent, "status") => Rule::MostRestrictive,
-        (ObjectType::Contact, _) if kind != FieldKind::Set => Rule::Latest,
+        (ObjectType::Contact, _) if !matches!(kind, FieldKind::Set(_)) => Rule::Latest,
         (_, "created_at") => Rule::First,
         (_, "description" | "reason" | "subject") => Rule::Owner("erp"),
         (_, "name" | "total" | "status" | "title") => Rule::Prefer(&["shop", "erp"]),
-        _ if kind == FieldKind::Set => Rule::Union,
+        _ if matches!(kind, FieldKind::Set(_)) => Rule::Union,
         _ => Rule::Latest,
     }
 }
