@@ -60,6 +60,7 @@ mod tests {
             external_ids: Vec::new(),
             problems: Vec::new(),
             test: false,
+            id_of_event: false,
         };
         set_long_values_aside(&mut change, 10);
         let left: Vec<(String, Value)> =

@@ -145,6 +145,18 @@ fn a_field_that_cannot_be_normalised_is_named_on_the_account_line_and_in_the_log
 }
 
 #[test]
+fn a_megabyte_of_text_costs_its_own_field_only() {
+    let hub = Hub::new();
+    let body = contact("c-1", &json!({ "email": "maya@example.se", "lastName": "Lindqvist", "notes": "x".repeat(1_000_000) }));
+    hub.receive("e1", &body);
+    let lines = hub.items(Table::Journal, "a#form#");
+    assert_eq!(lines[0].s("outcome"), Some("quarantined"));
+    let reason = lines[0].s("reason").unwrap();
+    assert!(reason.contains("`notes`") && reason.contains("cap-exceeded: 1000000 bytes"), "{reason}");
+    assert_eq!(hub.items(Table::Golden, "g#contact#").len(), 1, "the other fields are stored");
+}
+
+#[test]
 fn the_reason_of_a_repeated_event_stays_and_that_of_a_duplicate_is_not_shown() {
     let hub = Hub::new();
     let body = contact("c-1", &json!({ "email": "secret words", "lastName": "Lindqvist" }));
