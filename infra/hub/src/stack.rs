@@ -2,6 +2,7 @@
 //! `hub up` and `hub demo` start it here.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -115,13 +116,7 @@ pub fn build(release: bool) -> Result<PathBuf, CommandError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(&root).arg("build");
-    // `cargo run` sets these for this program. Build scripts of dependencies look at them, and would run again at every change between
-    // this build and one from a shell.
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
-            command.env_remove(name);
-        }
-    }
+    without_variables_of_cargo_run(&mut command, std::env::vars_os().map(|(name, _)| name));
     if release {
         command.arg("--release");
     }
@@ -134,6 +129,14 @@ pub fn build(release: bool) -> Result<PathBuf, CommandError> {
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     Ok(target.join(if release { "release" } else { "debug" }))
+}
+
+/// `cargo run` sets variables for this program that build scripts of dependencies look at. With them, the scripts would run again at
+/// every change between this build and one from a shell, and everything above them would be compiled again.
+fn without_variables_of_cargo_run(command: &mut Command, names: impl Iterator<Item = OsString>) {
+    let of_cargo_run =
+        |name: &OsString| name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+    names.filter(of_cargo_run).for_each(|name| drop(command.env_remove(name)));
 }
 
 /// Starts everything. Must run in a multi-threaded tokio runtime. `binaries` is the result of [`build`].
@@ -306,4 +309,18 @@ fn port(named: Option<u16>) -> Result<u16, CommandError> {
             .map_err(|e| CommandError::backend("no port is free", e))?,
     };
     Ok(bound.local_addr().map_err(|e| CommandError::backend("no port is free", e))?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nested_build_does_not_see_the_variables_of_cargo_run() {
+        let mut command = Command::new("cargo");
+        let names = ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "CARGO_HOME", "CARGO_TARGET_DIR", "PATH"].map(OsString::from);
+        without_variables_of_cargo_run(&mut command, names.into_iter());
+        let removed: Vec<_> = command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name.to_owned()).collect();
+        assert_eq!(removed, ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME"]);
+    }
 }

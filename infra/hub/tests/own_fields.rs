@@ -1,7 +1,11 @@
 //! Fields of one's own: declared in `hub.toml` and mapped in the user's files, without a compiler.
 
+use std::process::Command;
+
 use canonical::{FieldKind, FieldName, Fields, ObjectType, Value};
 use hub::config::{Changes, DEFAULT, Loaded};
+use hub::stack::Setup;
+use sandbox::Kind;
 use sync::config::Config;
 
 const FIELDS: &str = r#"
@@ -49,6 +53,34 @@ fn a_function_reads_and_writes_them() {
     let other = br#"{"id":"7","properties":{"customer_tier":"bronze"}}"#;
     let flagged = &provider.record("hubspot", "contacts", other).expect("a record")[0].fields["tier"];
     assert!(flagged.flagged && flagged.value != plain, "an unknown member is flagged");
+}
+
+#[test]
+fn the_stand_in_of_the_account_has_their_properties() {
+    let setup = Setup::new(&loaded(FIELDS, Some(MAPPING)));
+    let contacts = &setup.hubspot.objects["contacts"].properties;
+    assert_eq!(contacts["lead_score"].kind, Kind::Number);
+    assert_eq!(contacts["customer_tier"].kind, Kind::Enum(vec!["A".to_owned(), "silver".to_owned()]));
+    assert!(!setup.salesforce.objects["Contact"].properties.contains_key("lead_score"), "nothing maps it there");
+}
+
+#[test]
+fn hub_map_shows_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let old = "[connections.hubspot]\n";
+    let text = DEFAULT.replace(old, &format!("{old}mappings = {{ contacts = \"contacts.map.toml\" }}\n")) + FIELDS;
+    write("contacts.map.toml", MAPPING);
+    let config = write("hub.toml", &text);
+    let record = write("record.json", r#"{"id":"7","updatedAt":"2026-01-31T09:30:00Z","properties":{"lead_score":"42"}}"#);
+    let args = ["map", "--config", &config, "--provider", "hubspot", "--object", "contacts", &record];
+    let done = Command::new(env!("CARGO_BIN_EXE_hub")).args(args).output().expect("the command runs");
+    let printed = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(printed.contains("\"lead_score\": 42"), "{printed}{}", String::from_utf8_lossy(&done.stderr));
 }
 
 #[test]
