@@ -1,8 +1,9 @@
 //! `reconcile`: reads providers, for thin events and on a schedule. It writes no golden record and nothing to a provider.
 //!
 //! Trigger          SQS `fetch`; EventBridge Scheduler with `{"job":"sweep"}` or `{"job":"full"}`
-//! In               fetch requests; schedules
-//! Out              what it read, as envelopes on the ingest queues; dispatches of records that a destination is behind with
+//! In               fetch requests; pages of imports; schedules
+//! Out              what it read, as envelopes on the ingest queues; the next page of an import on `fetch`; dispatches of records
+//!                  that a destination is behind with
 //! Idempotency key  none needed: snapshots are merged by last-writer-wins, dispatches name a version
 //! Failure policy   partial batches; retries on the schedule; a fetch that is given up ends its event as dead
 //! Environment      HUB_CONFIG, HUB_TABLE_*, HUB_QUEUE_*, HUB_BUCKET, HUB_SECRET_PREFIX

@@ -7,8 +7,11 @@ use clap_complete::Shell;
 
 use crate::operate::dlq::{self, DlqArgs};
 use crate::operate::explain::{self, ExplainArgs};
+use crate::operate::fuse::{self, FuseArgs};
+use crate::operate::import::{self, ImportArgs};
 use crate::operate::open::HubArgs;
 use crate::operate::pause::{self, PauseArgs, ResumeArgs};
+use crate::operate::plan::{self, PlanArgs};
 use crate::operate::resolve::{self, ResolveArgs};
 use crate::operate::retained::{self, RetainedArgs};
 use crate::operate::review::{self, MergeArgs, ReviewArgs, UnmergeArgs};
@@ -66,6 +69,12 @@ pub enum Command {
     Dlq(DlqArgs),
     /// Apply a changed configuration to what is stored: shows the plan, and does it with --apply
     Resolve(ResolveArgs),
+    /// Show what an import of a connection would create, change and join, and write nothing
+    Plan(PlanArgs),
+    /// Take in what a connection holds already; show, pause, resume or end that
+    Import(ImportArgs),
+    /// Show, release or discard what the fuses of a connection hold
+    Fuse(FuseArgs),
     /// Stop writing to a connection and reading from it; messages for it are held
     Pause(PauseArgs),
     /// End a pause and send the held messages
@@ -116,6 +125,9 @@ impl Cli {
             Command::Unmerge(args) => review::run_unmerge(args),
             Command::Dlq(args) => dlq::run(args),
             Command::Resolve(args) => resolve::run(args),
+            Command::Plan(args) => plan::run(args),
+            Command::Import(args) => import::run(args),
+            Command::Fuse(args) => fuse::run(args),
             Command::Pause(args) => pause::run_pause(args),
             Command::Resume(args) => pause::run_resume(args),
             Command::Sim(args) => sim::run(args),

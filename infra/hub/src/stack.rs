@@ -102,8 +102,8 @@ pub struct Running {
     schemes: BTreeMap<String, Scheme>,
     /// The variables with which commands find this hub.
     environment: Environment,
-    /// The file of these variables.
-    env_file: PathBuf,
+    /// The file with the variables by which commands find this hub.
+    pub env_file: PathBuf,
     delivery: Option<JoinHandle<()>>,
     /// Held as long as the hub runs.
     _lock: FolderLock,

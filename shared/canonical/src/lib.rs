@@ -15,7 +15,8 @@ mod value;
 pub use catalogue::{FieldDef, FieldKind, KindMismatch, ValueKind, fields_of, find_field};
 pub use change::{Change, ChangeKind, FieldName, FieldValue, Fields, Problem, RemoteId, Stamp};
 pub use message::{
-    BodyRef, Dispatch, Envelope, EnvelopeKind, EventRef, FetchRequest, Fetched, Lane, Outcome, ReadRequest, SweepRequest, Trace,
+    BodyRef, Dispatch, Envelope, EnvelopeKind, EventRef, FetchRequest, Fetched, ImportRequest, Lane, Outcome, ReadRequest,
+    SweepRequest, Trace,
 };
 pub use name::{ConnectionName, GoldenId, KeyHash, QueueName};
 pub use object::{ObjectType, UnknownObject};

@@ -132,6 +132,17 @@ pub struct SweepRequest {
     pub trace: Trace,
 }
 
+/// A request to read the next page of an import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportRequest {
+    /// The connection.
+    pub connection: ConnectionName,
+    /// The import's id.
+    pub import: String,
+    /// Which of its pages, from 0. A message with another number than the import's own is an old one.
+    pub step: u64,
+}
+
 /// A message of the fetch queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -140,6 +151,8 @@ pub enum ReadRequest {
     Fetch(FetchRequest),
     /// What changed of some objects.
     Sweep(SweepRequest),
+    /// One page of an import.
+    Import(ImportRequest),
 }
 
 impl ReadRequest {
@@ -148,6 +161,7 @@ impl ReadRequest {
         match self {
             ReadRequest::Fetch(request) => &request.source.connection,
             ReadRequest::Sweep(request) => &request.connection,
+            ReadRequest::Import(request) => &request.connection,
         }
     }
 
@@ -156,6 +170,7 @@ impl ReadRequest {
         match self {
             ReadRequest::Fetch(request) => request.cause.as_ref(),
             ReadRequest::Sweep(request) => request.cause.as_ref(),
+            ReadRequest::Import(_) => None,
         }
     }
 }

@@ -71,18 +71,11 @@ impl Settings {
 
     /// The resources of this function. Outbound calls may go to the hosts of the configuration's connections, and nowhere else.
     pub fn names(&self, config: &Config) -> ResourceNames {
-        let connections = config.hub().connections.values();
-        let hosts = connections.flat_map(|c| host_of(&c.base_url).into_iter().chain(c.hosts.clone())).collect();
-        ResourceNames { hosts, ..self.names_without_config() }
+        ResourceNames { hosts: config.hub().hosts(), ..self.names_without_config() }
     }
 
     /// The resources of a function that calls no provider.
     pub fn names_without_config(&self) -> ResourceNames {
         self.names.clone()
     }
-}
-
-fn host_of(base_url: &str) -> Option<String> {
-    let (_, rest) = base_url.split_once("://")?;
-    rest.split('/').next().filter(|host| !host.is_empty()).map(str::to_owned)
 }

@@ -88,7 +88,8 @@ const OPERATOR_WAIT_MS: u64 = 1_500_000;
 
 /// True when only an operator can remove the cause.
 fn waits_for_operator(failure: &Failure) -> bool {
-    matches!(failure.code, Code::Paused | Code::ProviderDenied | Code::ProviderLimit) || failure.class == Class::Auth
+    matches!(failure.code, Code::Paused | Code::FuseBlown | Code::ProviderDenied | Code::ProviderLimit)
+        || failure.class == Class::Auth
 }
 
 /// Time that a function reserves to report its batch, in milliseconds.

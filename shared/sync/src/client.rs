@@ -230,6 +230,9 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
     async fn send_request(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
         self.wait_for_tokens(&request.url).await.map_err(CallError::NotSent)?;
         self.calls.set(self.calls.get() + 1);
+        if let Some(log) = self.ports.write_log() {
+            log.note_call(self.name);
+        }
         let response = self.ports.http(request).await.map_err(|error| {
             let failure = Failure::new(Code::ProviderUnavailable, format!("`{}` did not answer", self.name));
             let failed = if matches!(error, HttpError::NotSent(_)) { CallError::NotSent } else { CallError::Unknown };

@@ -244,6 +244,46 @@ impl Default for Limits {
     }
 }
 
+/// How much of something a connection may report in a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FuseLimit {
+    /// So many records always pass.
+    pub most: u64,
+    /// Or so many percent of the records that the hub knows from the connection, if that is more.
+    #[serde(default)]
+    pub percent: u32,
+    /// In so many milliseconds.
+    pub per_ms: i64,
+}
+
+impl FuseLimit {
+    /// How many records pass, of a connection from which the hub knows so many.
+    pub fn allowed(&self, known: u64) -> u64 {
+        self.most.max(known * u64::from(self.percent) / 100)
+    }
+}
+
+/// Fuses: what a connection reports beyond a limit is held until an operator releases or discards it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fuses {
+    /// Records that the hub did not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<FuseLimit>,
+    /// Records whose values change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<FuseLimit>,
+    /// Records that are deleted at the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<FuseLimit>,
+}
+
+impl Fuses {
+    /// True when nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        *self == Fuses::default()
+    }
+}
+
 /// The retry schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
@@ -288,6 +328,9 @@ pub struct Hub {
     /// The retry schedule.
     #[serde(default)]
     pub retry: Retry,
+    /// The fuses of every connection.
+    #[serde(default)]
+    pub fuses: Fuses,
     /// How many days the journal is stored: at least the retention of a queue and of its dead-letter queue, and the longest redelivery
     /// window of a provider.
     #[serde(default = "default_journal_days")]
@@ -301,6 +344,15 @@ fn default_journal_days() -> u32 {
 static LATEST: Survivorship = Survivorship::Latest;
 
 impl Hub {
+    /// The hosts that may be called: those of the connections' APIs, and the further ones that connections name.
+    pub fn hosts(&self) -> Vec<String> {
+        let own = |connection: &Connection| {
+            let (_, rest) = connection.base_url.split_once("://")?;
+            rest.split('/').next().filter(|host| !host.is_empty()).map(str::to_owned)
+        };
+        self.connections.values().flat_map(|connection| own(connection).into_iter().chain(connection.hosts.clone())).collect()
+    }
+
     /// The policy of an object; an object without one has no destination and no keys.
     pub fn object(&self, object: ObjectType) -> &ObjectPolicy {
         static NONE: ObjectPolicy = ObjectPolicy::EMPTY;

@@ -133,6 +133,8 @@ codes! {
     ProviderRejected = "provider-rejected", Class::Permanent;
     /// The provider has several objects where there must be one.
     ProviderAmbiguous = "provider-ambiguous", Class::Permanent;
+    /// A fuse of the connection has blown, and the message is too large to be held.
+    FuseBlown = "fuse-blown", Class::Throttled { after_ms: 600_000 };
     /// The connection is paused.
     Paused = "paused", Class::Throttled { after_ms: 60_000 };
     /// The retry schedule is used up.

@@ -36,6 +36,13 @@ pub async fn send_read_requests<P: Queue>(ports: &P, requests: &[ReadRequest]) -
     send(ports, &QueueName::fetch(), messages).await.map_err(at_send)
 }
 
+/// Requests `reconcile` to read after a delay.
+pub async fn send_read_request_after<P: Queue>(ports: &P, request: &ReadRequest, delay_s: u32) -> Result<(), Failure> {
+    let group = Some(request.connection().to_string());
+    let message = Outgoing { group, delay_s, ..Outgoing::new(serialize(request)?) };
+    send(ports, &QueueName::fetch(), vec![message]).await.map_err(at_send)
+}
+
 /// Dispatches golden records to a destination.
 pub async fn send_dispatches<'d, P: Queue>(
     ports: &P,

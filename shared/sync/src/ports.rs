@@ -10,6 +10,8 @@ use std::fmt;
 
 pub use canonical::{Lane, QueueName};
 
+use crate::write_log::WriteLog;
+
 /// Time and randomness.
 pub trait Clock {
     /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -421,4 +423,8 @@ impl std::error::Error for HttpError {}
 pub trait Http {
     /// Sends a request once. Follows no redirect.
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError>;
+    /// Where writes to providers are noted instead of being made; `None` except in a rehearsal.
+    fn write_log(&self) -> Option<&WriteLog> {
+        None
+    }
 }

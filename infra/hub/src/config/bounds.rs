@@ -2,9 +2,9 @@
 
 use mapping::file::{Milliseconds, Report, Spanned};
 use sync::batch::LONGEST_WAIT_S;
-use sync::config::{Limits, Retry};
+use sync::config::{FuseLimit, Fuses, Limits, Retry};
 
-use super::file::{ConnectionTable, JournalTable, LimitsTable, RetryTable};
+use super::file::{ConnectionTable, FuseTable, FusesTable, JournalTable, LimitsTable, RetryTable};
 
 /// Queue and dead-letter retention of 14 days each, and two weeks of a provider's redelivery.
 const DEFAULT_JOURNAL_DAYS: u32 = 45;
@@ -105,4 +105,17 @@ pub(super) fn sla(table: &ConnectionTable, report: &mut Report) -> Option<u64> {
         report.error(sla.span(), message).label("queues report the age of messages once a minute, and keep them for 14 days");
     }
     Some(sla.get_ref().0)
+}
+
+/// How much each connection may report.
+pub(super) fn fuses(table: &FusesTable) -> Fuses {
+    let limit = |fuse: &FuseTable| {
+        let per_ms = fuse.per.as_ref().and_then(|per| i64::try_from(per.0).ok()).unwrap_or(0);
+        FuseLimit { most: fuse.most, percent: fuse.percent, per_ms }
+    };
+    Fuses {
+        new: table.new.as_ref().map(limit),
+        changed: table.changed.as_ref().map(limit),
+        deleted: table.deleted.as_ref().map(limit),
+    }
 }

@@ -67,6 +67,7 @@ fn compile_file(file: ConfigurationFile, report: &mut Report, providers: &[&str]
             effects: Vec::new(),
             limits: bounds::limits(&file.limits, report),
             retry: bounds::retry(file.retry, report),
+            fuses: bounds::fuses(&file.fuses),
             journal_days: bounds::journal_days(&file.journal, report),
         },
         slas: BTreeMap::new(),

@@ -18,6 +18,7 @@ pub(super) struct ConfigurationFile {
     pub survivorship: Entries<TextOr<Entries<Spanned<FieldPolicyTable>>>>,
     pub effects: Vec<Spanned<EffectTable>>,
     pub retry: RetryTable,
+    pub fuses: FusesTable,
     pub limits: LimitsTable,
     pub journal: JournalTable,
 }
@@ -140,4 +141,20 @@ pub(super) struct LimitsTable {
 #[serde(default)]
 pub(super) struct JournalTable {
     pub days: Option<Spanned<u32>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct FusesTable {
+    pub new: Option<FuseTable>,
+    pub changed: Option<FuseTable>,
+    pub deleted: Option<FuseTable>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct FuseTable {
+    pub most: u64,
+    pub percent: u32,
+    pub per: Option<Milliseconds>,
 }

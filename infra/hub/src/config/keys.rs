@@ -37,8 +37,31 @@ const CONFIGURATION_KEYS: &[Key] = &[
     key("survivorship", ValueType::Table(&SURVIVORSHIP), "Whose value counts when sources differ."),
     key("effects", EFFECTS, "What a change of one object says about another one."),
     key("retry", ValueType::Table(&RETRY), "When a message is tried again."),
+    key("fuses", ValueType::Table(&FUSES), "How much a connection may report before the rest is held."),
     key("limits", ValueType::Table(&LIMITS), "Bounds."),
     key("journal", ValueType::Table(&JOURNAL), "How long events are remembered."),
+];
+
+/// `[fuses]`
+pub static FUSES: KeyTable = KeyTable::section("fuses", "fuses", &[one_group(FUSE_KEYS)]);
+
+const FUSE_KEYS: &[Key] = &[
+    key("new", ValueType::Table(&FUSE), "Records that the hub did not know."),
+    key("changed", ValueType::Table(&FUSE), "Records whose values change."),
+    key("deleted", ValueType::Table(&FUSE), "Records that are deleted at the source."),
+];
+
+/// A fuse.
+pub static FUSE: KeyTable = KeyTable::inline("fuse", &[one_group(FUSE_LIMIT_KEYS)]);
+
+const FUSE_LIMIT_KEYS: &[Key] = &[
+    key("most", ValueType::Number { least: 1 }, "So many records always pass,").needed(),
+    key(
+        "percent",
+        ValueType::Number { least: 0 },
+        "or so many percent of those that the hub knows from the connection, if that is more,",
+    ),
+    key("per", DURATION, "in a time of this length.").needed(),
 ];
 
 /// `[connections.<name>]`

@@ -4,10 +4,10 @@ use mapping::file::{KeyTable, ValueType, accepted_names};
 use sync::config::{Cleared, Limits, Retry, Survivorship};
 
 use super::file::{
-    AssignmentTable, ConfigurationFile, ConnectionTable, EffectTable, FieldPolicyTable, IdentityTable, JournalTable, LimitsTable,
-    OwnFieldTable, RateTable, RetryTable, Role, SignatureTable,
+    AssignmentTable, ConfigurationFile, ConnectionTable, EffectTable, FieldPolicyTable, FuseTable, FusesTable, IdentityTable,
+    JournalTable, LimitsTable, OwnFieldTable, RateTable, RetryTable, Role, SignatureTable,
 };
-use super::keys::{CONFIGURATION, CONNECTION, EFFECT, FIELD_POLICY, IDENTITY, JOURNAL, LIMITS, OWN_FIELD, RETRY};
+use super::keys::{CONFIGURATION, CONNECTION, EFFECT, FIELD_POLICY, FUSES, IDENTITY, JOURNAL, LIMITS, OWN_FIELD, RETRY};
 use super::{Source, compile};
 
 fn names(table: &KeyTable) -> Vec<&'static str> {
@@ -43,6 +43,8 @@ fn the_tables_and_the_structs_have_the_same_keys() {
     assert_eq!(names(&EFFECT), accepted_names::<EffectTable>());
     assert_eq!(names(nested(&EFFECT, "set")), accepted_names::<AssignmentTable>());
     assert_eq!(names(&RETRY), accepted_names::<RetryTable>());
+    assert_eq!(names(&FUSES), accepted_names::<FusesTable>());
+    assert_eq!(names(nested(&FUSES, "new")), accepted_names::<FuseTable>());
     assert_eq!(names(&LIMITS), accepted_names::<LimitsTable>());
     assert_eq!(names(&JOURNAL), accepted_names::<JournalTable>());
 }

@@ -4,6 +4,7 @@
 mod apis;
 mod day;
 mod expect;
+mod import;
 mod play;
 mod providers;
 mod report;

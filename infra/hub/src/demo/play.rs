@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use super::day::{Action, Day, Step};
 use super::expect;
+use super::import::{Imported, plan_and_import};
 use super::providers::Script;
 use super::report::{Progress, Report};
 use super::send::{Senders, copies};
@@ -132,6 +133,10 @@ impl Demo {
         let last = self.reconcile("full").await?;
         self.wait_until_quiet(&mut progress, "reconciling", total).await?;
         let needless = self.rows_written() - written;
+        let before = self.rows_created();
+        let imported = plan_and_import(&self.running).await?;
+        self.wait_until_quiet(&mut progress, "importing", total).await?;
+        self.compare_created(&before, &imported);
         progress.clear();
         let ports = self.running.ports();
         Ok(Report {
@@ -148,6 +153,7 @@ impl Demo {
             jobs,
             last,
             needless,
+            imported: imported.results,
             kills,
             failed_invocations: self.running.stack.stats().into_iter().map(|(name, stats)| (name, stats.errors)).collect(),
         })
@@ -338,6 +344,24 @@ impl Demo {
             tokio::time::sleep(POLL).await;
         }
         Ok(())
+    }
+
+    /// The number of records that the hub has created, by CRM.
+    fn rows_created(&self) -> BTreeMap<String, u64> {
+        let created = |crm: &Shared| crm.lock().stats().get("rows.created").copied().unwrap_or(0);
+        self.crms().map(|(name, crm)| (name.clone(), created(crm))).collect()
+    }
+
+    /// Reports where an import differs from its plan.
+    fn compare_created(&self, before: &BTreeMap<String, u64>, imported: &Imported) {
+        imported.faults.iter().for_each(|fault| self.senders.report(fault.clone()));
+        for (name, after) in self.rows_created() {
+            let created = after - before.get(&name).copied().unwrap_or(0);
+            let planned = imported.created.get(&name).copied().unwrap_or(0);
+            if created != planned {
+                self.senders.report(format!("the import created {created} records at {name}, and its plan said {planned}"));
+            }
+        }
     }
 
     /// The number of rows that the hub has written to the CRMs so far.

@@ -76,6 +76,8 @@ pub struct Report {
     pub last: Value,
     /// The number of rows that the last reconciliation wrote. Nothing had changed, so it must be 0.
     pub needless: u64,
+    /// What the import at the end did: records by result.
+    pub imported: BTreeMap<String, u64>,
     /// Killed processes by function.
     pub kills: BTreeMap<String, usize>,
     /// Failed invocations by function.
@@ -164,6 +166,7 @@ impl Report {
                 report["read"], report["missing"], report["dispatched"]
             );
         }
+        let _ = writeln!(text, "import of what Salesforce held before, as planned: {}", counts(&self.imported));
         for (code, count) in &self.parked {
             let _ = writeln!(text, "parked: {count} × {code} (docs/errors/{code}.md)");
         }

@@ -286,6 +286,7 @@ fn summary(text: &str) -> String {
     match serde_json::from_str(text) {
         Ok(ReadRequest::Fetch(request)) => return format!("fetch of {}", request.source),
         Ok(ReadRequest::Sweep(request)) => return format!("sweep of {}: {}", request.connection, request.reason),
+        Ok(ReadRequest::Import(request)) => return format!("page {} of the import of {}", request.step, request.connection),
         Err(_) => {}
     }
     match serde_json::from_str::<Envelope>(text) {

@@ -4,8 +4,11 @@
 
 pub mod dlq;
 pub mod explain;
+pub mod fuse;
+pub mod import;
 pub mod open;
 pub mod pause;
+pub mod plan;
 pub mod resolve;
 pub mod retained;
 pub mod review;

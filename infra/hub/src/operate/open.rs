@@ -32,6 +32,15 @@ pub struct OpenHub {
 }
 
 impl HubArgs {
+    /// Opens the hub for a command that reads providers: with the whole configuration, and calls to its hosts. Makes no call.
+    pub fn open_whole(&self) -> Result<(Aws, Config), CommandError> {
+        let environment = environment(self.env.as_deref())?;
+        let config = configuration(&environment)?;
+        let access = Access::from_environment(&environment).map_err(|e| CommandError::Backend(e.to_string()))?;
+        let names = ResourceNames { hosts: config.hub().hosts(), ..ResourceNames::from_environment(&environment) };
+        Ok((Aws::with(access, names), config))
+    }
+
     /// Opens the hub. Makes no call.
     pub fn open(&self) -> Result<OpenHub, CommandError> {
         let environment = environment(self.env.as_deref())?;

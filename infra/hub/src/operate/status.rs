@@ -7,12 +7,14 @@ use canonical::Outcome;
 use clap::Args;
 use sync::config::Hub;
 use sync::failure::Failure;
+use sync::fuse::{Blown, blown};
 use sync::pause::{Pauses, held_partition};
 use sync::ports::{Store, Table};
 use sync::quarantine::{PropertyUse, RefusedProperties, RefusedProperty};
 use sync::record::journal::{count_outcomes, day};
 
 use super::Ports;
+use super::fuse::describe;
 use super::open::HubArgs;
 use crate::out::{CommandError, block_on, counted, print};
 use crate::text::table;
@@ -43,6 +45,8 @@ pub struct Account {
     pub refused: Vec<String>,
     /// The number of messages that are held for it.
     pub held: u64,
+    /// The fuse of the connection that has blown.
+    pub blown: Option<Blown>,
 }
 
 impl Account {
@@ -89,6 +93,7 @@ pub async fn accounts<P: Ports>(ports: &P, hub: &Hub, days: u32) -> Result<Vec<A
             paused_objects,
             refused: properties.iter().map(line).collect(),
             held: held(ports, connection).await?,
+            blown: blown(ports, connection).await?,
         });
     }
     Ok(accounts)
@@ -132,6 +137,9 @@ pub fn render_with(accounts: &[Account], more: Option<(&str, &BTreeMap<String, u
                 "{} of {connection} held: no key; nothing is created for them before an e-mail address, telephone, id or domain arrives\n",
                 counted(usize::try_from(unnamed).unwrap_or(usize::MAX), "event")
             );
+        }
+        if let Some(blown) = &account.blown {
+            text += &format!("{connection}: {}; `hub fuse {connection}` shows what is held\n", describe(blown));
         }
         if let Some(reason) = paused {
             text += &format!("{connection} is paused: {reason}; `hub resume {connection}` ends the pause\n");

@@ -10,6 +10,7 @@ use super::{CallError, Client};
 use crate::failure::{Code, Failure};
 use crate::ports::{Clock, Http, Secrets, Store};
 use crate::quarantine::PropertyUse;
+use crate::write_log::{Sought, WriteLog};
 
 /// How many pages one look-up may have.
 const PAGES: usize = 200;
@@ -28,8 +29,13 @@ impl<P: Store + Secrets + Http + Clock> Client<'_, P> {
     pub async fn read(&self, object: &str, ids: &[String]) -> Result<Reads, CallError> {
         let api = self.require_api().map_err(CallError::NotSent)?;
         let mut reads = Reads::default();
-        for chunk in ids.chunks(api.batch_limit(Op::Read)) {
+        let log = self.ports.write_log();
+        let real: Vec<String> = ids.iter().filter(|id| log.is_none() || !WriteLog::is_planned_id(id)).cloned().collect();
+        for chunk in real.chunks(api.batch_limit(Op::Read)) {
             self.read_chunk(api, object, chunk, &mut reads).await?;
+        }
+        if let Some(log) = log {
+            reads.records = log.after_writes(self.name, object, Sought::Ids(ids), reads.records);
         }
         Ok(reads)
     }
@@ -66,7 +72,10 @@ impl<P: Store + Secrets + Http + Clock> Client<'_, P> {
         for part in api.find_parts(property, values) {
             records.extend(self.find_part(api, object, property, part).await?);
         }
-        Ok(records)
+        Ok(match self.ports.write_log() {
+            Some(log) => log.after_writes(self.name, object, Sought::Values(property, values), records),
+            None => records,
+        })
     }
 
     async fn find_part(

@@ -6,13 +6,15 @@
 
 mod dispatch_behind;
 mod fetch;
+mod import;
 mod sweep;
 mod verify_links;
 
 use std::collections::BTreeMap;
 
 use canonical::{
-    ConnectionName, EventRef, FetchRequest, Fetched, ObjectType, Outcome, QueueName, ReadRequest, RemoteId, SweepRequest,
+    ConnectionName, EventRef, FetchRequest, Fetched, ImportRequest, ObjectType, Outcome, QueueName, ReadRequest, RemoteId,
+    SweepRequest,
 };
 use providers::api::RemoteRecord;
 use serde::{Deserialize, Serialize};
@@ -81,6 +83,8 @@ struct Groups {
     fetches: BTreeMap<(ConnectionName, String), Vec<Requested<FetchRequest>>>,
     /// By connection and native objects.
     sweeps: BTreeMap<(ConnectionName, Vec<String>), Vec<Requested<SweepRequest>>>,
+    /// Pages of imports.
+    imports: Vec<Requested<ImportRequest>>,
 }
 
 impl Groups {
@@ -97,6 +101,7 @@ impl Groups {
                     let group = (request.connection.clone(), request.objects.clone());
                     groups.sweeps.entry(group).or_default().push(Requested { index, receive_count, request });
                 }
+                Ok(ReadRequest::Import(request)) => groups.imports.push(Requested { index, receive_count, request }),
                 Err(error) => results[index] = Err(Failure::new(Code::BadMessage, format!("not a read request: {error}"))),
             }
         }
@@ -125,6 +130,9 @@ pub async fn handle_batch<P: Ports>(invocation: Invocation<'_, P>, deliveries: V
                 Err(failure) => Err(failure.clone()),
             };
         }
+    }
+    for Requested { index, receive_count, request } in groups.imports {
+        results[index] = reconcile.import_page(&request, receive_count).await;
     }
     for (delivery, result) in deliveries.iter().zip(results) {
         let on_park = async |failure: &Failure| reconcile.close_parked_event(delivery, failure).await;

@@ -38,14 +38,14 @@ impl Watermark {
     }
 }
 
-/// How far a sweep has got.
-struct Progress {
+/// How far a list has been read.
+pub(super) struct Progress {
     /// From when on changes are listed.
-    since_ms: i64,
+    pub since_ms: i64,
     /// The provider's cursor of the next page; `None` for the first one.
-    cursor: Option<String>,
+    pub cursor: Option<String>,
     /// The stamp of the newest change so far.
-    newest_ms: i64,
+    pub newest_ms: i64,
 }
 
 fn watermark_key(connection: &str, object: &str) -> Key {
@@ -139,7 +139,7 @@ impl<P: Ports> Reconcile<'_, P> {
 }
 
 /// Reads one page of changes; `None` when the cursor has expired.
-async fn list<P: Ports>(client: &Client<'_, P>, object: &str, progress: &Progress) -> Result<Option<Page>, Failure> {
+pub(super) async fn list<P: Ports>(client: &Client<'_, P>, object: &str, progress: &Progress) -> Result<Option<Page>, Failure> {
     let api = client.require_api()?;
     let (since_ms, cursor) = (progress.since_ms, progress.cursor.as_deref());
     let request = |target: &Target, properties: &[String]| api.list(target, since_ms, cursor, properties);

@@ -165,7 +165,9 @@ impl AccountLine<'_> {
     pub async fn build_close<P: Store>(&self, ports: &P, journal_days: u32) -> Result<Option<Write>, Failure> {
         let condition = match outcome_of(ports, self.event).await? {
             None => Condition::Absent,
-            Some(open @ (Outcome::InFlight | Outcome::Dead)) => Condition::Equals("outcome", Attr::S(open.name().into())),
+            Some(open @ (Outcome::InFlight | Outcome::Dead | Outcome::Held)) => {
+                Condition::Equals("outcome", Attr::S(open.name().into()))
+            }
             Some(_) => return Ok(None),
         };
         Ok(Some(self.build_put(journal_days, condition)))

@@ -12,6 +12,7 @@ mod decide;
 mod echo;
 pub mod effects;
 mod fetched;
+mod fuse;
 pub mod identity;
 mod long_values;
 pub mod merge;
@@ -35,6 +36,7 @@ use crate::config::Config;
 use crate::decision::Decision;
 use crate::envelope;
 use crate::failure::{AtStage, Code, Disposition, Failure, Stage};
+use crate::import::is_imported;
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
 use crate::outbox::{self, DeadLetter, send_dead_letter};
@@ -43,6 +45,7 @@ use crate::quarantine::quarantine_reason;
 use crate::record::journal::{AccountLine, DAY_MS, JournalEntry, entry_key, outcome_of, proof_key};
 use crate::seal::Vault;
 use crate::transform::effects::derive_changes;
+use crate::transform::fuse::BatchFuses;
 use crate::transform::long_values::set_long_values_aside;
 use crate::transform::plan::Merged;
 use crate::transform::transaction::Transaction;
@@ -66,6 +69,7 @@ struct Transform<'a, P> {
     deadline_ms: i64,
     /// What is counted besides the outcomes of events.
     counted: RefCell<Vec<Metric>>,
+    fuses: BatchFuses,
 }
 
 /// Handles a batch of envelopes.
@@ -76,7 +80,8 @@ pub async fn handle_batch<P: Ports>(
     deliveries: Vec<Delivery>,
 ) -> BatchReport {
     let Invocation { ports, config, deadline_ms } = invocation;
-    let transform = &Transform { ports, config, vault, queue, deadline_ms, counted: RefCell::default() };
+    let transform =
+        &Transform { ports, config, vault, queue, deadline_ms, counted: RefCell::default(), fuses: BatchFuses::default() };
     let results = join(deliveries.iter().map(|delivery| async move {
         let mut metrics = Vec::new();
         let result = transform.handle_envelope(delivery, &mut metrics).await;
@@ -85,6 +90,7 @@ pub async fn handle_batch<P: Ports>(
         (kept.then(|| delivery.id.clone()), metrics)
     }))
     .await;
+    transform.store_fuse_counts().await;
     let mut report = BatchReport::default();
     for (kept, metrics) in results {
         report.failures.extend(kept);
@@ -174,6 +180,9 @@ impl<P: Ports> Transform<'_, P> {
                 return self.handle_decision(&decision).await;
             }
         };
+        if self.hold_if_blown(&envelope, delivery).await? {
+            return Ok(());
+        }
         let (_, provider) = self.config.connection(&envelope.connection)?;
         let body = envelope::read_body(self.ports, &envelope).await?;
         match &envelope.kind {
@@ -361,6 +370,7 @@ impl<P: Ports> Transform<'_, P> {
                         tracing::warn!(code = %Code::BadField, reason, connection = %envelope.connection, envelope = %envelope.id, index = event_ref.index, trace = %envelope.trace, "fields are set aside");
                     }
                     self.report_identity(change, &plan);
+                    self.note_for_fuses(change, &plan, envelope);
                     return Ok(AppliedChange { entry, duplicate: false });
                 }
                 Err(WriteError::Conflict { .. }) => {}
@@ -384,9 +394,10 @@ impl<P: Ports> Transform<'_, P> {
 
     /// Builds the writes that close the account lines of the thin events that a read answers.
     async fn close_causes(&self, causes: &[EventRef], change: &Change, plan: &Merged) -> Result<Vec<Write>, Failure> {
-        let reason = quarantine_reason(&change.problems).or_else(|| held_reason(plan.outcome));
         let mut writes = Vec::new();
         for (n, event) in causes.iter().enumerate() {
+            let novelty = || is_imported(event).then(|| plan.novelty().to_owned());
+            let reason = quarantine_reason(&change.problems).or_else(|| held_reason(plan.outcome)).or_else(novelty);
             // One read answers all of them, and its change is counted only once.
             let outcome = match plan.outcome {
                 Outcome::Applied if n > 0 && plan.echo => Outcome::Echo,
@@ -411,13 +422,7 @@ impl<P: Ports> Transform<'_, P> {
     /// Closes the account lines of an envelope that is parked as a whole: each of its events without an outcome ends as dead.
     async fn close_parked_events(&self, delivery: &Delivery, failure: &Failure) -> Result<(), Failure> {
         let Ok(envelope) = envelope::parse(&delivery.body) else { return Ok(()) };
-        let events: Vec<EventRef> = match &envelope.kind {
-            EnvelopeKind::Fetched(fetched) => fetched.causes.clone(),
-            EnvelopeKind::Webhook => {
-                let count = self.count_events(&envelope).await;
-                (0..count.max(1)).map(|index| event_ref(&envelope, index)).collect()
-            }
-        };
+        let events = self.events_of(&envelope).await;
         for event in &events {
             let condition = match outcome_of(self.ports, event).await? {
                 None => Condition::Absent,
@@ -428,6 +433,17 @@ impl<P: Ports> Transform<'_, P> {
             write_if(self.ports, line.build_put(self.config.hub().journal_days, condition)).await?;
         }
         Ok(())
+    }
+
+    /// The events that an envelope holds, or whose reads it answers.
+    async fn events_of(&self, envelope: &Envelope) -> Vec<EventRef> {
+        match &envelope.kind {
+            EnvelopeKind::Fetched(fetched) => fetched.causes.clone(),
+            EnvelopeKind::Webhook => {
+                let count = self.count_events(envelope).await;
+                (0..count.max(1)).map(|index| event_ref(envelope, index)).collect()
+            }
+        }
     }
 
     async fn count_events(&self, envelope: &Envelope) -> u32 {

@@ -78,3 +78,14 @@ pub struct Merged {
     /// The golden values that changed, for the audit log.
     pub differences: FieldDifferences,
 }
+
+impl Merged {
+    /// What the change was to the hub: a new record, one that joined a known one, or a change of what was known.
+    pub fn novelty(&self) -> &'static str {
+        match self.source.as_ref().is_some_and(|source| source.version == 0) {
+            true if self.golden.members.len() > 1 => "joined",
+            true => "new",
+            false => "changed",
+        }
+    }
+}

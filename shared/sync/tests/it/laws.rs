@@ -29,6 +29,7 @@ fn hub(object: ObjectType, key: &str, rules: &BTreeMap<String, Survivorship>) ->
     let policy = ObjectPolicy { strong: vec![key.to_owned()], fields, ..ObjectPolicy::default() };
     Hub {
         generation: 1,
+        fuses: Default::default(),
         connections: BTreeMap::new(),
         fields: canonical::Catalogue::default(),
         objects: BTreeMap::from([(object, policy)]),

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod fixtures;
+mod import_story;
 mod kills;
 mod log;
 mod outbound;

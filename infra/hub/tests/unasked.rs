@@ -1,0 +1,88 @@
+//! `hub fuse` and `hub import` on a hub in memory, with the stand-ins of the CRMs.
+
+use hub::operate::{fuse, import, plan};
+use serde_json::json;
+use sync::config::FuseLimit;
+use sync::fuse::blown;
+use sync::import::{Import, ImportState, Scope, read_import};
+use sync::rehearsal::rehearse;
+use testkit::sim::{Crm, START_MS, Story};
+
+/// A hub whose form has sent twenty leads, where five new records are allowed.
+fn too_many_leads() -> Story {
+    let limit = FuseLimit { most: 5, percent: 0, per_ms: 12 * 3_600_000 };
+    let mut story = Story::new(|hub| hub.fuses.new = Some(limit));
+    for n in 0..20 {
+        story.submit(
+            &json!({ "form_id": "x", "submission_id": n.to_string(), "fields": { "email": format!("p{n}@example.com") } }),
+        );
+    }
+    story
+}
+
+#[test]
+fn a_fuse_holds_what_is_too_much_until_somebody_releases_it() {
+    let mut story = too_many_leads();
+    let ports = story.ports();
+    assert_eq!(story.records(Crm::HubSpot, "contacts").len(), 6, "the sixth blows the fuse");
+    assert_eq!(story.outcomes()["held"], 14);
+    let found = story.finish(blown(&ports, "form")).unwrap().unwrap();
+    assert!(fuse::describe(&found).starts_with("the fuse `new` has blown at "), "{}", fuse::describe(&found));
+    assert_eq!(story.finish(fuse::count_held(&ports, "form")), Ok(14));
+
+    let ended = story.finish(fuse::end(&ports, story.vault(), story.config().hub(), "form", true));
+    assert_eq!(ended, Ok(14));
+    story.run();
+    assert_eq!(story.records(Crm::HubSpot, "contacts").len(), 20);
+    assert_eq!(story.outcomes().get("held"), None, "every event has its own outcome now");
+    assert_eq!(story.finish(blown(&ports, "form")), Ok(None));
+}
+
+#[test]
+fn what_a_fuse_holds_can_be_discarded() {
+    let mut story = too_many_leads();
+    let ports = story.ports();
+    assert_eq!(story.finish(fuse::end(&ports, story.vault(), story.config().hub(), "form", false)), Ok(14));
+    story.run();
+    assert_eq!(story.records(Crm::HubSpot, "contacts").len(), 6);
+    assert_eq!(story.outcomes()["ignored"], 14);
+    story.submit(&json!({ "form_id": "x", "submission_id": "later", "fields": { "email": "later@example.com" } }));
+    assert_eq!(story.records(Crm::HubSpot, "contacts").len(), 7, "the count began anew");
+}
+
+#[test]
+fn an_import_is_planned_begun_paused_and_resumed() {
+    let mut story = Story::new(|_| {});
+    for n in 0..30 {
+        let email = format!("p{n}@example.com");
+        story.seed(Crm::HubSpot, "contacts", &[("email", &email), ("lastname", "Person")], START_MS - 86_400_000 + n);
+    }
+    let ports = story.ports();
+    let args = import::ScopeArgs { rate: 600, ..import::ScopeArgs::default() };
+    let scope = import::scope(story.config(), "hubspot", &args).unwrap();
+    assert_eq!(scope.objects, ["companies", "contacts", "deals", "tickets"], "what is referred to comes first");
+    let wrong = import::ScopeArgs { filters: vec!["countri=DE".to_owned()], ..import::ScopeArgs::default() };
+    let refused = import::scope(story.config(), "hubspot", &wrong).unwrap_err().to_string();
+    assert!(refused.contains("there is no field `countri`"), "{refused}");
+    assert!(import::scope(story.config(), "form", &args).is_err(), "a form cannot be listed");
+
+    let wanted = Import::new("hubspot", Scope { objects: vec!["contacts".to_owned()], ..scope }, 600, None, story.now_ms());
+    let rehearsal = story.finish(rehearse(&ports, story.config(), wanted.clone())).unwrap();
+    let text = plan::render(&rehearsal, false);
+    assert!(text.contains("salesforce   Contact   30       0       0"), "{text}");
+    assert!(text.contains("nothing was written"), "{text}");
+
+    story.finish(import::start(&ports, wanted.clone())).unwrap();
+    story.finish(import::stop(&ports, "hubspot", ImportState::Paused)).unwrap();
+    story.run();
+    assert!(story.records(Crm::Salesforce, "Contact").is_empty(), "it was paused before its first page");
+    let second = story.finish(import::start(&ports, wanted)).unwrap_err().to_string();
+    assert!(second.contains("is paused"), "{second}");
+    story.finish(import::resume_import(&ports, "hubspot")).unwrap();
+    story.run();
+    assert_eq!(story.records(Crm::Salesforce, "Contact").len(), 30);
+    let done = story.finish(read_import(&ports, "hubspot")).unwrap().unwrap();
+    assert_eq!((done.state, done.read, done.taken), (ImportState::Done, 30, 30));
+    let results = story.finish(sync::import::count_results(&ports, &done)).unwrap();
+    assert!(import::render(&done, &results).contains("new"), "{}", import::render(&done, &results));
+}
