@@ -67,6 +67,9 @@ absorb: GC GF GO GU                       GU GO GO GU LU LO LO LU GU GO GO GU -
 absorb: M                                 -  -  -  -  -  -  -  -  -  -  -  -  -
 absorb_late_create                        LU LO LO LU LC LF LO LU GC GF GO GU -
 absorb_late_create (of its own object)    LU LO LO LU LU LO LO LU GU GO GO GU -
+split_off                                 NU NO NO NU LU LO LO LU GU GO GO GU -
+split_off (of its own object)             NU NO NO NU NU NU NU NU NU NU NU NU -
+split_off (with a duplicate that stays)   .  .  .  .  LU LU LU LU LU LU LU LU .
 with_changes_of_others: NC NF             NC NF NO NU LC LF LO LU GC GF GO GU -
 with_changes_of_others: NO NU             NU NO NO NU LU LO LO LU GU GO GO GU -
 with_changes_of_others: LC LF             LU LO LO LU LC LF LO LU GC GF GO GU -
@@ -154,6 +157,9 @@ const TRANSITIONS: &[(&str, Change, Change)] = &[
     ("forget_unmentioned", nothing, |link| link.forget_unmentioned(|_| false, Stamp::at(50))),
     ("retire", nothing, |link| _ = link.retire(&"survivor".into())),
     ("absorb_late_create", nothing, |link| link.absorb_late_create("other")),
+    ("split_off", nothing, |link| drop(link.split_off(&"own record".into(), &BTreeSet::new()))),
+    ("split_off (of its own object)", nothing, split_off_own),
+    ("split_off (with a duplicate that stays)", duplicate, split_off_own),
     ("absorb_late_create (of its own object)", nothing, |link| link.absorb_late_create("own")),
 ];
 
@@ -177,6 +183,10 @@ fn recheck(link: &mut Link) {
 
 fn duplicate(link: &mut Link) {
     link.duplicates_to_merge.insert("duplicate".to_owned());
+}
+
+fn split_off_own(link: &mut Link) {
+    drop(link.split_off(&"own record".into(), &BTreeSet::from(["own".to_owned()])));
 }
 
 fn pending_create(link: &mut Link) {
