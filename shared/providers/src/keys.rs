@@ -257,7 +257,18 @@ const API_KEYS: &[Key] = &[
         "Object = the path that reads a record, where the hub only reads. `{id}`, `{account}` (of the connection), `{path}` (of an id that is a URL; the host is always the connection's own) and `{since}` (an hour before the event came) are filled in.",
     ),
     key("headers", NAMES, "Headers of those calls; `{account}` is filled in."),
+    key("sweep", ValueType::Table(&SWEEP), "How late changes may become visible in lists."),
 ];
+
+static SWEEP: KeyTable = KeyTable::inline(
+    "`sweep`",
+    &[one_group(&[
+        key("overlap_s", COUNT, "How far each sweep reads back before the newest change that it knows, in seconds.")
+            .default("120"),
+        key("second_look_s", COUNT, "How far a sweep reads back from time to time, in seconds: at least twice in this time.")
+            .default("21,600"),
+    ])],
+);
 
 static RATE: KeyTable = KeyTable::inline(
     "`rates`",
@@ -297,7 +308,7 @@ mod tests {
     use super::*;
     use crate::manifest::{
         About, AcceptedAnswer, ApiInfo, Destination, EmbeddedFormat, EventAction, EventRule, EventStamp, Events, Keywords,
-        Manifest, Media, Rate, Records, SequencePaths, UntypedBody, XmlBodies,
+        Manifest, Media, Rate, Records, SequencePaths, SweepWindow, UntypedBody, XmlBodies,
     };
 
     fn names(table: &KeyTable) -> Vec<&'static str> {
@@ -332,6 +343,7 @@ mod tests {
         assert_eq!(names(&RECORDS), accepted_names::<Records>());
         assert_eq!(names(&API), accepted_names::<ApiInfo>());
         assert_eq!(names(&RATE), accepted_names::<Rate>());
+        assert_eq!(names(&SWEEP), accepted_names::<SweepWindow>());
         assert_eq!(names(&DESTINATION), accepted_names::<Destination>());
     }
 

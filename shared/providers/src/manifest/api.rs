@@ -44,6 +44,25 @@ pub struct ApiInfo {
     /// Further headers of these calls; they may contain `{account}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
+    /// How late changes may become visible in lists.
+    #[serde(default)]
+    pub sweep: SweepWindow,
+}
+
+/// How late changes may become visible in lists, after the time that stamps them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SweepWindow {
+    /// How far each sweep reads back before the newest change that it knows, in seconds: indexes lag, and clocks differ.
+    pub overlap_s: u32,
+    /// How far a sweep reads back from time to time, in seconds: long transactions become visible all at once.
+    pub second_look_s: u32,
+}
+
+impl Default for SweepWindow {
+    fn default() -> SweepWindow {
+        SweepWindow { overlap_s: 120, second_look_s: 6 * 3_600 }
+    }
 }
 
 impl Default for ApiInfo {
@@ -56,6 +75,7 @@ impl Default for ApiInfo {
             rates: Vec::new(),
             fetch: BTreeMap::new(),
             headers: BTreeMap::new(),
+            sweep: SweepWindow::default(),
         }
     }
 }

@@ -48,7 +48,7 @@ impl<P: Ports> Reconcile<'_, P> {
         let (since_ms, cursor) = (import.position.since_ms, import.position.cursor.clone());
         // A cursor goes on in the list that it came from, which began at the beginning.
         let from_ms = if cursor.is_some() { 0 } else { since_ms };
-        let progress = Progress { since_ms: from_ms, cursor, newest_ms: since_ms };
+        let progress = Progress { since_ms: from_ms, cursor };
         let Some(page) = list(client, &object, &progress).await? else {
             (import.position.cursor, import.position.step) = (None, import.position.step + 1);
             return Ok(0);

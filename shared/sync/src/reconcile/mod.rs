@@ -147,11 +147,9 @@ pub async fn handle_batch<P: Ports>(invocation: Invocation<'_, P>, deliveries: V
 pub async fn run_job<P: Ports>(invocation: Invocation<'_, P>, job: Job) -> Result<JobReport, Failure> {
     let reconcile = Reconcile::new(invocation);
     let mut report = JobReport::default();
-    for (name, connection) in &invocation.config.hub().connections {
-        for object in &connection.sweep {
-            if let Err(failure) = reconcile.sweep(name, object, &mut report).await {
-                report.add_failure(name, &failure);
-            }
+    for (connection, object) in reconcile.objects_to_sweep().await? {
+        if let Err(failure) = reconcile.sweep(connection, object, &mut report).await {
+            report.add_failure(connection, &failure);
         }
     }
     if job == Job::Full

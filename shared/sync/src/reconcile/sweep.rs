@@ -4,6 +4,7 @@
 //! somebody asks for it.
 
 use canonical::{Lane, Outcome, RemoteId, SweepRequest};
+use providers::SweepWindow;
 use providers::api::{FailureKind, Page, Target};
 use providers::http::HttpResponse;
 
@@ -15,9 +16,6 @@ use crate::pause::require_running;
 use crate::ports::{Attr, Condition, Item, Key, Table, Write};
 use crate::record::journal::{AccountLine, close_account_line};
 
-/// How far a sweep reads back before its watermark, in milliseconds: providers index late, and clocks differ.
-const OVERLAP_MS: i64 = 120_000;
-
 /// How far an object of a connection has been swept.
 #[derive(Debug, Clone, Copy)]
 struct Watermark {
@@ -25,17 +23,26 @@ struct Watermark {
     begin_ms: i64,
     /// The stamp of the newest change that was read.
     newest_ms: i64,
+    /// When the last sweep that read anything began.
+    swept_ms: i64,
+    /// When the last second look at changes began.
+    second_look_ms: i64,
 }
 
 impl Watermark {
     fn read(item: &Item) -> Watermark {
-        Watermark { begin_ms: item.n("begin").unwrap_or(0), newest_ms: item.n("at").unwrap_or(0) }
+        let at = |name: &str| item.n(name).unwrap_or(0);
+        Watermark { begin_ms: at("begin"), newest_ms: at("at"), swept_ms: at("swept"), second_look_ms: at("second_look") }
     }
 
-    /// From when on the next sweep lists changes.
-    fn since_ms(self) -> i64 {
-        (self.newest_ms - OVERLAP_MS).max(self.begin_ms)
+    /// True when the last hours are due for a second look: some changes become visible only long after their stamp.
+    fn is_second_look_due(self, window: &SweepWindow, now_ms: i64) -> bool {
+        now_ms - self.second_look_ms >= milliseconds(window.second_look_s) / 2
     }
+}
+
+fn milliseconds(seconds: u32) -> i64 {
+    i64::from(seconds) * 1_000
 }
 
 /// How far a list has been read.
@@ -44,8 +51,6 @@ pub(super) struct Progress {
     pub since_ms: i64,
     /// The provider's cursor of the next page; `None` for the first one.
     pub cursor: Option<String>,
-    /// The stamp of the newest change so far.
-    pub newest_ms: i64,
 }
 
 fn watermark_key(connection: &str, object: &str) -> Key {
@@ -69,9 +74,17 @@ impl<P: Ports> Reconcile<'_, P> {
         let mut report = JobReport::default();
         // What an event reports has just changed. If the object was never swept, its sweeps begin there.
         let received = requests.iter().filter_map(|requested| Some(requested.request.cause.as_ref()?.received_at_ms)).min();
-        let begin_ms = received.unwrap_or_else(|| self.ports.now_ms()) - OVERLAP_MS;
+        let overlap_ms = milliseconds(self.client(connection)?.provider().manifest().api.sweep.overlap_s);
+        let begin_ms = received.unwrap_or_else(|| self.ports.now_ms()) - overlap_ms;
+        // One object that cannot be read must not keep the others from their turn.
+        let mut failed = None;
         for object in objects {
-            self.sweep_from(connection, object, begin_ms, &mut report).await?;
+            if let Err(failure) = self.sweep_from(connection, object, begin_ms, &mut report).await {
+                failed.get_or_insert(failure);
+            }
+        }
+        if let Some(failure) = failed {
+            return Err(failure);
         }
         for Requested { request, .. } in requests {
             tracing::info!(connection, reason = %request.reason, read = report.read, trace = %request.trace, "swept on request");
@@ -91,48 +104,89 @@ impl<P: Ports> Reconcile<'_, P> {
         self.sweep_from(connection, object, self.ports.now_ms(), report).await
     }
 
-    /// Reads what changed of an object since the watermark, page by page. The watermark follows each page. Without one, it begins
-    /// at `begin_ms`.
+    /// Reads what changed of an object since the watermark. Without one, it begins at `begin_ms`. From time to time, the last
+    /// hours are read again.
     async fn sweep_from(&self, connection: &str, object: &str, begin_ms: i64, report: &mut JobReport) -> Result<(), Failure> {
         require_running(self.ports, connection, object).await?;
-        let client = self.client(connection)?;
-        let watermark = match self.ports.get(Table::Control, &watermark_key(connection, object)).await? {
+        let (client, now_ms) = (self.client(connection)?, self.ports.now_ms());
+        let window = client.provider().manifest().api.sweep.clone();
+        let mut watermark = match self.ports.get(Table::Control, &watermark_key(connection, object)).await? {
             Some(item) => Watermark::read(&item),
             None => {
                 tracing::info!(connection, object, begin_ms, "sweeps begin here; `hub import` takes in what is older");
-                let watermark = Watermark { begin_ms, newest_ms: begin_ms };
+                let watermark = Watermark { begin_ms, newest_ms: begin_ms, swept_ms: 0, second_look_ms: begin_ms };
                 self.store_watermark(connection, object, watermark).await?;
                 watermark
             }
         };
-        let mut progress = Progress { since_ms: watermark.since_ms(), cursor: None, newest_ms: watermark.newest_ms };
+        // It is stored with the first page: a sweep that reads nothing has had no turn.
+        watermark.swept_ms = now_ms;
+        let since_ms = (watermark.newest_ms - milliseconds(window.overlap_s)).max(watermark.begin_ms);
+        watermark = self.read_changes(&client, (connection, object), since_ms, watermark, report).await?;
+        if watermark.is_second_look_due(&window, now_ms) {
+            // Noted before it is made: one that takes too long must not keep the sweeps from what is new.
+            watermark.second_look_ms = now_ms;
+            self.store_watermark(connection, object, watermark).await?;
+            let since_ms = (now_ms - milliseconds(window.second_look_s)).max(watermark.begin_ms);
+            self.read_changes(&client, (connection, object), since_ms, watermark, report).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what changed of an object since a time, page by page. The watermark follows each page.
+    async fn read_changes(
+        &self,
+        client: &Client<'_, P>,
+        (connection, object): (&str, &str),
+        since_ms: i64,
+        mut watermark: Watermark,
+        report: &mut JobReport,
+    ) -> Result<Watermark, Failure> {
+        let mut progress = Progress { since_ms, cursor: None };
         loop {
-            let Some(page) = list(&client, object, &progress).await? else {
+            let Some(page) = list(client, object, &progress).await? else {
                 // The cursor has expired: the pages begin anew at the newest change.
-                progress = Progress { since_ms: progress.newest_ms, cursor: None, ..progress };
+                progress = Progress { since_ms: watermark.newest_ms.max(since_ms), cursor: None };
                 continue;
             };
             let mut envelopes = Vec::new();
             for record in &page.records {
-                progress.newest_ms = progress.newest_ms.max(record.stamp.map_or(0, |stamp| stamp.at_ms));
+                watermark.newest_ms = watermark.newest_ms.max(record.stamp.map_or(0, |stamp| stamp.at_ms));
                 let source = RemoteId { connection: connection.into(), object: object.into(), id: record.id.clone() };
                 let read = ReadResult { source, record: Some(record), causes: Vec::new(), trace: None };
                 envelopes.push(self.build_envelope(read).await?);
             }
             report.read += page.records.len() as u64;
             send_envelopes(self.ports, Lane::Bulk, envelopes).await?;
-            self.store_watermark(connection, object, Watermark { newest_ms: progress.newest_ms, ..watermark }).await?;
+            self.store_watermark(connection, object, watermark).await?;
             progress.cursor = page.next;
             if progress.cursor.is_none() {
-                return Ok(());
+                return Ok(watermark);
             }
         }
+    }
+
+    /// Every object that is swept, with its connection: those whose last sweep began longest ago come first, so that none is kept
+    /// from its turn by those before it.
+    pub(super) async fn objects_to_sweep(&self) -> Result<Vec<(&str, &str)>, Failure> {
+        let mut objects = Vec::new();
+        for (connection, settings) in &self.config.hub().connections {
+            for object in &settings.sweep {
+                let item = self.ports.get(Table::Control, &watermark_key(connection, object)).await?;
+                let swept_ms = item.map_or(0, |item| Watermark::read(&item).swept_ms);
+                objects.push((swept_ms, &**connection, object.as_str()));
+            }
+        }
+        objects.sort_by_key(|(swept_ms, _, _)| *swept_ms);
+        Ok(objects.into_iter().map(|(_, connection, object)| (connection, object)).collect())
     }
 
     async fn store_watermark(&self, connection: &str, object: &str, watermark: Watermark) -> Result<(), Failure> {
         let item = Item::new(watermark_key(connection, object))
             .with("begin", Attr::N(watermark.begin_ms))
-            .with("at", Attr::N(watermark.newest_ms));
+            .with("at", Attr::N(watermark.newest_ms))
+            .with("swept", Attr::N(watermark.swept_ms))
+            .with("second_look", Attr::N(watermark.second_look_ms));
         self.ports.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Always }], None).await?;
         Ok(())
     }

@@ -180,10 +180,12 @@ pub fn text<'a>(record: &'a Map<String, serde_json::Value>, property: &str) -> &
 }
 
 fn config(generation: u64) -> Config {
+    let search = json!({"name": "search", "burst": 2, "per_second": 2.0, "path": "/search"});
     let crm = |name: &str| {
         json!({
             "provider": name, "destination": true, "lane": "urgent", "base_url": format!("https://{name}.test"),
-            "api_secret": "crm/api", "buckets": [{"name": "all", "burst": 1000, "per_second": 1000.0}],
+            "api_secret": "crm/api", "buckets": [{"name": "all", "burst": 1000, "per_second": 1000.0}, search],
+            "sweep": if name == "hubspot" { json!(["contacts", "companies", "deals", "tickets"]) } else { json!([]) },
         })
     };
     let hub = json!({

@@ -3,4 +3,5 @@
 mod fields;
 mod hub;
 mod limits;
+mod sweeps;
 mod twins;
