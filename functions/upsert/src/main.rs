@@ -8,28 +8,20 @@
 //! Environment      HUB_CONFIG, HUB_TABLE_*, HUB_QUEUE_UPSERT_*, HUB_QUEUE_FETCH, HUB_SECRET_PREFIX
 //! IAM              read golden, items of links, control, keys, PutItem on audit, sqs on its queues, API secrets, `master`
 
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use runtime::{Answer, Hub, SqsBatch, diagnose, emit, queue_of, start_logging};
+use runtime::{queue_of, serve_batches};
 use sync::failure::{Code, Failure};
 use sync::ports::QueueName;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let hub = Hub::open()?;
-    start_logging(&hub.settings.log);
-    let hub = &hub;
-    run(service_fn(move |event: LambdaEvent<SqsBatch>| async move {
-        let vault = hub.vault().await.map_err(|failure| diagnose(&failure))?;
+async fn main() -> Result<(), lambda_runtime::Error> {
+    serve_batches("upsert", async |hub, vault, context, batch| {
         let destinations = hub.config.hub().connections.iter().filter(|(_, c)| c.destination);
-        let queue = queue_of(event.payload.source(), destinations.map(|(name, _)| QueueName::upsert(name)));
+        let queue = queue_of(batch.source(), destinations.map(|(name, _)| QueueName::upsert(name)));
         let Some(destination) = queue.as_ref().and_then(QueueName::destination) else {
-            let detail = format!("no destination has the queue {}", event.payload.source());
-            return Err(diagnose(&Failure::new(Code::UnknownConnection, detail)));
+            let detail = format!("no destination has the queue {}", batch.source());
+            return Err(Failure::new(Code::UnknownConnection, detail));
         };
-        let (invocation, deliveries) = (hub.invocation(&event.context), event.payload.deliveries());
-        let report = sync::upsert::handle_batch(invocation, &vault, destination, deliveries).await;
-        emit("upsert", hub.now_ms(), &report.metrics);
-        Ok(Answer::from(&report))
-    }))
+        Ok(sync::upsert::handle_batch(hub.invocation(context), vault, destination, batch.deliveries()).await)
+    })
     .await
 }

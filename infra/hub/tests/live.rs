@@ -39,11 +39,11 @@ impl Secrets for Twin {
 
 impl Http for Twin {
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let asked = Request::new(request.method, &request.url, &request.headers, &request.body);
+        let requested = Request::new(request.method, &request.url, &request.headers, &request.body);
         let response = if request.url.contains("hubapi") {
-            self.hubspot.borrow_mut().handle(&asked, NOW_MS)
+            self.hubspot.borrow_mut().handle(&requested, NOW_MS)
         } else {
-            self.salesforce.borrow_mut().handle(&asked, NOW_MS)
+            self.salesforce.borrow_mut().handle(&requested, NOW_MS)
         };
         let mut headers: Vec<_> = response.headers.clone();
         headers.push(("date".to_owned(), self.date.to_owned()));

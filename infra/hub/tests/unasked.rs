@@ -30,8 +30,8 @@ fn a_fuse_holds_what_is_too_much_until_somebody_releases_it() {
     assert!(fuse::describe(&found).starts_with("the fuse `new` has blown at "), "{}", fuse::describe(&found));
     assert_eq!(story.finish(fuse::count_held(&ports, "form")), Ok(14));
 
-    let ended = story.finish(fuse::end(&ports, story.vault(), story.config().hub(), "form", true));
-    assert_eq!(ended, Ok(14));
+    let released = story.finish(fuse::end(&ports, story.vault(), story.config().hub(), "form", true));
+    assert_eq!(released, Ok(14));
     story.run();
     assert_eq!(story.records(Crm::HubSpot, "contacts").len(), 20);
     assert_eq!(story.outcomes().get("held"), None, "every event has its own outcome now");

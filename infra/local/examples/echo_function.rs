@@ -1,4 +1,4 @@
-//! A function that speaks the Runtime API by hand and does what its event says. The tests of the host run it.
+//! A function that uses the Runtime API directly and does what its event says. The tests of the host run it.
 
 #[path = "../tests/it/http.rs"]
 mod http;

@@ -1,6 +1,6 @@
-//! DynamoDB: the engine `dynoxide` on a thread of its own, and the conflicts that it never raises by itself.
+//! DynamoDB: the engine `dynoxide` on a thread of its own, and conflicts of transactions, which the engine never reports itself.
 //!
-//! Known gaps, by name: a transaction never conflicts unless [`Conflicts`] asks for it; the engine serves one request at a time.
+//! Known gaps, by name: a transaction never conflicts unless [`Conflicts`] requires it; the engine serves one request at a time.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,7 +17,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::StartError;
+use crate::start_error::StartError;
 
 /// How often expired items are looked for.
 const SWEEP: Duration = Duration::from_secs(5);

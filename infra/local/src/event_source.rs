@@ -30,7 +30,7 @@ pub(crate) struct EventSource {
 }
 
 impl EventSource {
-    /// Polls until `enabled` has no sender any more.
+    /// Polls until the sender of `enabled` is dropped.
     pub(crate) async fn run(self: Arc<Self>, mut enabled: watch::Receiver<bool>) {
         let limit = self.host.concurrency(&self.spec.function).min(self.spec.concurrency.unwrap_or(usize::MAX)).max(1);
         let permits = Arc::new(Semaphore::new(limit));
@@ -130,7 +130,7 @@ fn events(batch: Vec<Record>) -> Vec<Vec<Record>> {
     events
 }
 
-/// The ids that the answer reports as failed; nothing when the answer is no report, which fails the whole batch.
+/// The ids that the answer reports as failed. `None` when the answer is not a report: then the whole batch has failed.
 fn failures(answer: &[u8], event: &[Record]) -> Option<HashSet<String>> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
     let items = match answer.get("batchItemFailures") {
@@ -147,11 +147,11 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::sqs::{Engine, NewMessage};
+    use crate::sqs::{NewMessage, QueueEngine};
 
     /// How many messages each event holds when these bodies come in one batch.
     fn split(bodies: &[String]) -> Vec<usize> {
-        let mut engine = Engine::new("us-east-1", "000000000000");
+        let mut engine = QueueEngine::new("us-east-1", "000000000000");
         engine.create("q", BTreeMap::new(), 0).unwrap();
         for (n, body) in bodies.iter().enumerate() {
             engine.send("q", n.to_string(), NewMessage { body: body.clone(), ..NewMessage::default() }, 0).unwrap();

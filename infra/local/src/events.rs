@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::ids::uuid;
+use crate::ids::{ACCOUNT, uuid};
 use crate::lambda::Host;
-use crate::template::TemplateError;
 
 /// A rule that is in force.
 #[derive(Debug, Clone)]
@@ -63,7 +62,7 @@ impl Bus {
 pub(crate) fn envelope(region: &str, source: &str, kind: &str, resources: &Value, detail: &Value) -> Value {
     let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     json!({
-        "version": "0", "id": uuid(), "detail-type": kind, "source": source, "account": crate::ACCOUNT, "time": time,
+        "version": "0", "id": uuid(), "detail-type": kind, "source": source, "account": ACCOUNT, "time": time,
         "region": region, "resources": resources, "detail": detail,
     })
 }
@@ -71,8 +70,11 @@ pub(crate) fn envelope(region: &str, source: &str, kind: &str, resources: &Value
 const OPERATORS: [&str; 6] = ["prefix", "suffix", "exists", "anything-but", "equals-ignore-case", "numeric"];
 
 /// Refuses a pattern that [`matches`] does not understand completely.
-pub(crate) fn check_pattern(pattern: &Value) -> Result<(), TemplateError> {
-    let refuse = |what: &str| Err(TemplateError::Unsupported(format!("the event pattern {what}")));
+///
+/// # Errors
+/// What is not understood.
+pub(crate) fn check_pattern(pattern: &Value) -> Result<(), String> {
+    let refuse = |what: &str| Err(format!("the event pattern {what}"));
     match pattern {
         Value::Object(map) if map.contains_key("$or") => refuse("$or"),
         Value::Object(map) => map.values().try_for_each(check_pattern),
@@ -102,7 +104,7 @@ fn matches(pattern: &Value, event: &Value) -> bool {
 
 fn matches_value(alternative: &Value, value: &Value) -> bool {
     let Value::Object(operator) = alternative else {
-        // An absent field reads as null, which a pattern cannot ask for with null.
+        // An absent field reads as null, and a pattern cannot require that by null.
         return alternative == value;
     };
     let text = value.as_str();

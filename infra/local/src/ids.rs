@@ -1,8 +1,11 @@
-//! Random identifiers.
+//! The account, the time and random identifiers.
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// Random bytes. The generator of the operating system does not fail on the platforms this runs on; zeros if it did.
+/// The account of every ARN.
+pub(crate) const ACCOUNT: &str = "000000000000";
+
+/// Random bytes. The operating system's generator does not fail on the platforms that this runs on; if it did, they would be zeros.
 pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     let mut buffer = [0; N];
     let _ = SystemRandom::new().fill(&mut buffer);

@@ -1,12 +1,12 @@
 //! The local stack host: runs `template.yaml` on this machine, with the real function binaries.
 //!
-//! One endpoint speaks DynamoDB, SQS, Secrets Manager, EventBridge `PutEvents`, Lambda `Invoke` and a little S3; function
-//! URLs, event source mappings, schedules and rotations work as the template says. Everything binds to 127.0.0.1 only.
+//! One endpoint offers DynamoDB, SQS, Secrets Manager, EventBridge `PutEvents`, Lambda `Invoke` and a part of S3. Function URLs,
+//! event source mappings, schedules and rotations work as the template says. Everything binds to 127.0.0.1 only.
 //!
-//! It never reaches the network, needs no container, and is no security boundary: requests are not authenticated and roles
-//! are not enforced. It decides nothing about records and knows no provider. Each module names its gaps against AWS; those
-//! of the host as a whole: no IAM, no KMS, no alarms, no CloudWatch; schedules start anew with the stack; the configuration
-//! layer is not mounted (give `HUB_CONFIG` in [`Options::environment`]); a function URL never asks for a signature.
+//! It never uses the network and needs no container. It is not a security boundary: requests are not authenticated, and roles are
+//! not enforced. It makes no decision about records and does not know the providers. Each module lists where it differs from AWS.
+//! The host as a whole has no IAM, KMS, alarms or CloudWatch; schedules begin anew when the stack starts; the configuration layer
+//! is not mounted (set `HUB_CONFIG` in [`Options::environment`]); a function URL never requires a signature.
 
 mod dynamodb;
 mod event_source;
@@ -23,15 +23,14 @@ mod secrets;
 mod sqs;
 mod stack;
 mod start;
+mod start_error;
 mod template;
 
 pub use dynamodb::Conflicts;
 pub use lambda::{Event, FunctionStats, InvokeError, Observer};
-pub use options::{Options, Schedules, StartError};
+pub use options::{Options, Schedules};
 pub use secrets::SecretsError;
 pub use sqs::{Counts, Message, MessageAttribute, NewMessage, Received, SqsError};
 pub use stack::{Stack, StackError};
+pub use start_error::StartError;
 pub use template::TemplateError;
-
-/// The account of every ARN.
-pub(crate) const ACCOUNT: &str = "000000000000";

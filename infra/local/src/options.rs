@@ -1,4 +1,4 @@
-//! What a stack is started with, and why it may not start.
+//! What a stack is started with.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::dynamodb::Conflicts;
 use crate::lambda::Observer;
-use crate::template::TemplateError;
 
 /// How schedules of the template run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,55 +100,5 @@ impl Options {
             warm: true,
             rotate_at_start: false,
         }
-    }
-}
-
-/// Why a stack does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The template.
-    #[error("the template cannot be used")]
-    Template(#[from] TemplateError),
-    /// A file or a port.
-    #[error("{what}")]
-    Io {
-        /// What was tried.
-        what: String,
-        /// Why it failed.
-        source: std::io::Error,
-    },
-    /// A function has no binary.
-    #[error("{} is not there; build the function first", .path.display())]
-    NoBinary {
-        /// Where it was looked for.
-        path: PathBuf,
-    },
-    /// The engine behind the tables.
-    #[error("the tables cannot be opened or made: {0}")]
-    Tables(String),
-    /// A queue of the template is not what SQS accepts.
-    #[error("queue {name}")]
-    Queue {
-        /// Its name.
-        name: String,
-        /// What is wrong.
-        source: crate::sqs::SqsError,
-    },
-    /// A secret of the template is not what Secrets Manager accepts.
-    #[error("secret {name}")]
-    Secret {
-        /// Its name.
-        name: String,
-        /// What is wrong.
-        source: crate::secrets::SecretsError,
-    },
-    /// An event source mapping, schedule or rule names a function or queue that the template does not have.
-    #[error("{0} is named and not there")]
-    Dangling(String),
-}
-
-impl From<std::io::Error> for StartError {
-    fn from(source: std::io::Error) -> Self {
-        Self::Io { what: "a file or port of the local stack".into(), source }
     }
 }

@@ -33,13 +33,13 @@ impl Password {
             (PUNCTUATION, on("ExcludePunctuation")),
             (" ", !on("IncludeSpace")),
         ];
-        let kept =
+        let allowed =
             classes.iter().filter(|(_, out)| !out).map(|(class, _)| class.chars().filter(|c| !excluded.contains(*c)).collect());
         let length = &description["PasswordLength"];
         let length = length.as_u64().or_else(|| length.as_str().and_then(|t| t.parse().ok())).unwrap_or(32);
         Self {
             length: usize::try_from(length.min(4096)).unwrap_or(32),
-            classes: kept.filter(|class: &String| !class.is_empty()).collect(),
+            classes: allowed.filter(|class: &String| !class.is_empty()).collect(),
             each: flag("RequireEachIncludedType").unwrap_or(true),
         }
     }

@@ -1,6 +1,6 @@
 //! S3, as far as claim checks need it: put, get, head, delete and a simple listing, addressed by path.
 //!
-//! Known gaps, by name: no lifecycle (nothing expires by itself), no versions, no multipart uploads, no ranges, no
+//! Known gaps, by name: no lifecycle (objects never expire), no versions, no multipart uploads, no ranges, no
 //! conditional requests, no checksums in answers; a listing is never cut into pages; a key has at most 180 bytes.
 
 use std::path::PathBuf;
@@ -93,7 +93,7 @@ impl Buckets {
                 let written = std::fs::write(&fresh, &bytes).and_then(|()| std::fs::write(&kind_path, kind));
                 match written.and_then(|()| std::fs::rename(&fresh, &path)) {
                     Ok(()) => (StatusCode::OK, [("etag", format!("\"{:x}\"", md5::compute(&bytes)))]).into_response(),
-                    // A longer key makes no file name.
+                    // A longer key cannot be a file name.
                     Err(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
                 }
             }
@@ -105,7 +105,7 @@ impl Buckets {
                 (StatusCode::OK, [("content-type", kind), ("etag", etag)], bytes).into_response()
             }
             Method::DELETE => {
-                // Deleting what is not there is no error.
+                // Deleting an object that does not exist is not an error.
                 let _ = std::fs::remove_file(&kind_path);
                 let _ = std::fs::remove_file(&path);
                 StatusCode::NO_CONTENT.into_response()

@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 
 use crate::dynamodb::Conflicts;
 use crate::gateway::Services;
+use crate::ids::ACCOUNT;
 use crate::lambda::{FunctionStats, InvokeError};
-use crate::options::{Options, Schedules, StartError};
+use crate::options::Schedules;
 use crate::secrets::SecretsError;
 use crate::sqs::{Counts, Message, NewMessage, Received, SqsError};
 use crate::template::ScheduleSpec;
@@ -21,13 +22,13 @@ use crate::template::ScheduleSpec;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StackError {
     /// The queue engine.
-    #[error("the queue refuses")]
+    #[error("the queue refuses the call")]
     Queue(#[from] SqsError),
     /// The secret engine.
-    #[error("the secret store refuses")]
+    #[error("the secret store refuses the call")]
     Secret(#[from] SecretsError),
     /// The function.
-    #[error("the invocation came to nothing")]
+    #[error("the invocation has no result")]
     Invoke(#[from] InvokeError),
     /// The template has no such schedule or mapping.
     #[error("there is no {0}")]
@@ -50,14 +51,6 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts everything that the template describes. Has to be called within a multi-threaded tokio runtime.
-    ///
-    /// # Errors
-    /// See [`StartError`]; nothing runs on then.
-    pub async fn start(options: Options) -> Result<Self, StartError> {
-        crate::start::start(options).await
-    }
-
     /// URL of the endpoint of all AWS services, without a slash at its end.
     #[must_use]
     pub fn endpoint(&self) -> &str {
@@ -76,7 +69,7 @@ impl Stack {
         &self.outputs
     }
 
-    /// What the template has and the local stack leaves out: logical id and type.
+    /// The resources of the template that the local stack does not run: logical id and type.
     #[must_use]
     pub fn ignored(&self) -> &BTreeMap<String, String> {
         &self.ignored
@@ -106,10 +99,10 @@ impl Stack {
     /// # Errors
     /// No such queue.
     pub fn queue_url(&self, name: &str) -> Result<String, StackError> {
-        Ok(format!("{}/{}/{}", self.endpoint(), crate::ACCOUNT, self.queue(name)?))
+        Ok(format!("{}/{}/{}", self.endpoint(), ACCOUNT, self.queue(name)?))
     }
 
-    /// Sends a message and gives its id.
+    /// Sends a message and returns its id.
     ///
     /// # Errors
     /// No such queue, or a message that it does not take.
@@ -152,7 +145,7 @@ impl Stack {
         Ok(self.services.queues.with(|engine| engine.counts(&queue, crate::ids::now_ms()))?)
     }
 
-    /// Stops or lets on the event source mappings of a queue.
+    /// Stops or starts the event source mappings of a queue.
     ///
     /// # Errors
     /// No mapping takes from this queue.
@@ -186,7 +179,7 @@ impl Stack {
         Ok(self.services.host.invoke(&spec.function, due_event(spec, &self.region).into()).await?)
     }
 
-    /// Rotates a secret, named by name or ARN, through its function. Gives the version that is being made; the steps run on.
+    /// Rotates a secret, by its name or ARN, through its function. Returns the new version; the steps run in the background.
     ///
     /// # Errors
     /// No such secret, or no function that rotates it.
@@ -194,7 +187,7 @@ impl Stack {
         Ok(self.services.secrets.rotate(secret, None)?)
     }
 
-    /// Kills all processes of a function as `kill -9` does. One is started again at once. Gives how many there were.
+    /// Kills all processes of a function as `kill -9` does, and starts one again. Returns how many were killed.
     ///
     /// # Errors
     /// No such function.
@@ -234,7 +227,7 @@ impl Drop for Stack {
     }
 }
 
-/// What a schedule hands to its function.
+/// The event that a schedule sends to its function.
 pub(crate) fn due_event(spec: &ScheduleSpec, region: &str) -> String {
     match &spec.input {
         Some(input) => {

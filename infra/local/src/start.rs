@@ -13,27 +13,37 @@ use crate::dynamodb::Tables;
 use crate::event_source::EventSource;
 use crate::events::{Bus, Rule};
 use crate::gateway::Services;
-use crate::ids::now_ms;
+use crate::ids::{ACCOUNT, now_ms};
 use crate::lambda::{FunctionConfig, Host};
-use crate::options::{Options, StartError};
+use crate::options::Options;
 use crate::s3::Buckets;
 use crate::secrets::Secrets;
 use crate::sqs::Queues;
 use crate::stack::{Stack, run_schedule};
+use crate::start_error::StartError;
 use crate::template::{FunctionSpec, Plan, Template, Values};
 
-/// Starts a stack.
-pub(crate) async fn start(options: Options) -> Result<Stack, StartError> {
+impl Stack {
+    /// Starts everything that the template describes. It must be called within a multi-threaded tokio runtime.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Then nothing is left running.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        start(options).await
+    }
+}
+
+async fn start(options: Options) -> Result<Stack, StartError> {
     let text = read(&options.template)?;
     let template = Template::read(&text, &options.parameters)?;
     let (folder, scratch) = state_folder(&options)?;
-    let kept = options.state_dir.is_some().then_some(folder.as_path());
+    let stored_in = options.state_dir.is_some().then_some(folder.as_path());
 
     let listener = bind(options.endpoint_port).await?;
     let base = format!("http://{}", listener.local_addr()?);
-    let secrets = Arc::new(Secrets::open(kept.map(|dir| dir.join("secrets.json")), &options.region)?);
-    let queues = Arc::new(Queues::open(kept.map(|dir| dir.join("queues.jsonl")).as_deref(), &options.region, crate::ACCOUNT)?);
-    let tables = Arc::new(Tables::open(kept.map(|dir| dir.join("tables.sqlite")).as_deref(), options.conflicts)?);
+    let secrets = Arc::new(Secrets::open(stored_in.map(|dir| dir.join("secrets.json")), &options.region)?);
+    let queues = Arc::new(Queues::open(stored_in.map(|dir| dir.join("queues.jsonl")).as_deref(), &options.region, ACCOUNT)?);
+    let tables = Arc::new(Tables::open(stored_in.map(|dir| dir.join("tables.sqlite")).as_deref(), options.conflicts)?);
     let buckets = Arc::new(Buckets::new(folder.join("objects")));
 
     let mut values = Values {
@@ -82,7 +92,7 @@ async fn bind(port: u16) -> Result<TcpListener, StartError> {
     bound.map_err(|source| StartError::Io { what: format!("127.0.0.1:{port} cannot be listened on"), source })
 }
 
-/// The folder that holds the state; a temporary one when nothing is to be kept.
+/// The folder that holds the state; a temporary one when no folder is configured.
 fn state_folder(options: &Options) -> Result<(PathBuf, Option<tempfile::TempDir>), StartError> {
     use std::os::unix::fs::DirBuilderExt;
     let Some(folder) = &options.state_dir else {
@@ -92,13 +102,13 @@ fn state_folder(options: &Options) -> Result<(PathBuf, Option<tempfile::TempDir>
     if options.fresh && folder.exists() {
         forget(folder)?;
     }
-    // Secrets are in there.
+    // The folder holds secrets.
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     Ok((folder.clone(), None))
 }
 
-/// Removes what a stack has kept, and nothing else that may be in the folder. What goes by itself meanwhile is gone as well: a database
-/// that is being closed removes its own files.
+/// Removes what a stack has stored, and nothing else that may be in the folder. A file that disappears at the same time is not an
+/// error: a database that is being closed removes its own files.
 fn forget(folder: &Path) -> std::io::Result<()> {
     let gone = |result: std::io::Result<()>| match result {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -139,7 +149,7 @@ fn make_queues(plan: &Plan, queues: &Queues, options: &Options) -> Result<(), St
             // The attributes follow below; a queue that was stored may have others.
             engine.create(name, BTreeMap::new(), now_ms()).map_err(|source| StartError::Queue { name: name.clone(), source })?;
         }
-        // Queues name each other, so all of them have to be there; what a source may do is said by its target.
+        // Queues name each other, so all of them must exist first. The target says what a source may do.
         for with_policy in [false, true] {
             for (name, attributes) in &plan.queues {
                 let part = attributes.iter().filter(|(key, _)| (*key == "RedrivePolicy") == with_policy);
@@ -195,7 +205,7 @@ fn function(spec: &FunctionSpec, options: &Options, base: &str) -> Result<Functi
         logical: spec.logical.clone(),
         name: spec.name.clone(),
         arn: spec.arn.clone(),
-        // Processes start in the folder of the host, so that a relative path would do; an absolute one always does.
+        // An absolute path, because it does not depend on the folder in which the processes start.
         binary: std::fs::canonicalize(&binary)?,
         timeout: spec.timeout,
         memory: spec.memory,
@@ -206,7 +216,7 @@ fn function(spec: &FunctionSpec, options: &Options, base: &str) -> Result<Functi
     })
 }
 
-/// Everything that is named has to be there.
+/// Checks that every function and queue that is named exists.
 fn check(plan: &Plan, host: &Host, queues: &Queues) -> Result<(), StartError> {
     let mapped = plan.mappings.iter().map(|m| &m.function);
     let functions = mapped.chain(plan.schedules.iter().map(|s| &s.function)).chain(plan.rotations.iter().map(|r| &r.1));

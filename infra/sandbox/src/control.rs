@@ -1,3 +1,5 @@
+//! Requests under `/_sandbox/`, with which people and tests act in a stand-in.
+
 use serde_json::{Map, Value, json};
 
 use crate::{Fault, Refused, Request, Response, Sandbox};
@@ -9,7 +11,7 @@ use crate::{Fault, Refused, Request, Response, Sandbox};
 /// `allow-token` and `revoke-token` (`token`, `until_ms`), `restore` (what `save` gave).
 pub fn control(sandbox: &mut dyn Sandbox, request: &Request, now_ms: i64) -> Option<Response> {
     let name = request.path.strip_prefix("/_sandbox/")?;
-    // No web page that a person happens to have open has any business here.
+    // A web page that a person has open must not act here.
     if request.header("origin").is_some() {
         return Some(Response::json(403, &json!({"error": "not from a browser"})));
     }

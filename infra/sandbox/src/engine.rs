@@ -20,7 +20,7 @@ pub(crate) struct Engine {
     pub(crate) state: State,
 }
 
-/// A number that looks random and depends on both.
+/// A number that looks random and follows from both numbers.
 pub(crate) fn mix(seed: u64, n: u64) -> u64 {
     let mut z = seed.wrapping_add(n.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -33,7 +33,7 @@ impl Engine {
         *self.state.counters.entry(name.into()).or_default() += 1;
     }
 
-    /// Counts a request; says what the script of faults does to it.
+    /// Counts a request and returns what the script of faults does to it.
     pub(crate) fn begin(&mut self, request: &Request, now_ms: i64) -> Effects {
         self.state.requests += 1;
         self.count("calls");
@@ -41,7 +41,7 @@ impl Engine {
         Effects::of(&mut self.state.faults, request, now_ms, dice)
     }
 
-    /// Counts an answer; gives it the fate that the script has for it.
+    /// Counts an answer and applies the script to it.
     pub(crate) fn end(&mut self, effects: &Effects, mut response: Response) -> Response {
         response.lost = effects.lose_answer || effects.lose_request;
         response.delay_ms = effects.delay_ms;
@@ -49,7 +49,7 @@ impl Engine {
         response
     }
 
-    /// Whether the script lets this row of the present request fail.
+    /// True if the script makes this row of the current request fail.
     pub(crate) fn row_fails(&self, effects: &Effects, row: usize) -> bool {
         let dice = || mix(self.seed ^ 0xFA11, self.state.requests.wrapping_mul(1_000).wrapping_add(row as u64));
         effects.fail_rows.is_some_and(|n| dice().is_multiple_of(u64::from(n)))
@@ -68,7 +68,7 @@ impl Engine {
         self.state.objects.get(object)?.get(id)
     }
 
-    /// The live record of that id; a merged one leads to its survivor.
+    /// The live record with this id. The id of a merged record leads to its survivor.
     pub(crate) fn resolve(&self, object: &str, id: &str) -> Option<&Record> {
         let mut record = self.record(object, id)?;
         while let Some(next) = record.merged_into.as_deref() {
@@ -77,11 +77,17 @@ impl Engine {
         record.live().then_some(record)
     }
 
+    /// The id of the live record on which a person acts; `None` for a record that is to be created.
+    pub(crate) fn acted_on(&self, object: &str, id: Option<&str>) -> Result<Option<String>, Refused> {
+        let found = id.map(|id| self.resolve(object, id).ok_or_else(|| Refused(format!("no such {object}"))));
+        Ok(found.transpose()?.map(|record| record.id.clone()))
+    }
+
     fn is_unique(&self, object: &str, property: &str) -> bool {
         self.schema.get(object).and_then(|s| s.properties.get(property)).is_some_and(|p| p.unique)
     }
 
-    /// Remembers who holds which unique value.
+    /// Remembers which record holds which unique value.
     pub(crate) fn remember(&mut self, object: &str, id: &str, values: &[(String, Value)]) {
         for (name, value) in values {
             if let (true, Some(text)) = (self.is_unique(object, name), value.as_str()) {
@@ -91,7 +97,7 @@ impl Engine {
         }
     }
 
-    /// Live records whose property has this value; texts are compared as the property stores them, without regard to case.
+    /// The live records whose property has this value. Texts are compared as they are stored, without regard to case.
     pub(crate) fn find(&self, object: &str, property: &str, value: &str) -> Vec<&Record> {
         let wanted = value.trim().to_lowercase();
         let same = |v: &Value| match v {
@@ -112,7 +118,7 @@ impl Engine {
         self.state.locks.get(&format!("{object}/{id}")).is_some_and(|until| now_ms < *until)
     }
 
-    /// Checks properties and gives them as they will be stored, with all that is wrong with them.
+    /// Checks properties and returns them as they will be stored, or everything that is wrong with them.
     fn accept(&self, object: &str, given: &Map<String, Value>) -> Result<Vec<(String, Value)>, Vec<Refusal>> {
         let (mut accepted, mut refused) = (Vec::new(), Vec::new());
         let Some(schema) = self.schema.get(object) else { return Err(vec![Refusal::Unknown(object.to_owned())]) };
@@ -149,7 +155,7 @@ impl Engine {
         }
     }
 
-    /// Another live record that holds the value of a unique property.
+    /// The refusal if another live record holds the value of a unique property.
     fn duplicates(&self, object: &str, id: Option<&str>, values: &[(String, Value)]) -> Option<Refusal> {
         let schema = self.schema.get(object)?;
         let unique = values.iter().filter(|(name, _)| schema.properties.get(name).is_some_and(|p| p.unique));
@@ -227,7 +233,7 @@ impl Engine {
         true
     }
 
-    /// Moves what the survivor lacks from the other record, and its links.
+    /// Merges two records: the survivor gets the values that it lacks, and the links of the other record.
     pub(crate) fn merge(&mut self, object: &str, primary: &str, other: &str, now_ms: i64) -> Result<Written, Refused> {
         let no_such = || Refused(format!("no such {object}"));
         let (winner, loser) =
@@ -261,7 +267,7 @@ impl Engine {
         Ok(Written { id: winner_id, created: false, changed })
     }
 
-    /// Lets every reference to one record point to another.
+    /// Makes every reference to one record point to another.
     pub(crate) fn repoint(&mut self, object: &str, from: &str, to: &str, now_ms: i64) {
         for (name, schema) in &self.schema {
             let points = |kind: &Kind| matches!(kind, Kind::Reference { object: o, .. } if o == object);
@@ -287,7 +293,7 @@ impl Engine {
         self.state.links.remove(&(b.to_owned(), b_id.to_owned(), a.to_owned(), a_id.to_owned()));
     }
 
-    /// Takes a place in a rolling window; gives what is left after it, or nothing when the window is full.
+    /// Counts a call in a rolling window. Returns how many calls are left, or `None` when the window is full.
     pub(crate) fn admit(&mut self, limit: &str, max: u64, window_ms: i64, now_ms: i64) -> Option<u64> {
         let recent = self.state.recent.entry(limit.to_owned()).or_default();
         while recent.front().is_some_and(|at| *at <= now_ms - window_ms) {
@@ -300,7 +306,7 @@ impl Engine {
         Some(max - recent.len() as u64)
     }
 
-    /// Counts a call of the (UTC) day; gives how many there were with it.
+    /// Counts a call of the day (UTC) and returns how many there were, with this one.
     pub(crate) fn count_day(&mut self, now_ms: i64) -> u64 {
         let day = now_ms.div_euclid(86_400_000);
         if self.state.daily.0 != day {
@@ -373,7 +379,8 @@ fn with_attempt(event: &Value, attempt: u32) -> Value {
     event
 }
 
-/// The methods of [`crate::Sandbox`] that only concern the engine.
+/// The methods of [`crate::Sandbox`] that are the same for both stand-ins. Both have an `engine`, `options`, and the methods `object`
+/// and `act`.
 macro_rules! shared_methods {
     () => {
         fn due_webhooks(&mut self, now_ms: i64) -> Vec<$crate::OutboundWebhook> {
@@ -386,6 +393,23 @@ macro_rules! shared_methods {
 
         fn webhook_answered(&mut self, id: u64, accepted: bool, now_ms: i64) {
             self.engine.webhook_answered(id, accepted, now_ms);
+        }
+
+        fn seed(&mut self, object: &str, properties: &Map<String, Value>, now_ms: i64) -> Result<String, Refused> {
+            self.act(object, None, properties, Origin::Import, now_ms)
+        }
+
+        fn create(&mut self, object: &str, properties: &Map<String, Value>, now_ms: i64) -> Result<String, Refused> {
+            self.act(object, None, properties, Origin::Person, now_ms)
+        }
+
+        fn edit(&mut self, object: &str, id: &str, properties: &Map<String, Value>, now_ms: i64) -> Result<(), Refused> {
+            self.act(object, Some(id), properties, Origin::Person, now_ms).map(drop)
+        }
+
+        fn lock(&mut self, object: &str, id: &str, until_ms: i64) {
+            let object = self.object(object).unwrap_or_default();
+            self.engine.state.locks.insert(format!("{object}/{id}"), until_ms);
         }
 
         fn fault(&mut self, fault: $crate::Fault) {

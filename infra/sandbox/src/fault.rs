@@ -1,17 +1,19 @@
+//! The script of faults: which requests fail, and how.
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Request, Response};
 
-/// One line of the script of faults.
+/// One line of the script.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// What happens.
     pub kind: FaultKind,
-    /// From when, in milliseconds since the epoch.
+    /// From when it happens, in milliseconds since the epoch.
     #[serde(default)]
     pub from_ms: Option<i64>,
-    /// Until when (not included).
+    /// Until when it happens (exclusive).
     #[serde(default)]
     pub until_ms: Option<i64>,
     /// Only requests whose method and path, as in `POST /crm/v3/objects/contacts/batch/upsert`, contain this.
@@ -20,10 +22,10 @@ pub struct Fault {
     /// Only requests whose body contains this text.
     #[serde(default)]
     pub containing: Option<String>,
-    /// How often it happens before it is used up; always, if not given.
+    /// How often it happens before it is used up. `None`: always.
     #[serde(default)]
     pub times: Option<u32>,
-    /// One request in so many, chosen by the seed; every one, if not given.
+    /// It happens to one request in this many, chosen by the seed. `None`: to every request.
     #[serde(default)]
     pub one_in: Option<u32>,
 }
@@ -34,7 +36,7 @@ impl Fault {
         Fault { kind, from_ms: None, until_ms: None, matching: None, containing: None, times: None, one_in: None }
     }
 
-    /// Limits it to a time: from, until (not included).
+    /// Limits it to a time: from, until (exclusive).
     #[must_use]
     pub fn between(mut self, from_ms: i64, until_ms: i64) -> Fault {
         (self.from_ms, self.until_ms) = (Some(from_ms), Some(until_ms));
@@ -55,21 +57,21 @@ impl Fault {
         self
     }
 
-    /// Limits it to so many requests.
+    /// Limits it to this many requests.
     #[must_use]
     pub fn times(mut self, times: u32) -> Fault {
         self.times = Some(times);
         self
     }
 
-    /// Limits it to one request in so many.
+    /// Limits it to one request in this many.
     #[must_use]
     pub fn one_in(mut self, n: u32) -> Fault {
         self.one_in = Some(n);
         self
     }
 
-    /// Whether it happens now; uses it up if so.
+    /// True if it happens to this request. Then it counts as used.
     fn strikes(&mut self, request: &Request, now_ms: i64, dice: u64) -> bool {
         let line = format!("{} {}", request.method, request.path);
         let strikes = self.from_ms.is_none_or(|from| now_ms >= from)
@@ -89,7 +91,7 @@ impl Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FaultKind {
-    /// An outage: this status, without effect.
+    /// An outage: the answer has this status, and the request has no effect.
     Status {
         /// Such as 503.
         status: u16,
@@ -97,35 +99,35 @@ pub enum FaultKind {
         #[serde(default)]
         retry_after_s: Option<u64>,
     },
-    /// This answer, without effect: a refusal that the stand-in has no rule for, or the page of a firewall in front of it.
+    /// The answer is this one, and the request has no effect: a refusal that the stand-in has no rule for, or the page of a firewall in front of it.
     Answer {
         /// Such as 403.
         status: u16,
         /// The body.
         body: String,
-        /// Its media type; JSON if not given.
+        /// Its media type. `None`: JSON.
         #[serde(default)]
         media: Option<String>,
     },
-    /// The answer that a used-up rate limit gives.
+    /// The answer of an exhausted rate limit.
     Throttle,
-    /// The answer takes so long, in milliseconds.
+    /// The answer is late.
     Slow {
-        /// Milliseconds.
+        /// By how many milliseconds.
         ms: u64,
     },
     /// The request takes effect, but its answer never arrives.
     LoseAnswer,
     /// The request never arrives.
     LoseRequest,
-    /// Of a batch's rows, one in so many (chosen by the seed) fails in a way that may pass.
+    /// One row in this many of a batch, chosen by the seed, fails temporarily.
     FailRows {
         /// At least 1.
         one_in: u32,
     },
 }
 
-/// What the script says about one request.
+/// What the script does to one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Effects {
     pub(crate) answer: Option<Response>,

@@ -2,9 +2,9 @@
 //! limits, unique properties, errors per row, locks, search index lag, pages and their caps, normalisation, webhooks for own
 //! changes), with faults on demand. For tests, the simulator and the local stack.
 //!
-//! The core does no I/O and has no clock and no randomness of its own: the caller gives the time, everything else follows from a
-//! seed. It signs nothing and delivers nothing: it hands out what is to be delivered. The feature `server` puts a loopback HTTP
-//! server around it. It is no client and never the hub's own code: nothing in a deployed function may depend on it.
+//! The core does no I/O and has no clock and no randomness of its own: the caller gives the time, and everything else follows from
+//! a seed. It does not sign or deliver webhooks; the caller takes them and delivers them. The feature `server` puts a loopback HTTP
+//! server around it. No deployed function may depend on this crate.
 #![forbid(unsafe_code)]
 
 mod control;
@@ -34,7 +34,7 @@ pub use message::{OutboundWebhook, Request, Response};
 pub use salesforce::Salesforce;
 pub use schema::{Kind, Normalise, ObjectSchema, Overflow, Property};
 
-/// What both stand-ins offer besides their API: the acts of persons who work in them, faults, and views of their state.
+/// What both stand-ins offer besides their API: what people do in them, faults, and views of their state.
 /// Times are milliseconds since 1970-01-01T00:00:00Z.
 pub trait Sandbox: Send {
     /// `hubspot` or `salesforce`.
@@ -46,15 +46,15 @@ pub trait Sandbox: Send {
     fn due_webhooks(&mut self, now_ms: i64) -> Vec<OutboundWebhook>;
     /// When the next webhook is due; `None` while none is waiting.
     fn next_webhook_ms(&self) -> Option<i64>;
-    /// Says how the delivery of a webhook ended; one that was not accepted (any answer but 2xx, or none) is sent again later.
+    /// Reports the result of a delivery. A webhook that was not accepted (no answer, or another than 2xx) is sent again later.
     fn webhook_answered(&mut self, id: u64, accepted: bool, now_ms: i64);
 
-    /// Puts a record there that was always there: no webhook tells of it.
+    /// Adds a record without a webhook event, as if it had always existed.
     ///
     /// # Errors
-    /// The stand-in's own rules refuse it.
+    /// A rule of the stand-in refuses it.
     fn seed(&mut self, object: &str, properties: &Map<String, Value>, now_ms: i64) -> Result<String, Refused>;
-    /// A person creates a record; gives its id.
+    /// A person creates a record. Returns its id.
     ///
     /// # Errors
     /// As for [`Sandbox::seed`].
@@ -75,13 +75,13 @@ pub trait Sandbox: Send {
     /// One of them does not exist, or they are the same.
     fn merge(&mut self, object: &str, primary: &str, other: &str, now_ms: i64) -> Result<(), Refused>;
 
-    /// Somebody else holds a lock on a record until that time: API writes to it fail.
+    /// Locks a record until that time: API writes to it fail.
     fn lock(&mut self, object: &str, id: &str, until_ms: i64);
     /// Adds a fault to the script.
     fn fault(&mut self, fault: Fault);
     /// Forgets all faults.
     fn clear_faults(&mut self);
-    /// Makes a token valid, until that time or for good.
+    /// Makes a token valid, until that time or without end.
     fn allow_token(&mut self, token: &str, until_ms: Option<i64>);
     /// Makes a token invalid.
     fn revoke_token(&mut self, token: &str);
@@ -90,21 +90,21 @@ pub trait Sandbox: Send {
     fn stats(&self) -> BTreeMap<String, u64>;
     /// Every record, deleted ones included, with ids, times and links: sorted, so that equal states give equal text.
     fn dump(&self) -> Value;
-    /// What is true regardless of the order in which it came about: live records by object type, without ids, times and the
-    /// properties named in `ignore`; references and links show the other record's label; sorted.
+    /// A view that does not depend on the order of the changes: the live records by object type, sorted, without ids, times and the
+    /// properties in `ignore`. References and links show the other record's label.
     fn comparable(&self, ignore: &[&str]) -> Value;
     /// The whole state, for [`Sandbox::restore`].
     fn save(&self) -> Value;
-    /// Takes over a saved state.
+    /// Replaces the state with a saved one.
     ///
     /// # Errors
-    /// It is not one.
+    /// It is not a saved state.
     fn restore(&mut self, saved: &Value) -> Result<(), Refused>;
-    /// Forgets everything but the options.
+    /// Forgets everything except the options.
     fn reset(&mut self);
 }
 
-/// A stand-in does not do what it was asked, by one of its own rules.
+/// A rule of the stand-in refuses the act.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused(pub String);
 

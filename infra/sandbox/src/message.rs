@@ -1,4 +1,4 @@
-//! What goes in and out of a stand-in: requests, responses and the webhooks that it wants to send.
+//! Requests to a stand-in, its responses, and the webhooks that it sends.
 
 use std::fmt;
 
@@ -83,7 +83,7 @@ pub struct Response {
     pub body: Vec<u8>,
     /// How long the answer takes, in milliseconds.
     pub delay_ms: u64,
-    /// True when the answer never arrives; the request may have taken effect all the same.
+    /// True when the answer never arrives. The request may have taken effect.
     pub lost: bool,
 }
 

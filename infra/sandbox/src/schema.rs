@@ -1,3 +1,5 @@
+//! Object types, their properties, and what a property does with a value.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -34,7 +36,7 @@ pub struct Property {
     /// What happens to a longer text.
     #[serde(default)]
     pub overflow: Overflow,
-    /// What is done to a text before it is stored.
+    /// What happens to a text before it is stored.
     #[serde(default)]
     pub normalise: Vec<Normalise>,
 }
@@ -73,19 +75,19 @@ pub enum Overflow {
     /// The row is refused.
     #[default]
     Reject,
-    /// The text is cut without a word.
+    /// The text is cut silently.
     Truncate,
 }
 
-/// What is done to a text before it is stored.
+/// What happens to a text before it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalise {
-    /// White space at both ends goes.
+    /// White space at both ends is removed.
     Trim,
     /// Lower case.
     Lower,
-    /// Digits of a phone number in groups, in the way of its country's habit: `+1 (415) 555-0100`, else groups of three.
+    /// The digits of a telephone number are grouped: `+1 (415) 555-0100`, elsewhere groups of three.
     Phone,
 }
 
@@ -104,7 +106,7 @@ impl Property {
     }
 }
 
-/// Why a value is not taken.
+/// Why a value or a write is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Unknown(String),
@@ -117,7 +119,7 @@ pub(crate) enum Refusal {
         property: String,
         id: String,
     },
-    /// A duplicate rule sees a similar record.
+    /// A duplicate rule found a similar record.
     Similar(String),
     NoReference {
         property: String,
@@ -132,7 +134,7 @@ pub(crate) enum Refusal {
     Fault,
 }
 
-/// How values are held: HubSpot's are all texts, Salesforce's have types.
+/// How values are stored: HubSpot's are all texts, and Salesforce's have types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Style {
     Texts,
@@ -180,7 +182,7 @@ impl Property {
         }
     }
 
-    /// HubSpot takes instants as milliseconds, too, and gives them back in ISO 8601.
+    /// HubSpot also accepts instants in milliseconds. It returns them in ISO 8601.
     fn moment(&self, text: &str, style: Style) -> Option<String> {
         let ms = || text.parse::<i64>().ok().filter(|_| style == Style::Texts).or_else(|| time::parse_instant(text));
         match (&self.kind, style) {
@@ -210,7 +212,7 @@ impl Normalise {
     }
 }
 
-/// Whole numbers without a fraction, so that `10` and `10.0` are no change.
+/// Whole numbers have no fraction, so that `10` and `10.0` are equal.
 fn canonical_number(number: f64) -> Value {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if number.fract() == 0.0 && number.abs() < EXACT {

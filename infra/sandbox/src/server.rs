@@ -1,5 +1,5 @@
-//! A loopback HTTP server around a stand-in, with [`crate::control`] under `/_sandbox/`. It delivers no webhooks: whoever holds
-//! the [`Shared`] stand-in takes them, signs them and says how it went.
+//! A loopback HTTP server around a stand-in, with [`crate::control`] under `/_sandbox/`. It does not deliver webhooks: the owner of
+//! the [`Shared`] stand-in takes them, signs them and reports the result.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,10 +16,10 @@ use tokio::net::TcpListener;
 use crate::durable::Logged;
 use crate::{Request, Response, Sandbox};
 
-/// The greatest request body.
+/// The largest request body.
 const BODY: usize = 16 * 1024 * 1024;
 
-/// A stand-in that the server and its owner share. Nobody holds it across an await.
+/// A stand-in that the server and its owner share. Do not hold it across an await.
 #[derive(Clone)]
 pub struct Shared(Arc<Mutex<Logged>>);
 
@@ -51,7 +51,7 @@ pub fn now_ms() -> i64 {
 /// Listens on 127.0.0.1; port 0 takes any free one.
 ///
 /// # Errors
-/// The port cannot be had.
+/// The port cannot be used.
 pub async fn bind(port: u16) -> io::Result<TcpListener> {
     TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await
 }
@@ -59,7 +59,7 @@ pub async fn bind(port: u16) -> io::Result<TcpListener> {
 /// Serves until the future is dropped.
 ///
 /// # Errors
-/// The listener is not on a loopback address, or broke.
+/// The listener is not on a loopback address, or it broke.
 pub async fn serve(listener: TcpListener, sandbox: Shared) -> io::Result<()> {
     if !listener.local_addr()?.ip().is_loopback() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a stand-in listens on a loopback address only"));
@@ -69,13 +69,13 @@ pub async fn serve(listener: TcpListener, sandbox: Shared) -> io::Result<()> {
         let sandbox = sandbox.clone();
         tokio::spawn(async move {
             let service = service_fn(move |request| answer(request, sandbox.clone()));
-            // A connection that breaks is its client's affair; a lost answer breaks it on purpose.
+            // A broken connection concerns its client only. A lost answer breaks the connection on purpose.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
-/// The answer is never to arrive: ends the connection.
+/// Ends the connection, because the answer must never arrive.
 #[derive(Debug)]
 struct Lost;
 

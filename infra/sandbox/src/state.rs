@@ -1,4 +1,4 @@
-//! What a stand-in remembers.
+//! The state of a stand-in.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::fault::Fault;
 
-/// Who changes something.
+/// Who made a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Origin {
@@ -16,7 +16,7 @@ pub(crate) enum Origin {
     Import,
 }
 
-/// A value and when it came to be.
+/// A value, when it was set, and by whom.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) at_ms: i64,
@@ -35,7 +35,7 @@ pub(crate) struct Record {
     pub(crate) fields: BTreeMap<String, Vec<Entry>>,
 }
 
-/// How much of a property's history is kept.
+/// How many values of a property's history are stored.
 const HISTORY: usize = 45;
 
 impl Record {
@@ -72,7 +72,7 @@ impl Record {
     }
 }
 
-/// What a write did.
+/// The result of a write.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Written {
     pub(crate) id: String,
@@ -80,7 +80,7 @@ pub(crate) struct Written {
     pub(crate) changed: Vec<(String, Value)>,
 }
 
-/// A webhook event that waits for its time.
+/// A webhook event that is not due yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Pending {
     pub(crate) due_ms: i64,
@@ -88,7 +88,7 @@ pub(crate) struct Pending {
     pub(crate) event: Value,
 }
 
-/// The result of a query that goes on.
+/// The result of a query that has further pages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cursor {
     pub(crate) object: String,
@@ -104,7 +104,7 @@ pub(crate) struct State {
     pub(crate) issued: u64,
     pub(crate) requests: u64,
     pub(crate) objects: BTreeMap<String, BTreeMap<String, Record>>,
-    /// Kept in both directions.
+    /// Stored in both directions.
     pub(crate) links: BTreeSet<Link>,
     pub(crate) tokens: BTreeMap<String, Option<i64>>,
     pub(crate) locks: BTreeMap<String, i64>,
@@ -117,8 +117,8 @@ pub(crate) struct State {
     /// The day (since the epoch) and its calls.
     pub(crate) daily: (i64, u64),
     pub(crate) cursors: BTreeMap<String, Cursor>,
-    /// By `object/property` of unique properties: the values ever held, in lower case, and who held them. Entries may be out of
-    /// date, so whoever finds one looks at the record.
+    /// By `object/property` of unique properties: the values ever held, in lower case, with the ids of their records. Entries may
+    /// be out of date, so a reader must check the record.
     #[serde(skip)]
     pub(crate) held: BTreeMap<String, BTreeSet<(String, String)>>,
 }

@@ -1,3 +1,5 @@
+//! Instants and dates as the providers write them.
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 
@@ -11,7 +13,7 @@ pub(crate) fn iso_offset(ms: i64) -> String {
     iso(ms).replace('Z', "+0000")
 }
 
-/// An instant written in ISO 8601 (offset with or without a colon), or a date, whose midnight UTC is meant.
+/// An instant in ISO 8601 (offset with or without a colon), or a date, which stands for its midnight in UTC.
 pub(crate) fn parse_instant(text: &str) -> Option<i64> {
     let date = || text.parse::<Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp());
     text.parse::<Timestamp>().ok().or_else(date).map(|t| t.as_millisecond())

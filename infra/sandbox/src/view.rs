@@ -1,4 +1,4 @@
-//! The state as others see it, and keep it.
+//! Views of the state, and how it is saved and restored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ impl Engine {
         serde_json::to_value(&self.state).unwrap_or_default()
     }
 
-    /// Webhooks that were in flight are sent again: nobody knows how they ended.
+    /// Webhooks that were in flight are sent again, because the result of their delivery is unknown.
     pub(crate) fn restore(&mut self, saved: &Value) -> Result<(), Refused> {
         self.state = State::deserialize(saved).map_err(|e| Refused(format!("not a saved state: {e}")))?;
         let values = |r: &Record| r.fields.keys().map(|name| (name.clone(), r.get(name).clone())).collect::<Vec<_>>();

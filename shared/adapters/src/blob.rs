@@ -85,7 +85,8 @@ impl Blob for Aws {
         match answer.status {
             200 => Ok(Some(answer.body)),
             404 => Ok(None),
-            // Who may list the bucket is told 404 of a key that is not there: this is a slip of permissions, which somebody mends.
+            // With the permission to list the bucket, a missing key is a 404. So a 403 is a mistake in the permissions: the message
+            // is retried until somebody corrects it.
             403 => Err(PortError::unavailable("the bucket answered 403")),
             _ => Err(failed(&answer)),
         }

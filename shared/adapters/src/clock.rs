@@ -20,8 +20,8 @@ impl Clock for Aws {
     }
 
     fn fill_secret(&self, buffer: &mut [u8]) {
-        // Without randomness nothing here is safe to go on: the invocation ends and is repeated elsewhere.
-        assert!(SystemRandom::new().fill(buffer).is_ok(), "the operating system gives no random bytes");
+        // Without randomness it is not safe to continue: the invocation ends, and its messages are delivered again.
+        assert!(SystemRandom::new().fill(buffer).is_ok(), "the operating system did not return random bytes");
     }
 
     async fn sleep(&self, ms: u64) {

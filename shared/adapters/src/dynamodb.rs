@@ -17,7 +17,7 @@ use crate::error::{error_of, may_pass, port_error};
 
 type Attributes = HashMap<String, AttributeValue>;
 
-/// How often unprocessed keys of a batch read are asked for again.
+/// How often the unprocessed keys of a batch read are requested again.
 const BATCH_TRIES: usize = 5;
 
 fn value(attr: &Attr) -> AttributeValue {

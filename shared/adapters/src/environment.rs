@@ -77,7 +77,7 @@ pub struct ResourceNames {
 pub struct Access {
     /// The region.
     pub region: String,
-    /// An endpoint that speaks the protocols of AWS; `None` means AWS itself.
+    /// An endpoint with the protocols of AWS; `None` means AWS itself.
     pub endpoint: Option<String>,
     /// The caller's credentials.
     pub credentials: Credentials,

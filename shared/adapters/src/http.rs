@@ -27,7 +27,7 @@ impl Outbound {
         let builder = HttpsConnectorBuilder::new().with_provider_and_webpki_roots(rustls::crypto::ring::default_provider());
         let connector = match builder {
             Ok(builder) => builder.https_or_http().enable_http1().build(),
-            // ring offers every protocol version that rustls asks for; were it not so, no call could be made at all.
+            // ring supports every protocol version that rustls requires. Otherwise no call would be possible.
             Err(error) => panic!("TLS cannot be set up: {error}"),
         };
         Outbound { hosts: hosts.to_vec(), client: Client::builder(TokioExecutor::new()).build(connector) }

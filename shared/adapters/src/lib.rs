@@ -38,7 +38,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 const ATTEMPT: Duration = Duration::from_secs(4);
 const OPERATION: Duration = Duration::from_secs(5);
 
-/// The ports on AWS, or on anything that speaks its protocols at `AWS_ENDPOINT_URL`.
+/// The ports on AWS, or on another service with its protocols at `AWS_ENDPOINT_URL`.
 pub struct Aws {
     names: ResourceNames,
     dynamodb: aws_sdk_dynamodb::Client,

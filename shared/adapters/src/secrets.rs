@@ -54,7 +54,7 @@ impl Aws {
         match request.set_version_id(version.map(str::to_owned)).send().await {
             Ok(answer) => Ok(answer.secret_string),
             Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => Ok(None),
-            // AWS says so of a version that has no value in this stage.
+            // AWS returns this for a version that has no value in this stage.
             Err(error) if error.as_service_error().is_some_and(|e| e.is_invalid_request_exception()) => Ok(None),
             Err(error) => Err(port_error(&error)),
         }

@@ -1,3 +1,5 @@
+//! What a source reports about one of its objects: the change, its fields and its stamp.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -48,20 +50,20 @@ impl Stamp {
     }
 }
 
-/// What a source says about one field.
+/// What a source reports about one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldValue {
     /// The normalised value; `Null` when the source cleared the field.
     pub value: Value,
-    /// The field's own stamp, where the source gives one that is better than the change's.
+    /// The field's own stamp, where the source gives one that is more exact than the change's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stamp: Option<Stamp>,
-    /// True when the value is kept but was not understood, such as an unknown member of an enum.
+    /// True when the value is stored although the hub does not understand it, such as an unknown member of an enum.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flagged: bool,
 }
 
-/// A field that could not be normalised. Only this field is set aside (quarantined); the others go on.
+/// A field whose value could not be normalised. Only this field is quarantined; the other fields are applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// The canonical field.
@@ -72,13 +74,13 @@ pub struct Problem {
     pub reason: String,
 }
 
-/// How a [`Change`] speaks about its source object.
+/// What kind of statement a [`Change`] makes about its source object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum ChangeKind {
-    /// Everything the source holds in the mapped fields; re-stamps only fields whose value differs.
+    /// Everything that the source holds in the mapped fields. Only a field whose value differs gets a new stamp.
     Snapshot,
-    /// Only fields that changed.
+    /// Only the fields that changed.
     Partial,
     /// The object no longer exists at the source.
     Delete {
@@ -90,33 +92,33 @@ pub enum ChangeKind {
         /// The id of the surviving object, same connection and object type.
         id: String,
     },
-    /// A deleted object is back; its fields need a fetch.
+    /// A deleted object exists again. Its fields must be fetched.
     Restored,
 }
 
-/// What one event says about one source object, in canonical terms.
+/// What one event reports about one source object, in canonical terms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The canonical object.
     pub object: ObjectType,
-    /// Which source object speaks.
+    /// The source object.
     pub source: RemoteId,
-    /// How.
+    /// What kind of statement it is.
     #[serde(flatten)]
     pub kind: ChangeKind,
-    /// When, by the provider's clock; `None` where the provider gives no time (the receive time then stands in, flagged).
+    /// When it was true, by the provider's clock. `None` where the provider gives no time: then the receive time is used.
     pub stamp: Option<Stamp>,
     /// The mapped fields.
     #[serde(default)]
     pub fields: BTreeMap<FieldName, FieldValue>,
-    /// Other ids by which the same thing is known elsewhere: `(namespace, id)`, e.g. `("stripe", "cus_123")`, or
-    /// `("hub", "<golden id>")` when a destination hands back the id that we wrote there.
+    /// Ids of the same thing in other systems, as `(namespace, id)`: for example `("stripe", "cus_123")`, or
+    /// `("hub", "<golden id>")` when a destination returns the id that the hub wrote there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub external_ids: Vec<(String, String)>,
-    /// Fields that did not map.
+    /// Fields whose values could not be normalised.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
-    /// True for records that the source itself marks as tests.
+    /// True for a record that the source itself marks as a test.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub test: bool,
     /// True when the id of `source` was made from the event that mentions the object (a form's submission), so that no other event

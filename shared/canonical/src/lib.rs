@@ -1,11 +1,12 @@
-//! What the hub knows about the world, independent of every provider: object types, the field catalogue, values,
-//! observations' stamps, and the messages that travel between functions.
+//! The hub's own model, which is the same for every provider: object types, the field catalogue, values and stamps, and the
+//! messages that travel between the functions.
 //!
-//! This crate knows nothing of providers, AWS, HTTP or storage. It depends on serde only.
+//! This crate does not know providers, AWS, HTTP or storage. It depends only on serde.
 #![forbid(unsafe_code)]
 
 mod catalogue;
 mod change;
+mod lane;
 mod message;
 mod name;
 mod object;
@@ -14,8 +15,9 @@ mod value;
 
 pub use catalogue::{FieldDef, FieldKind, KindMismatch, ValueKind, fields_of, find_field};
 pub use change::{Change, ChangeKind, FieldName, FieldValue, Fields, Problem, RemoteId, Stamp};
+pub use lane::Lane;
 pub use message::{
-    BodyRef, Dispatch, Envelope, EnvelopeKind, EventRef, FetchRequest, Fetched, ImportRequest, Lane, Outcome, ReadRequest,
+    BodyRef, Dispatch, Envelope, EnvelopeKind, EventRef, FetchRequest, Fetched, ImportRequest, Outcome, ReadRequest,
     SweepRequest, Trace,
 };
 pub use name::{ConnectionName, GoldenId, KeyHash, QueueName};

@@ -1,3 +1,5 @@
+//! The messages that travel between the functions, and the outcome of an event.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -6,16 +8,6 @@ use crate::{ConnectionName, GoldenId, ObjectType, RemoteId, Stamp};
 
 /// The W3C trace id (32 hex digits) that travels from the webhook to the CRM write.
 pub type Trace = String;
-
-/// Which of the two ingest queues carries an envelope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Lane {
-    /// Events that a person waits for: leads, payments, tickets.
-    Urgent,
-    /// Events that arrive in bursts: opens, clicks, sweeps.
-    Bulk,
-}
 
 /// Where an envelope's body is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +44,7 @@ pub struct EventRef {
     pub received_at_ms: i64,
 }
 
-/// A record that was read from a provider, or the finding that it is not there.
+/// A record that was read from a provider, or the fact that it does not exist there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fetched {
     /// What was read.
@@ -77,19 +69,19 @@ pub struct Envelope {
     pub kind: EnvelopeKind,
     /// When it was accepted, by our clock, in milliseconds since the epoch.
     pub received_at_ms: i64,
-    /// Travels to the CRM write.
+    /// The trace that travels to the CRM write.
     pub trace: Trace,
     /// The request's method and path with query, as the provider called it; empty for fetched records.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub target: String,
-    /// The headers that the manifest names as needed after verifying, lower-case names.
+    /// The headers that the manifest needs after verification, by their names in lower case.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
     /// The raw body.
     pub body: BodyRef,
 }
 
-/// What `transform` puts on a destination's queue: which golden record to push, never its values.
+/// What `transform` puts on a destination's queue. It names the golden record to push and never holds its values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dispatch {
     /// The canonical object.
@@ -149,7 +141,7 @@ pub struct ImportRequest {
 pub enum ReadRequest {
     /// One record.
     Fetch(FetchRequest),
-    /// What changed of some objects.
+    /// Everything of some object types that changed.
     Sweep(SweepRequest),
     /// One page of an import.
     Import(ImportRequest),
@@ -175,7 +167,7 @@ impl ReadRequest {
     }
 }
 
-/// How an event ended. Exactly one per event that was answered 2xx.
+/// How an event ended. Each event that was answered with 2xx has exactly one outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {

@@ -6,7 +6,7 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Lane;
+use crate::lane::Lane;
 
 /// A newtype over text: reads like `&str`, is built by `from`, and is written to JSON as plain text.
 macro_rules! text_type {

@@ -1,3 +1,5 @@
+//! The object types of the hub's own model.
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -67,7 +69,7 @@ impl fmt::Display for ObjectType {
     }
 }
 
-/// A name that is no [`ObjectType`].
+/// A name that is not the name of an [`ObjectType`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownObject(pub String);
 

@@ -1,3 +1,5 @@
+//! The values of canonical fields.
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -13,11 +15,11 @@ pub struct Money {
 
 /// The value of a canonical field.
 ///
-/// A field that a source does not mention is *absent*: it has no entry at all. `Null` says that the source holds the
-/// field and has no value in it (cleared). An empty text is `Text("")`: present and empty. The three stay apart.
+/// A field that a source does not mention is *absent*: it has no entry. `Null` means that the source has the field and holds
+/// no value in it (it was cleared). `Text("")` means that the source holds an empty text. These three are different.
 ///
-/// Dates (`2026-01-31`) and instants (`2026-01-31T09:30:00Z`, the source's precision kept) are held as normalised text;
-/// the field's [`crate::FieldKind`] tells which of the two it is, and a date is never turned into an instant.
+/// Dates (`2026-01-31`) and instants (`2026-01-31T09:30:00Z`, in the source's precision) are normalised text. The field's
+/// [`crate::FieldKind`] says which of the two it is, and a date never becomes an instant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
@@ -31,7 +33,7 @@ pub enum Value {
     Text(String),
     /// An amount of money.
     Money(Money),
-    /// Several values; a set is kept sorted and without duplicates by whoever writes it.
+    /// Several values. The code that builds a set sorts it and removes duplicates.
     List(Vec<Value>),
 }
 

@@ -1,7 +1,7 @@
 //! Declarative mapping: a mapping file becomes a compiled, serialisable [`Map`], which runs over a body in one pass and makes
 //! canonical changes; the same rules render canonical values back into native properties.
 //!
-//! This crate knows no provider's name, does no I/O, reads no clock, and never puts a value of a payload into an error.
+//! This crate does not know the providers, does no I/O, reads no clock, and never puts a value of a payload into an error.
 #![forbid(unsafe_code)]
 
 mod apply;

@@ -57,7 +57,7 @@ pub struct Path(Vec<Segment>);
 /// Why a text is not a path.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PathError {
-    /// Nothing between two dots, or nothing at all.
+    /// An empty step, or an empty path.
     #[error("a path needs a name before, between and after its dots")]
     Empty,
     /// A bracket or a quote that is not closed, or text after it.

@@ -2,11 +2,12 @@
 //! own result in the order of the request. Reads are SOQL queries.
 
 use canonical::Stamp;
+use mapping::normal::instant_ms;
 use serde_json::{Map, Value, json};
 
 use crate::api::{
     Api, CallFailure, FailureKind, Fault, Op, Page, PropertyInfo, PropertyKind, RemoteRecord, Row, RowFailure, RowResult, Scope,
-    Target, Usage, instant_ms,
+    Target, Usage,
     json as body_json, text,
 };
 use crate::http::{HttpRequest, HttpResponse, percent_encode};

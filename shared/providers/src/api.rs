@@ -261,11 +261,6 @@ pub struct Usage {
     pub window_ms: u64,
 }
 
-/// The instant of an ISO 8601 text, in milliseconds. Its offset may have no colon.
-pub(crate) fn instant_ms(text: &str) -> Option<i64> {
-    text.parse::<jiff::Timestamp>().ok().map(|t| t.as_millisecond())
-}
-
 /// The body as JSON.
 pub(crate) fn json(response: &HttpResponse) -> Result<Value, CallFailure> {
     serde_json::from_slice(&webhook::json::whole_characters(&response.body)).map_err(|e| {

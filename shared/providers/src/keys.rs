@@ -311,48 +311,31 @@ mod tests {
         Manifest, Media, Rate, Records, SequencePaths, SweepWindow, UntypedBody, XmlBodies,
     };
 
-    fn names(table: &KeyTable) -> Vec<&'static str> {
-        let mut names: Vec<_> = table.names().collect();
-        names.sort_unstable();
-        names
-    }
-
-    fn words(table: &KeyTable, key: &str) -> Vec<&'static str> {
-        let mut value = &table.find(key).unwrap().value;
-        while let ValueType::List(inner) | ValueType::Named(inner) = value {
-            value = inner;
-        }
-        let ValueType::OneOf(words) = value else { panic!("`{key}` is not a choice") };
-        let mut words = words.to_vec();
-        words.sort_unstable();
-        words
-    }
-
     #[test]
     fn the_tables_and_the_structs_have_the_same_keys() {
-        assert_eq!(names(&MANIFEST), accepted_names::<Manifest>());
-        assert_eq!(names(&PROVIDER), accepted_names::<About>());
-        assert_eq!(names(&ANSWER), accepted_names::<AcceptedAnswer>());
-        assert_eq!(names(&EVENTS), accepted_names::<Events>());
-        assert_eq!(names(&XML), accepted_names::<XmlBodies>());
-        assert_eq!(names(&SEQUENCE), accepted_names::<SequencePaths>());
-        assert_eq!(names(&UNTYPED), accepted_names::<UntypedBody>());
-        assert_eq!(names(&KEYWORDS), accepted_names::<Keywords>());
-        assert_eq!(names(&STAMP), accepted_names::<EventStamp>());
-        assert_eq!(names(&ON), accepted_names::<EventRule>());
-        assert_eq!(names(&RECORDS), accepted_names::<Records>());
-        assert_eq!(names(&API), accepted_names::<ApiInfo>());
-        assert_eq!(names(&RATE), accepted_names::<Rate>());
-        assert_eq!(names(&SWEEP), accepted_names::<SweepWindow>());
-        assert_eq!(names(&DESTINATION), accepted_names::<Destination>());
+        assert_eq!(MANIFEST.sorted_names(), accepted_names::<Manifest>());
+        assert_eq!(PROVIDER.sorted_names(), accepted_names::<About>());
+        assert_eq!(ANSWER.sorted_names(), accepted_names::<AcceptedAnswer>());
+        assert_eq!(EVENTS.sorted_names(), accepted_names::<Events>());
+        assert_eq!(XML.sorted_names(), accepted_names::<XmlBodies>());
+        assert_eq!(SEQUENCE.sorted_names(), accepted_names::<SequencePaths>());
+        assert_eq!(UNTYPED.sorted_names(), accepted_names::<UntypedBody>());
+        assert_eq!(KEYWORDS.sorted_names(), accepted_names::<Keywords>());
+        assert_eq!(STAMP.sorted_names(), accepted_names::<EventStamp>());
+        assert_eq!(ON.sorted_names(), accepted_names::<EventRule>());
+        assert_eq!(RECORDS.sorted_names(), accepted_names::<Records>());
+        assert_eq!(API.sorted_names(), accepted_names::<ApiInfo>());
+        assert_eq!(RATE.sorted_names(), accepted_names::<Rate>());
+        assert_eq!(SWEEP.sorted_names(), accepted_names::<SweepWindow>());
+        assert_eq!(DESTINATION.sorted_names(), accepted_names::<Destination>());
     }
 
     #[test]
     fn the_tables_and_the_enums_have_the_same_words() {
-        assert_eq!(words(&PROVIDER, "lane"), accepted_names::<Lane>());
-        assert_eq!(words(&ANSWER, "media"), accepted_names::<Media>());
-        assert_eq!(words(&EVENTS, "embedded"), accepted_names::<EmbeddedFormat>());
-        assert_eq!(words(&STAMP, "unit"), accepted_names::<TimeUnit>());
-        assert_eq!(words(&ON, "do"), accepted_names::<EventAction>());
+        assert_eq!(PROVIDER.choices("lane"), accepted_names::<Lane>());
+        assert_eq!(ANSWER.choices("media"), accepted_names::<Media>());
+        assert_eq!(EVENTS.choices("embedded"), accepted_names::<EmbeddedFormat>());
+        assert_eq!(STAMP.choices("unit"), accepted_names::<TimeUnit>());
+        assert_eq!(ON.choices("do"), accepted_names::<EventAction>());
     }
 }

@@ -1,4 +1,4 @@
-//! SQS events. Records are taken raw, one by one: a body that is not of our format concerns its own message only.
+//! SQS events. Each record is read by itself, so that a body that is not ours only fails its own message.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ struct Attribute {
 }
 
 impl SqsBatch {
-    /// The ARN of the queue that the batch is from; a mapping reads one queue.
+    /// The ARN of the queue that the batch is from. All messages of a batch are from the same queue.
     pub fn source(&self) -> &str {
         self.records.first().map_or("", |r| &r.source)
     }

@@ -1,4 +1,4 @@
-//! Function URL requests. `lambda_http` has decoded a base64 body already: these bytes are what is verified.
+//! Requests to the function URL. `lambda_http` has decoded a base64 body already, so the bytes here are those to verify.
 
 use lambda_http::http::header::CONTENT_TYPE;
 use lambda_http::request::RequestContext;
@@ -8,8 +8,8 @@ use webhook::Headers;
 
 use crate::Settings;
 
-/// The request as `receive` wants it. The URL is the one that providers were given: configured, else that of the function,
-/// which AWS itself names; never the `Host` header.
+/// The request as `receive` needs it. The URL is the one that providers were given: the configured one, or else the function's own,
+/// which AWS names. It is never taken from the `Host` header.
 pub fn request_of(request: Request, settings: &Settings) -> receive::Request {
     let base = match (&settings.public_url, request.request_context_ref()) {
         (Some(url), _) => url.clone(),
@@ -33,7 +33,7 @@ pub fn request_of(request: Request, settings: &Settings) -> receive::Request {
     receive::Request { method, url: format!("{base}{path}{query}"), path, headers, body }
 }
 
-/// The answer as Lambda wants it.
+/// The answer as Lambda needs it.
 pub fn answer_of(answer: webhook::HttpReply) -> Result<Response<Body>, lambda_http::Error> {
     let mut response = Response::builder().status(answer.status);
     if let Some(content_type) = answer.content_type {

@@ -1,11 +1,12 @@
-//! The Lambda kit: settings, logs, metrics, and the way from Lambda's events to the use cases and back.
+//! What every function needs of Lambda: settings, logs, metrics, and the conversion between Lambda's events and the use cases.
 //!
-//! Functions are wiring on top of this; no decision about a webhook or a record is made here.
+//! The functions are wiring on top of this. No decision about a webhook or a record is made here.
 #![forbid(unsafe_code)]
 
 mod events;
 mod front;
 mod observe;
+mod serve;
 pub mod settings;
 
 use std::sync::{Arc, OnceLock};
@@ -22,9 +23,10 @@ use sync::seal::Vault;
 pub use events::{Answer, SqsBatch, queue_of};
 pub use front::{answer_of, request_of};
 pub use observe::{emit, start_logging};
+pub use serve::serve_batches;
 pub use settings::{Settings, SettingsError};
 
-/// What a process holds from init on.
+/// What a process holds from its init on.
 pub struct Hub {
     /// The ports.
     pub ports: Aws,
@@ -32,13 +34,16 @@ pub struct Hub {
     pub config: Config,
     /// The SNS certificates that `receive` has fetched.
     pub certificates: CertificateCache,
-    /// What the environment says.
+    /// The settings from the environment.
     pub settings: Settings,
     vault: OnceLock<Arc<Vault>>,
 }
 
 impl Hub {
-    /// Reads the environment and the configuration, and opens the ports. Makes no call.
+    /// Reads the environment and the configuration, and opens the ports. It makes no call.
+    ///
+    /// # Errors
+    /// A variable is missing, or the configuration cannot be read.
     pub fn open() -> Result<Hub, SettingsError> {
         let settings = Settings::read()?;
         let config = settings.config()?;
@@ -67,7 +72,7 @@ impl Hub {
     }
 }
 
-/// The one error boundary: an invocation that fails as a whole tells Lambda its code and detail.
+/// The error of an invocation that fails as a whole, as Lambda reports it: the code, and the detail with its causes.
 pub fn diagnose(failure: &Failure) -> Diagnostic {
     Diagnostic { error_type: failure.code.name().to_owned(), error_message: failure.chain() }
 }

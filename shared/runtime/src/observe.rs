@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 /// The namespace of every metric.
 const NAMESPACE: &str = "crm-hub";
 
-/// Starts logging at a level. Lines hold no secret and no personal data: nothing in the hub logs a value of a record.
+/// Starts logging at a level. Log lines hold no secret and no personal data, because the hub never logs a value of a record.
 pub fn start_logging(level: &str) {
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_summed_and_durations_kept() {
+    fn counts_are_summed_and_durations_are_not() {
         let metrics = [
             Metric::count("applied", 1.0, "stripe"),
             Metric::count("applied", 1.0, "stripe"),

@@ -116,7 +116,7 @@ pub async fn finish_delivery<P: Store + Queue + Clock>(
         return false;
     };
     let keep = match retry_or_park(invocation, queue, delivery, &failure).await {
-        Ok(Handled::Kept) => Ok(true),
+        Ok(Handled::WillRetry) => Ok(true),
         Ok(Handled::Parked) => on_park(&failure).await.map(|()| false),
         Err(failure) => Err(failure),
     };
@@ -130,7 +130,7 @@ pub async fn finish_delivery<P: Store + Queue + Clock>(
 /// What was done with a message that failed.
 enum Handled {
     /// Its queue keeps it, and delivers it again later.
-    Kept,
+    WillRetry,
     /// It is in the dead-letter queue.
     Parked,
 }
@@ -163,7 +163,7 @@ async fn retry_or_park<P: Store + Queue + Clock>(
         Some(ms) => {
             tracing::info!(code = %failure.code, class = failure.class.name(), stage = failure.stage_name(), detail = %failure.chain(), wait_ms = ms, "will try again");
             ports.delay(queue, &delivery.receipt, seconds(config.hub(), ms)).await?;
-            Ok(Handled::Kept)
+            Ok(Handled::WillRetry)
         }
         None => {
             park(ports, queue, delivery, failure, disposition == Disposition::Retry).await?;

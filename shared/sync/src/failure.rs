@@ -10,9 +10,9 @@ use crate::ports::{HttpError, PortError, WriteError};
 /// What kind of failure it is. One exhaustive match, [`Failure::disposition`], decides what happens to the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// It may pass by itself: tried again on the schedule.
+    /// It may be temporary: the message is tried again on the schedule.
     Transient,
-    /// The other side asks to wait; this counts as no attempt.
+    /// The other side requires a wait. This does not count as an attempt.
     Throttled {
         /// How long, in milliseconds.
         after_ms: u64,
@@ -83,7 +83,7 @@ codes! {
     LeaseBusy = "lease-busy", Class::Conflict;
     /// The golden record is older than the message that names it.
     GoldenBehind = "golden-behind", Class::Conflict;
-    /// A push to this destination is in flight, so an inbound value cannot be told from its echo.
+    /// A push to this destination is in flight, so an inbound value cannot be distinguished from its echo.
     PushOpen = "push-open", Class::Conflict;
     /// The function's configuration is older than the one that has just resolved the record.
     OutdatedConfiguration = "outdated-configuration", Class::Throttled { after_ms: 60_000 };

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// Lower-case hexadecimal only: senders write it so, and a second spelling of one signature helps nobody but a forger.
+/// Lower-case hexadecimal only: senders use it, and a second spelling of a signature would only help a forger.
 pub(crate) fn hex_lower(text: &str) -> Option<Vec<u8>> {
     if text.bytes().any(|b| b.is_ascii_uppercase()) {
         return None;

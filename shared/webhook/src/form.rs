@@ -46,10 +46,10 @@ pub(crate) fn with_field(body: &[u8], name: &str, value: &str) -> Option<Vec<u8>
         let (field, end) = fields.iter().find(|(field, _)| *field.name == *name.as_bytes())?;
         return Some([&body[..end - field.value.len()], value.as_bytes(), &body[*end..]].concat());
     }
-    let kept = body.split(|b| *b == b'&').filter(|pair| !pair.is_empty());
-    let kept = kept.filter(|pair| encoding::form_pairs(pair).first().is_none_or(|(known, _)| known != name.as_bytes()));
+    let others = body.split(|b| *b == b'&').filter(|pair| !pair.is_empty());
+    let others = others.filter(|pair| encoding::form_pairs(pair).first().is_none_or(|(known, _)| known != name.as_bytes()));
     let own = format!("{}={}", encoding::form_text(name), encoding::form_text(value));
-    Some(kept.chain([own.as_bytes()]).collect::<Vec<_>>().join(&b'&'))
+    Some(others.chain([own.as_bytes()]).collect::<Vec<_>>().join(&b'&'))
 }
 
 /// Each field with the position in the body where its value ends.

@@ -304,7 +304,7 @@ pub struct Sns {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Handshake {
-    /// Unsigned: a request with one of these methods asks whether the URL exists.
+    /// A request with one of these methods is not signed. It only checks whether the URL exists.
     Probe {
         /// Methods in upper case.
         methods: Vec<String>,

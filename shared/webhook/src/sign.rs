@@ -233,7 +233,7 @@ fn signature_value(signed: &Signed, proof: &Proof, tag: Vec<u8>, timestamp: Opti
 /// digits. Their number is a multiple of four, so that the text is base64 as well.
 ///
 /// # Errors
-/// [`SignError::Unsupported`] for SNS, whose keys are Amazon's; or the operating system gives no random bytes.
+/// [`SignError::Unsupported`] for SNS, whose keys are Amazon's; or the operating system returns no random bytes.
 pub fn key_pair(scheme: &Scheme, random: &str) -> Result<(String, String), SignError> {
     let same = |value: String| Ok((value.clone(), value));
     match scheme {
@@ -257,7 +257,7 @@ fn compares_ids(scheme: &Scheme) -> bool {
 /// A new ECDSA key pair: the sender's private key and the public key for the hub.
 ///
 /// # Errors
-/// The operating system gives no random bytes.
+/// The operating system returns no random bytes.
 pub fn ecdsa_pair() -> Result<(String, String), SignError> {
     let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new());
     let document = document.map_err(|_| SignError::UnusableSecret)?;

@@ -30,7 +30,7 @@ pub fn verify<'a>(
     Ok(VerifiedRequest::new(request, evidence))
 }
 
-/// Only the strongest accepted version that the request claims is checked, so that nobody can fall back to a weaker one. A
+/// Only the strongest accepted version that the request claims is checked, so that a forger cannot fall back to a weaker one. A
 /// request may also carry versions that are not accepted: some providers send older proofs beside newer ones.
 fn verify_version(versions: &Versions, request: &RawRequest<'_>, secrets: &[&str], now_ms: i64) -> Result<Evidence, Rejection> {
     let claimed = || versions.versions.iter().filter(|version| version.when.as_ref().is_none_or(|when| claims(when, request)));

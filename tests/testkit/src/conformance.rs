@@ -1,7 +1,7 @@
 //! What every adapter of the ports must do, as named checks: the same for the memory twins, the engines of the local stack, and
-//! any endpoint that speaks the protocols of AWS.
+//! any endpoint with the protocols of AWS.
 //!
-//! A check asks only for what AWS documents and the hub relies on. A stand-in that cannot do something has a [`Gap`] that names the
+//! A check requires only what AWS documents and the hub relies on. A stand-in that cannot do something has a [`Gap`] that names the
 //! check and the reason; a gap whose check passes is an error too, so that such lists stay true. Checks use partitions, queues,
 //! secrets and keys of their own and may be run in any order, but not twice on one [`Subject`].
 #![allow(async_fn_in_trait)]
@@ -203,9 +203,9 @@ pub struct Report {
     pub passed: Vec<&'static str>,
     /// Known gaps, with what is missing.
     pub gaps: Vec<(Gap, Deviation)>,
-    /// Checks that failed, and are no known gap.
+    /// Checks that failed and are not a known gap.
     pub failed: Vec<(&'static str, Deviation)>,
-    /// Gaps that are none: their check passes, or there is no such check in the areas that were run.
+    /// Gaps that do not exist: their check passes, or the areas that were run have no such check.
     pub stale: Vec<Gap>,
 }
 

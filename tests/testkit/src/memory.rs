@@ -315,7 +315,7 @@ impl Queues {
         queue.messages.retain(|m| m.sent_ms + settings.retention_ms > now_ms);
         let mut dead = Vec::new();
         let mut received = Vec::new();
-        let mut kept = VecDeque::new();
+        let mut rest = VecDeque::new();
         for mut message in queue.messages.drain(..) {
             let ready = message.visible_ms <= now_ms && received.len() < most;
             match &settings.redrive {
@@ -337,9 +337,9 @@ impl Queues {
                     attributes: message.attributes.clone(),
                 });
             }
-            kept.push_back(message);
+            rest.push_back(message);
         }
-        queue.messages = kept;
+        queue.messages = rest;
         for (target, mut message) in dead {
             message.receives = 0;
             message.visible_ms = now_ms;

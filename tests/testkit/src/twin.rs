@@ -59,10 +59,12 @@ pub struct Twin {
     pub tables: RefCell<Tables>,
     /// The queues.
     pub queues: RefCell<Queues>,
-    /// The bodies that a GET of a URL returns. No other URL has a host.
+    /// The bodies that a GET of a URL returns.
     pub pages: RefCell<BTreeMap<String, Vec<u8>>>,
     /// The CRMs by the host name in their base URL.
     pub crms: RefCell<Crms>,
+    /// Functions that answer every request to a host, by the host name.
+    pub answers: RefCell<BTreeMap<String, fn(&HttpRequest) -> HttpResponse>>,
     /// The URLs that refuse every request, and with which status.
     pub refused: RefCell<BTreeMap<String, u16>>,
     now: Cell<i64>,
@@ -161,6 +163,9 @@ impl Http for Twin {
             return Ok(HttpResponse { status, headers: Vec::new(), body: Vec::new() });
         }
         let host = request.url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        if let Some(answer) = self.answers.borrow().get(host) {
+            return Ok(answer(&request));
+        }
         if let Some(crm) = self.crms.borrow_mut().0.get_mut(host) {
             let answer = crm.handle(&Request::new(request.method, &request.url, &request.headers, &request.body), self.now.get());
             return match answer.lost {

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_told_from_names() {
+    fn values_are_distinguished_from_names() {
         for name in
             ["hubspot/signing", "salesforce-events/api", "microsoft-graph/signing", "a_very_long_name_of_a_connection_2/api"]
         {

@@ -10,53 +10,32 @@ use super::file::{
 use super::keys::{CONFIGURATION, CONNECTION, EFFECT, FIELD_POLICY, FUSES, IDENTITY, JOURNAL, LIMITS, OWN_FIELD, RETRY};
 use super::{Source, compile};
 
-fn names(table: &KeyTable) -> Vec<&'static str> {
-    let mut names: Vec<_> = table.names().collect();
-    names.sort_unstable();
-    names
-}
-
-fn words(table: &KeyTable, key: &str) -> Vec<&'static str> {
-    let mut value = &table.find(key).unwrap().value;
-    while let ValueType::List(inner) = value {
-        value = inner;
-    }
-    let ValueType::OneOf(words) = value else { panic!("`{key}` is not a choice") };
-    let mut words = words.to_vec();
-    words.sort_unstable();
-    words
-}
-
-fn nested(table: &KeyTable, key: &str) -> &'static KeyTable {
-    table.find(key).unwrap().value.table().unwrap()
-}
-
 #[test]
 fn the_tables_and_the_structs_have_the_same_keys() {
-    assert_eq!(names(&CONFIGURATION), accepted_names::<ConfigurationFile>());
-    assert_eq!(names(&CONNECTION), accepted_names::<ConnectionTable>());
-    assert_eq!(names(nested(&CONNECTION, "signature")), accepted_names::<SignatureTable>());
-    assert_eq!(names(nested(&CONNECTION, "rate")), accepted_names::<RateTable>());
-    assert_eq!(names(&OWN_FIELD), accepted_names::<OwnFieldTable>());
-    assert_eq!(names(&IDENTITY), accepted_names::<IdentityTable>());
-    assert_eq!(names(&FIELD_POLICY), accepted_names::<FieldPolicyTable>());
-    assert_eq!(names(&EFFECT), accepted_names::<EffectTable>());
-    assert_eq!(names(nested(&EFFECT, "set")), accepted_names::<AssignmentTable>());
-    assert_eq!(names(&RETRY), accepted_names::<RetryTable>());
-    assert_eq!(names(&FUSES), accepted_names::<FusesTable>());
-    assert_eq!(names(nested(&FUSES, "new")), accepted_names::<FuseTable>());
-    assert_eq!(names(&LIMITS), accepted_names::<LimitsTable>());
-    assert_eq!(names(&JOURNAL), accepted_names::<JournalTable>());
+    assert_eq!(CONFIGURATION.sorted_names(), accepted_names::<ConfigurationFile>());
+    assert_eq!(CONNECTION.sorted_names(), accepted_names::<ConnectionTable>());
+    assert_eq!(CONNECTION.nested("signature").unwrap().sorted_names(), accepted_names::<SignatureTable>());
+    assert_eq!(CONNECTION.nested("rate").unwrap().sorted_names(), accepted_names::<RateTable>());
+    assert_eq!(OWN_FIELD.sorted_names(), accepted_names::<OwnFieldTable>());
+    assert_eq!(IDENTITY.sorted_names(), accepted_names::<IdentityTable>());
+    assert_eq!(FIELD_POLICY.sorted_names(), accepted_names::<FieldPolicyTable>());
+    assert_eq!(EFFECT.sorted_names(), accepted_names::<EffectTable>());
+    assert_eq!(EFFECT.nested("set").unwrap().sorted_names(), accepted_names::<AssignmentTable>());
+    assert_eq!(RETRY.sorted_names(), accepted_names::<RetryTable>());
+    assert_eq!(FUSES.sorted_names(), accepted_names::<FusesTable>());
+    assert_eq!(FUSES.nested("new").unwrap().sorted_names(), accepted_names::<FuseTable>());
+    assert_eq!(LIMITS.sorted_names(), accepted_names::<LimitsTable>());
+    assert_eq!(JOURNAL.sorted_names(), accepted_names::<JournalTable>());
 }
 
 #[test]
 fn the_tables_and_the_enums_have_the_same_words() {
-    assert_eq!(words(&CONNECTION, "roles"), accepted_names::<Role>());
-    assert_eq!(words(&CONNECTION, "lane"), accepted_names::<canonical::Lane>());
-    assert_eq!(words(&OWN_FIELD, "kind"), accepted_names::<canonical::ValueKind>());
-    assert_eq!(words(&FIELD_POLICY, "cleared"), accepted_names::<Cleared>());
+    assert_eq!(CONNECTION.choices("roles"), accepted_names::<Role>());
+    assert_eq!(CONNECTION.choices("lane"), accepted_names::<canonical::Lane>());
+    assert_eq!(OWN_FIELD.choices("kind"), accepted_names::<canonical::ValueKind>());
+    assert_eq!(FIELD_POLICY.choices("cleared"), accepted_names::<Cleared>());
     let without_connection = accepted_names::<Survivorship>().into_iter().filter(|word| !["owner", "prefer"].contains(word));
-    assert_eq!(words(&FIELD_POLICY, "rule"), without_connection.collect::<Vec<_>>());
+    assert_eq!(FIELD_POLICY.choices("rule"), without_connection.collect::<Vec<_>>());
 }
 
 /// The section of a table with its declared defaults.

@@ -48,8 +48,8 @@ fn of_version(version: &Version) -> String {
 
 fn signed(signed: &Signed) -> String {
     let proofs: Vec<String> = signed.proofs.iter().map(|proof| algorithm(proof.algorithm, proof.key)).collect();
-    let places: Vec<String> = std::iter::once(&signed.signature.at).chain(&signed.signature.also).map(location).collect();
-    let at = listing(&places, "or");
+    let positions: Vec<String> = std::iter::once(&signed.signature.at).chain(&signed.signature.also).map(location).collect();
+    let at = listing(&positions, "or");
     let encoding = match signed.signature.encoding {
         Encoding::Hex => "hexadecimal",
         Encoding::Base64 => "base64",

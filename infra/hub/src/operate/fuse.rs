@@ -43,9 +43,9 @@ pub fn run(args: &FuseArgs) -> Result<ExitCode, CommandError> {
     let text = block_on(async {
         if args.release || args.discard {
             let vault = Vault::open(&hub.ports).await?;
-            let ended = end(&hub.ports, &vault, &hub.config, name, args.release).await?;
+            let count = end(&hub.ports, &vault, &hub.config, name, args.release).await?;
             let verb = if args.release { "released" } else { "discarded" };
-            return Ok(format!("{} of {name} {verb}; its fuses count anew", counted(ended, "message")));
+            return Ok(format!("{} of {name} {verb}; its fuses count anew", counted(count, "message")));
         }
         let held = count_held(&hub.ports, name).await?;
         Ok(match blown(&hub.ports, name).await? {
@@ -87,16 +87,16 @@ pub async fn end<P: Store + Queue + Clock>(
     release: bool,
 ) -> Result<usize, Failure> {
     replace(ports, connection).await?;
-    let mut ended = 0;
+    let mut count = 0;
     loop {
         // Each page is deleted once it is handled, so the first page is always the next one.
         let page = ports.query(Table::Control, &fuse_partition(connection), "", PAGE, None).await?;
         if page.items.is_empty() {
-            return Ok(ended);
+            return Ok(count);
         }
         for item in page.items {
             end_one(ports, vault, hub, item, release).await?;
-            ended += 1;
+            count += 1;
         }
     }
 }

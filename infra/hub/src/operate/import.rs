@@ -198,8 +198,8 @@ pub async fn start<P: Store + Queue>(ports: &P, mut import: Import) -> Result<Im
 /// There is none that runs or waits.
 pub async fn stop<P: Store>(ports: &P, connection: &str, state: ImportState) -> Result<(), CommandError> {
     let mut import = require(ports, connection).await?;
-    let ended = matches!(import.state, ImportState::Done | ImportState::Discarded);
-    if ended || state == ImportState::Paused && import.state != ImportState::Running {
+    let is_over = matches!(import.state, ImportState::Done | ImportState::Discarded);
+    if is_over || state == ImportState::Paused && import.state != ImportState::Running {
         return Err(refused(&import, "there is nothing to stop"));
     }
     import.state = state;

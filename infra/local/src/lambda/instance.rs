@@ -19,36 +19,37 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use super::{Event, Function};
 use crate::ids::bytes;
 
-/// The largest answer of a function: 6 MB and what the service adds itself.
+/// The largest response of a function: 6 MB, and what the service adds itself.
 const MAX_RESPONSE: usize = 6 * 1024 * 1024 + 1024;
 
-/// Why an invocation came to nothing.
+/// Why an invocation has no result.
 #[derive(Debug, Clone)]
 pub(super) enum Failure {
-    /// The function said so: its error document.
+    /// The function reported an error: its error document.
     Function(Bytes),
     /// The process ended.
     Exited(String),
-    /// The answer was larger than Lambda takes.
+    /// The response was larger than Lambda accepts.
     TooLarge,
 }
 
-type Answer = Result<Bytes, Failure>;
+type InvocationResult = Result<Bytes, Failure>;
 
 /// One invocation on its way to the process.
-pub(super) struct Job {
+pub(super) struct Invocation {
     pub request_id: String,
     pub payload: Bytes,
     pub deadline_ms: i64,
-    pub answer: oneshot::Sender<Answer>,
+    /// Receives the result.
+    pub sender: oneshot::Sender<InvocationResult>,
 }
 
 /// A running process.
 pub(super) struct Instance {
     pub id: u64,
-    jobs: mpsc::Sender<Job>,
-    /// How often the process has asked for work: 1 after its init.
-    asked: watch::Receiver<u64>,
+    invocations: mpsc::Sender<Invocation>,
+    /// How often the process has polled for an event: 1 after its init.
+    polls: watch::Receiver<u64>,
     kill: Notify,
     dead: AtomicBool,
     expected: AtomicBool,
@@ -56,19 +57,19 @@ pub(super) struct Instance {
 
 struct Api {
     function: Arc<Function>,
-    jobs: tokio::sync::Mutex<mpsc::Receiver<Job>>,
-    asked: watch::Sender<u64>,
-    current: Mutex<Option<(String, oneshot::Sender<Answer>)>>,
+    invocations: tokio::sync::Mutex<mpsc::Receiver<Invocation>>,
+    polls: watch::Sender<u64>,
+    current: Mutex<Option<(String, oneshot::Sender<InvocationResult>)>>,
     init_error: Mutex<Option<String>>,
 }
 
 impl Api {
-    fn finish(&self, request_id: &str, answer: Answer) -> bool {
+    fn finish(&self, request_id: &str, result: InvocationResult) -> bool {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         match current.take() {
             Some((id, sender)) if id == request_id => {
-                // The caller may have given up meanwhile.
-                let _ = sender.send(answer);
+                // The caller may have given up by now.
+                let _ = sender.send(result);
                 true
             }
             other => {
@@ -80,16 +81,16 @@ impl Api {
 }
 
 impl Instance {
-    /// Starts a process of the function. It is not ready before [`Instance::wait_asked`] says so.
+    /// Starts a process of the function. It is ready once [`Instance::wait_for_poll`] has returned true.
     pub(super) async fn start(function: &Arc<Function>, id: u64) -> std::io::Result<Arc<Self>> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let (jobs, receiver) = mpsc::channel(1);
-        let (asked, asked_receiver) = watch::channel(0);
+        let (invocations, receiver) = mpsc::channel(1);
+        let (polls, polls_receiver) = watch::channel(0);
         let api = Arc::new(Api {
             function: function.clone(),
-            jobs: tokio::sync::Mutex::new(receiver),
-            asked,
+            invocations: tokio::sync::Mutex::new(receiver),
+            polls,
             current: Mutex::default(),
             init_error: Mutex::default(),
         });
@@ -104,8 +105,8 @@ impl Instance {
         }
         let instance = Arc::new(Self {
             id,
-            jobs,
-            asked: asked_receiver,
+            invocations,
+            polls: polls_receiver,
             kill: Notify::new(),
             dead: AtomicBool::new(false),
             expected: AtomicBool::new(false),
@@ -117,7 +118,7 @@ impl Instance {
             server.abort();
             watched.dead.store(true, Ordering::SeqCst);
             for reader in readers {
-                // What the process wrote last belongs into the log before the news of its end.
+                // The last lines of the process must be in the log before its end is reported.
                 let _ = tokio::time::timeout(std::time::Duration::from_millis(200), reader).await;
             }
             watched.report_end(&function, &api, &status);
@@ -129,7 +130,7 @@ impl Instance {
         let status = tokio::select! {
             status = child.wait() => status,
             () = self.kill.notified() => {
-                // A process that has just ended by itself cannot be killed; waiting tells.
+                // A process that has just exited cannot be killed. Waiting for it gives its status.
                 let _ = child.start_kill();
                 child.wait().await
             }
@@ -141,39 +142,40 @@ impl Instance {
         let init_error = api.init_error.lock().unwrap_or_else(PoisonError::into_inner).take();
         let reason = init_error.map_or_else(|| status.to_owned(), |error| format!("{status} after init error {error}"));
         if let Some((_, sender)) = api.current.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // The caller may have given up meanwhile.
+            // The caller may have given up by now.
             let _ = sender.send(Err(Failure::Exited(reason.clone())));
         }
-        let ready = *self.asked.borrow() > 0;
+        let ready = *self.polls.borrow() > 0;
         function.emit(Event::Exited { function: function.name().into(), instance: self.id, status: reason });
-        function.ended(self.id, ready, self.expected.load(Ordering::SeqCst));
+        function.note_exit(self.id, ready, self.expected.load(Ordering::SeqCst));
     }
 
-    /// Hands an invocation to the process. The answer comes on the job's channel; a dropped job means a dead process.
-    pub(super) async fn give(&self, job: Job) -> bool {
-        self.jobs.send(job).await.is_ok()
+    /// Hands an invocation to the process, which sends the result to its `sender`. A sender that is dropped means that the process
+    /// has died. Returns false if the process is dead already.
+    pub(super) async fn give(&self, invocation: Invocation) -> bool {
+        self.invocations.send(invocation).await.is_ok()
     }
 
-    pub(super) fn asked(&self) -> u64 {
-        *self.asked.borrow()
+    pub(super) fn polls(&self) -> u64 {
+        *self.polls.borrow()
     }
 
     pub(super) fn is_dead(&self) -> bool {
         self.dead.load(Ordering::SeqCst)
     }
 
-    /// Waits until the process has asked for work more than `times` times. False when it ended first.
-    pub(super) async fn wait_asked(&self, times: u64) -> bool {
-        let mut asked = self.asked.clone();
+    /// Waits until the process has polled more than `times` times. Returns false if it exited first.
+    pub(super) async fn wait_for_poll(&self, times: u64) -> bool {
+        let mut polls = self.polls.clone();
         loop {
             if self.is_dead() {
                 return false;
             }
-            if *asked.borrow_and_update() > times {
+            if *polls.borrow_and_update() > times {
                 return true;
             }
             tokio::select! {
-                changed = asked.changed() => {
+                changed = polls.changed() => {
                     if changed.is_err() {
                         return false;
                     }
@@ -183,7 +185,7 @@ impl Instance {
         }
     }
 
-    /// Kills the process (SIGKILL). `expected`: its end is no accident and calls for no respawn.
+    /// Kills the process (SIGKILL). If its end is `expected`, no other process is started for it.
     pub(super) fn kill(&self, expected: bool) {
         self.expected.fetch_or(expected, Ordering::SeqCst);
         self.dead.store(true, Ordering::SeqCst);
@@ -241,15 +243,15 @@ fn router(api: Arc<Api>) -> Router {
 }
 
 async fn next(State(api): State<Arc<Api>>) -> Response {
-    api.asked.send_modify(|times| *times += 1);
-    let Some(job) = api.jobs.lock().await.recv().await else { return StatusCode::GONE.into_response() };
-    *api.current.lock().unwrap_or_else(PoisonError::into_inner) = Some((job.request_id.clone(), job.answer));
+    api.polls.send_modify(|times| *times += 1);
+    let Some(invocation) = api.invocations.lock().await.recv().await else { return StatusCode::GONE.into_response() };
+    *api.current.lock().unwrap_or_else(PoisonError::into_inner) = Some((invocation.request_id.clone(), invocation.sender));
     let [a, b, c, ..]: [u8; 3] = bytes();
-    let trace = format!("Root=1-{:08x}-{a:02x}{b:02x}{c:02x}{};Sampled=0", job.deadline_ms / 1000, "0".repeat(18));
+    let trace = format!("Root=1-{:08x}-{a:02x}{b:02x}{c:02x}{};Sampled=0", invocation.deadline_ms / 1000, "0".repeat(18));
     let mut headers = HeaderMap::new();
     let fields = [
-        ("lambda-runtime-aws-request-id", job.request_id),
-        ("lambda-runtime-deadline-ms", job.deadline_ms.to_string()),
+        ("lambda-runtime-aws-request-id", invocation.request_id),
+        ("lambda-runtime-deadline-ms", invocation.deadline_ms.to_string()),
         ("lambda-runtime-invoked-function-arn", api.function.config.arn.clone()),
         ("lambda-runtime-trace-id", trace),
         ("content-type", "application/json".to_owned()),
@@ -259,7 +261,7 @@ async fn next(State(api): State<Arc<Api>>) -> Response {
             headers.insert(HeaderName::from_static(name), value);
         }
     }
-    (headers, job.payload).into_response()
+    (headers, invocation.payload).into_response()
 }
 
 fn accepted(known: bool) -> Response {

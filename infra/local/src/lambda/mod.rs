@@ -1,11 +1,12 @@
 //! The Lambda host: real function binaries behind the real Runtime API, with deadlines, kills and respawns.
 //!
 //! Known gaps, by name:
-//! - A caller beyond a function's concurrency waits; AWS throttles it.
+//! - A caller beyond a function's concurrency waits. AWS throttles it.
 //! - Idle processes are neither frozen nor retired; `/tmp` and memory are not limited.
 //! - No extensions, no response streaming, no `OnFailure` destinations, no versions or aliases, no execution roles.
 
 mod instance;
+mod report;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -17,96 +18,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use serde::Serialize;
 use serde_json::json;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::ids::{now_ms, uuid};
-use instance::{Failure, Instance, Job};
+use instance::{Failure, Instance, Invocation};
+pub use report::{Event, FunctionStats, InvokeError, Observer};
 
-/// How long a process may take until it asks for its first event.
+/// How long a process may take until it polls for its first event.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause before a process that did not get through its init is started again; doubles up to [`MAX_BACKOFF`].
+/// The pause before a process whose init failed is started again. It doubles up to [`MAX_BACKOFF`].
 const BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
-/// How long an event waits for a process that is about to be free before another one is started.
+/// How long an event waits for a process that is about to be free, before another process is started.
 const PATIENCE: Duration = Duration::from_millis(200);
-
-/// What happens in the host, for whoever shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A line that a function wrote to its standard output or error.
-    Line {
-        /// Function, by its name in AWS.
-        function: String,
-        /// Number of the process.
-        instance: u64,
-        /// The line without its end.
-        text: String,
-    },
-    /// A process was started.
-    Started {
-        /// Function, by its name in AWS.
-        function: String,
-        /// Number of the process.
-        instance: u64,
-    },
-    /// A process has ended.
-    Exited {
-        /// Function, by its name in AWS.
-        function: String,
-        /// Number of the process.
-        instance: u64,
-        /// Exit status or signal.
-        status: String,
-    },
-    /// An invocation took longer than the function's timeout; its process is killed.
-    TimedOut {
-        /// Function, by its name in AWS.
-        function: String,
-        /// The invocation.
-        request_id: String,
-    },
-    /// Something that the host itself has to say.
-    Note {
-        /// Function, by its name in AWS.
-        function: String,
-        /// What it is.
-        text: String,
-    },
-}
-
-/// Called for every [`Event`], from many threads.
-pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
-
-/// Numbers of one function since the stack was started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct FunctionStats {
-    /// Invocations begun.
-    pub invocations: u64,
-    /// Invocations that failed, whatever the reason.
-    pub errors: u64,
-    /// Invocations that ran into the timeout.
-    pub timeouts: u64,
-    /// Processes started.
-    pub starts: u64,
-    /// Processes that ended although nobody stopped the stack.
-    pub deaths: u64,
-}
-
-/// Why an invocation has no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvokeError {
-    /// No function has this name.
-    #[error("no function is named {0}")]
-    Unknown(String),
-    /// The function failed, ended or took too long. `payload` is the error document that AWS gives the caller.
-    #[error("the function failed")]
-    Failed {
-        /// JSON with `errorType` and `errorMessage`.
-        payload: Bytes,
-    },
-}
 
 /// A function as the template describes it.
 #[derive(Debug, Clone)]
@@ -184,8 +109,8 @@ impl Function {
         }
     }
 
-    /// Called once per process, when it has ended.
-    fn ended(self: &Arc<Self>, instance: u64, was_ready: bool, expected: bool) {
+    /// Called once for each process, when it has exited.
+    fn note_exit(self: &Arc<Self>, instance: u64, was_ready: bool, expected: bool) {
         lock(&self.all).remove(&instance);
         lock(&self.idle).retain(|other| other.id != instance);
         if self.stopping.load(Ordering::SeqCst) {
@@ -202,7 +127,7 @@ impl Function {
         }
     }
 
-    /// Sees to it, in the background, that there is a process to take the next event.
+    /// Makes sure, in the background, that a process is ready for the next event.
     fn warm(self: &Arc<Self>) {
         if self.warming.swap(true, Ordering::SeqCst) {
             return;
@@ -216,7 +141,7 @@ impl Function {
             function.free(started.clone());
             function.warming.store(false, Ordering::SeqCst);
             drop(permit);
-            // It died before this task was done, and was told that somebody sees to a successor already.
+            // It died while this task was still warming, so its own end did not start a successor.
             let gone = wanted && started.is_none_or(|instance| instance.is_dead());
             if gone && !function.stopping.load(Ordering::SeqCst) {
                 function.warm();
@@ -224,7 +149,7 @@ impl Function {
         });
     }
 
-    /// Starts a process and waits until it asks for an event.
+    /// Starts a process and waits until it polls for an event.
     async fn start(self: &Arc<Self>) -> Result<Arc<Instance>, String> {
         let failed = self.numbers.failed_inits.load(Ordering::Relaxed);
         if failed > 0 {
@@ -240,18 +165,18 @@ impl Function {
             format!("{} cannot be started: {e}", self.config.binary.display())
         })?;
         lock(&self.all).insert(id, instance.clone());
-        match tokio::time::timeout(INIT_TIMEOUT, instance.wait_asked(0)).await {
+        match tokio::time::timeout(INIT_TIMEOUT, instance.wait_for_poll(0)).await {
             Ok(true) => {
                 self.numbers.failed_inits.store(0, Ordering::Relaxed);
                 Ok(instance)
             }
             Ok(false) => {
                 lock(&self.all).remove(&id);
-                Err("the process ended before it asked for an event".into())
+                Err("the process ended before it polled for an event".into())
             }
             Err(_) => {
                 instance.kill(true);
-                Err("the process did not ask for an event within 10 seconds".into())
+                Err("the process did not poll for an event within 10 seconds".into())
             }
         }
     }
@@ -278,12 +203,12 @@ impl Function {
         }
     }
 
-    /// Says that a process will be free before long, until [`Function::free`] says what came of it.
+    /// Announces that a process will be free soon. [`Function::free`] must follow.
     fn promise(&self) {
         self.soon_free.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Keeps a promise, or takes it back when there is no process after all.
+    /// Fulfils the announcement of [`Function::promise`]; without a process it withdraws it.
     fn free(&self, instance: Option<Arc<Instance>>) {
         lock(&self.idle).extend(instance);
         self.soon_free.fetch_sub(1, Ordering::SeqCst);
@@ -307,23 +232,23 @@ impl Function {
             self.failed("Runtime.InitError", &reason)
         })?;
         let request_id = uuid();
-        let (answer, receiver) = oneshot::channel();
-        let asked = instance.asked();
+        let (sender, receiver) = oneshot::channel();
+        let polls = instance.polls();
         let timeout = self.config.timeout;
         let deadline_ms = now_ms() + i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
-        let job = Job { request_id: request_id.clone(), payload, deadline_ms, answer };
+        let invocation = Invocation { request_id: request_id.clone(), payload, deadline_ms, sender };
         let exited = |why: &str| {
             self.failed("Runtime.ExitError", &format!("RequestId: {request_id} Error: Runtime exited with error: {why}"))
         };
-        if !instance.give(job).await {
+        if !instance.give(invocation).await {
             return Err(exited("unknown"));
         }
-        let answer = tokio::select! {
-            answer = tokio::time::timeout(timeout, receiver) => answer,
-            // Killed after it took its place here and before it fetched the event.
-            () = died_unasked(&instance, asked) => return Err(exited("signal: killed")),
+        let result = tokio::select! {
+            result = tokio::time::timeout(timeout, receiver) => result,
+            // The process was killed after it was chosen and before it polled for the event.
+            () = died_without_poll(&instance, polls) => return Err(exited("signal: killed")),
         };
-        let Ok(answer) = answer else {
+        let Ok(result) = result else {
             self.numbers.timeouts.fetch_add(1, Ordering::Relaxed);
             self.emit(Event::TimedOut { function: self.name().into(), request_id: request_id.clone() });
             instance.kill(false);
@@ -331,8 +256,8 @@ impl Function {
                 format!("{} {request_id} Task timed out after {:.2} seconds", jiff::Timestamp::now(), timeout.as_secs_f64());
             return Err(self.failed("Sandbox.Timedout", &text));
         };
-        self.give_back(instance, asked, permit);
-        match answer {
+        self.give_back(instance, polls, permit);
+        match result {
             Ok(Ok(payload)) => Ok(payload),
             Ok(Err(Failure::Function(payload))) => Err(InvokeError::Failed { payload }),
             Ok(Err(Failure::Exited(status))) => Err(exited(&status)),
@@ -344,13 +269,13 @@ impl Function {
         }
     }
 
-    /// Makes the process available again as soon as it asks for its next event.
-    fn give_back(self: &Arc<Self>, instance: Arc<Instance>, asked: u64, permit: OwnedSemaphorePermit) {
+    /// Makes the process available again as soon as it polls for its next event.
+    fn give_back(self: &Arc<Self>, instance: Arc<Instance>, polls: u64, permit: OwnedSemaphorePermit) {
         let function = self.clone();
         function.promise();
         tokio::spawn(async move {
-            let asked_again = instance.wait_asked(asked).await;
-            function.free(asked_again.then_some(instance));
+            let polled_again = instance.wait_for_poll(polls).await;
+            function.free(polled_again.then_some(instance));
             drop(permit);
         });
     }
@@ -377,10 +302,10 @@ impl Function {
     }
 }
 
-/// Ends when the process has died; never when it has not.
-async fn died_unasked(instance: &Instance, asked: u64) {
-    if !instance.wait_asked(asked).await {
-        // The end of a process answers the event that it held; leave that answer the time to arrive.
+/// Completes when the process has died before it polled again, and never completes otherwise.
+async fn died_without_poll(instance: &Instance, polls: u64) {
+    if !instance.wait_for_poll(polls).await {
+        // The end of a process also ends the invocation that it held. Give that result the time to arrive.
         tokio::time::sleep(Duration::from_secs(1)).await;
         return;
     }
@@ -440,7 +365,7 @@ impl Host {
         self.functions.get(short).or_else(by_logical)
     }
 
-    /// Whether there is such a function.
+    /// True if there is such a function.
     pub(crate) fn knows(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
@@ -456,7 +381,7 @@ impl Host {
         function.invoke(payload).await
     }
 
-    /// Accepts an event and invokes the function in the background, again when it fails.
+    /// Accepts an event and invokes the function in the background. A failed invocation is repeated.
     pub(crate) fn invoke_async(&self, name: &str, payload: Bytes) -> Result<(), InvokeError> {
         let function = self.find(name).ok_or_else(|| InvokeError::Unknown(name.to_owned()))?.clone();
         tokio::spawn(async move {
@@ -474,12 +399,12 @@ impl Host {
         Ok(())
     }
 
-    /// Kills all processes of a function with SIGKILL; the first one is replaced at once. Gives how many there were.
+    /// Kills all processes of a function with SIGKILL and starts one new process. Returns how many were killed.
     pub(crate) fn kill(&self, name: &str) -> Result<usize, InvokeError> {
         self.find(name).map(Function::kill).ok_or_else(|| InvokeError::Unknown(name.to_owned()))
     }
 
-    /// Says something about a function to the observer and the log.
+    /// Reports a note about a function to the observer and the log.
     pub(crate) fn note(&self, name: &str, text: &str) {
         if let Some(function) = self.find(name) {
             function.emit(Event::Note { function: function.name().into(), text: text.into() });
@@ -496,7 +421,7 @@ impl Host {
         self.functions.values().map(|f| (f.config.logical.clone(), f.stats())).collect()
     }
 
-    /// Begins to end all processes. Nothing is started any more.
+    /// Begins to end all processes. No process is started after this.
     pub(crate) fn abandon(&self) {
         for function in self.functions.values() {
             function.stopping.store(true, Ordering::SeqCst);
@@ -505,7 +430,7 @@ impl Host {
         }
     }
 
-    /// Ends all processes and waits for that.
+    /// Ends all processes and waits until they have exited.
     pub(crate) async fn stop(&self) {
         self.abandon();
         for _ in 0..200 {

@@ -23,7 +23,7 @@ pub enum SecretsError {
     /// The secret's state does not allow it.
     #[error("{0}")]
     InvalidRequest(String),
-    /// A parameter makes no sense.
+    /// A parameter is invalid.
     #[error("{0}")]
     InvalidParameter(String),
     /// The rotation function cannot be called.
@@ -118,7 +118,7 @@ impl Secret {
 
 /// All secrets of the account, by name.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Engine {
+pub(super) struct SecretEngine {
     pub secrets: BTreeMap<String, Secret>,
 }
 
@@ -133,7 +133,7 @@ pub(super) struct NewSecret {
     pub tags: BTreeMap<String, String>,
 }
 
-impl Engine {
+impl SecretEngine {
     /// The name that `id` means: a name, an ARN, or an ARN without its random end.
     pub(super) fn find(&self, id: &str) -> Result<String, SecretsError> {
         let matches = |name: &str, secret: &Secret| {
@@ -242,9 +242,9 @@ impl Engine {
             None => None,
         };
         let chosen = match (held, version) {
-            (Some(held), Some(asked)) if held != asked => return Err(missing()),
+            (Some(held), Some(requested)) if held != requested => return Err(missing()),
             (Some(held), _) => held,
-            (None, asked) => asked.unwrap_or_default().to_owned(),
+            (None, requested) => requested.unwrap_or_default().to_owned(),
         };
         let version = secret.versions.get(&chosen).filter(|v| v.content.is_some()).ok_or_else(missing)?;
         Ok((name, secret, chosen, version))

@@ -1,8 +1,8 @@
 //! Secrets Manager: the engine, its file, rotations, and the JSON protocol in front of it.
 //!
 //! Known gaps, by name:
-//! - `AutomaticallyAfterDays` and `ScheduleExpression` are kept; a rotation runs only when `RotateSecret` asks for one.
-//! - A failed rotation is not tried again by itself; the next `RotateSecret` continues it.
+//! - `AutomaticallyAfterDays` and `ScheduleExpression` are stored. A rotation runs only after `RotateSecret`.
+//! - A failed rotation is not repeated automatically. The next `RotateSecret` continues it.
 //! - Filters and pages of the list operations, resource policies, replication and encryption keys have no effect.
 //! - A secret deleted with a recovery window stays until it is restored or deleted by force.
 
@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use serde_json::{Value, json};
 
 pub use engine::SecretsError;
-use engine::{Content, Engine, NewSecret};
+use engine::{Content, NewSecret, SecretEngine};
 
-use crate::ids::{now_ms, random_text, uuid};
+use crate::ids::{ACCOUNT, now_ms, random_text, uuid};
 use crate::lambda::Host;
 
 /// Steps of a rotation, in order.
@@ -26,7 +26,7 @@ pub(crate) const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", 
 /// The secrets of a stack.
 #[derive(Debug)]
 pub(crate) struct Secrets {
-    engine: Mutex<Engine>,
+    engine: Mutex<SecretEngine>,
     path: Option<PathBuf>,
     region: String,
     host: OnceLock<Arc<Host>>,
@@ -37,7 +37,7 @@ impl Secrets {
     pub(crate) fn open(path: Option<PathBuf>, region: &str) -> std::io::Result<Self> {
         let engine = match &path {
             Some(path) if path.exists() => serde_json::from_slice(&std::fs::read(path)?)?,
-            _ => Engine::default(),
+            _ => SecretEngine::default(),
         };
         Ok(Self { engine: Mutex::new(engine), path, region: region.into(), host: OnceLock::new() })
     }
@@ -49,7 +49,7 @@ impl Secrets {
     }
 
     /// Runs one call on the engine and, when it may have changed something, stores everything.
-    fn with<T>(&self, store: bool, call: impl FnOnce(&mut Engine) -> T) -> T {
+    fn with<T>(&self, store: bool, call: impl FnOnce(&mut SecretEngine) -> T) -> T {
         let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
         let result = call(&mut engine);
         if let (true, Some(path)) = (store, &self.path)
@@ -62,7 +62,7 @@ impl Secrets {
 
     fn new_arn(&self, name: &str) -> String {
         let suffix = random_text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 6);
-        format!("arn:aws:secretsmanager:{}:{}:secret:{name}-{suffix}", self.region, crate::ACCOUNT)
+        format!("arn:aws:secretsmanager:{}:{}:secret:{name}-{suffix}", self.region, ACCOUNT)
     }
 
     /// Creates a secret with a text unless one of this name exists, and gives its ARN.
@@ -137,7 +137,7 @@ async fn run_steps(host: &Arc<Host>, lambda: &str, arn: &str, version: &str) -> 
     Ok(())
 }
 
-fn save(path: &Path, engine: &Engine) -> std::io::Result<()> {
+fn save(path: &Path, engine: &SecretEngine) -> std::io::Result<()> {
     let fresh = path.with_extension("new");
     std::fs::write(&fresh, serde_json::to_vec(engine)?)?;
     std::fs::rename(fresh, path)

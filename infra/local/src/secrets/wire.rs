@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::Secrets;
-use super::engine::{CURRENT, Content, Engine, NewSecret, Rotation, Secret, SecretsError, Version};
+use super::engine::{CURRENT, Content, NewSecret, Rotation, Secret, SecretEngine, SecretsError, Version};
 use crate::ids::{now_ms, uuid};
 use crate::password::Password;
 
@@ -83,7 +83,7 @@ fn tags(body: &Value) -> BTreeMap<String, String> {
     pairs.filter_map(|t| Some((t["Key"].as_str()?.to_owned(), t["Value"].as_str().unwrap_or_default().to_owned()))).collect()
 }
 
-fn create(engine: &mut Engine, body: &Value, arn: String) -> Answer {
+fn create(engine: &mut SecretEngine, body: &Value, arn: String) -> Answer {
     let name = body["Name"].as_str().unwrap_or_default().to_owned();
     let (token, content) = (token(body)?, content(body));
     let optional = |field: &str| body[field].as_str().map(str::to_owned);
@@ -104,7 +104,7 @@ fn create(engine: &mut Engine, body: &Value, arn: String) -> Answer {
     Ok(answer)
 }
 
-fn write(engine: &mut Engine, operation: &str, body: &Value) -> Answer {
+fn write(engine: &mut SecretEngine, operation: &str, body: &Value) -> Answer {
     let name = engine.find(&id(body)?)?;
     let token = token(body)?;
     if operation == "UpdateSecret" {
@@ -146,12 +146,12 @@ fn value(name: &str, secret: &Secret, version_id: &str, version: &Version) -> Va
     answer
 }
 
-fn get(engine: &mut Engine, id: &str, version: Option<&str>, stage: Option<&str>) -> Answer {
+fn get(engine: &mut SecretEngine, id: &str, version: Option<&str>, stage: Option<&str>) -> Answer {
     let (name, secret, version_id, version) = engine.version(id, version, stage)?;
     Ok(value(&name, secret, &version_id, version))
 }
 
-fn batch_get(engine: &mut Engine, body: &Value) -> Value {
+fn batch_get(engine: &mut SecretEngine, body: &Value) -> Value {
     let (mut values, mut errors) = (Vec::new(), Vec::new());
     for id in body["SecretIdList"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         match get(engine, id, None, None) {
@@ -162,7 +162,7 @@ fn batch_get(engine: &mut Engine, body: &Value) -> Value {
     json!({ "SecretValues": values, "Errors": errors })
 }
 
-fn move_stage(engine: &mut Engine, body: &Value) -> Answer {
+fn move_stage(engine: &mut SecretEngine, body: &Value) -> Answer {
     let name = engine.find(&id(body)?)?;
     let missing = || SecretsError::InvalidParameter("The parameter VersionStage is required.".into());
     let stage = body["VersionStage"].as_str().ok_or_else(missing)?;
@@ -200,7 +200,7 @@ fn describe(name: &str, secret: &Secret) -> Value {
     Value::Object(all)
 }
 
-fn list_versions(engine: &mut Engine, body: &Value) -> Answer {
+fn list_versions(engine: &mut SecretEngine, body: &Value) -> Answer {
     let name = engine.find(&id(body)?)?;
     let deprecated = body["IncludeDeprecated"].as_bool().unwrap_or_default();
     let secret = &engine.secrets[&name];
@@ -210,7 +210,7 @@ fn list_versions(engine: &mut Engine, body: &Value) -> Answer {
     Ok(json!({ "ARN": secret.arn, "Name": name, "Versions": versions }))
 }
 
-fn delete(engine: &mut Engine, body: &Value) -> Answer {
+fn delete(engine: &mut SecretEngine, body: &Value) -> Answer {
     let name = engine.find(&id(body)?)?;
     let force = body["ForceDeleteWithoutRecovery"].as_bool().unwrap_or_default();
     let days = body["RecoveryWindowInDays"].as_i64();
@@ -229,7 +229,7 @@ fn delete(engine: &mut Engine, body: &Value) -> Answer {
     Ok(json!({ "ARN": arn, "Name": name, "DeletionDate": seconds(if force { now_ms() } else { date }) }))
 }
 
-fn tag(engine: &mut Engine, operation: &str, body: &Value) -> Answer {
+fn tag(engine: &mut SecretEngine, operation: &str, body: &Value) -> Answer {
     let secret = engine.live_mut(&id(body)?)?;
     if operation == "TagResource" {
         secret.tags.extend(tags(body));

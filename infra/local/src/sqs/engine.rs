@@ -1,4 +1,4 @@
-//! The queue engine: a state machine without clock, randomness or I/O. Every call is handed the time in milliseconds.
+//! The queue engine: a state machine without clock, randomness or I/O. Every call is given the time in milliseconds.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,11 @@ pub(super) enum Change {
     Queue { name: String, created: i64, attributes: BTreeMap<String, String> },
     QueueGone { name: String },
     Message { queue: String, sequence: u64, message: Message },
-    Received { queue: String, sequence: u64, visible: i64, receives: u32, first: Option<i64>, receipt: u64, settled: bool },
+    Received { queue: String, sequence: u64, visible: i64, receives: u32, first: Option<i64>, receipt: u64, visibility_set: bool },
     MessageGone { queue: String, sequence: u64 },
 }
 
-/// What a receive gives: the message and the handle to settle it with.
+/// A received message, with the handle to delete it or to change its visibility.
 #[derive(Debug, Clone)]
 pub struct Received {
     /// The message as it was stored.
@@ -30,7 +30,7 @@ pub struct Received {
 
 /// All queues of the account.
 #[derive(Debug)]
-pub struct Engine {
+pub struct QueueEngine {
     region: String,
     account: String,
     pub(super) queues: BTreeMap<String, Queue>,
@@ -38,7 +38,7 @@ pub struct Engine {
     pub(super) changes: Vec<Change>,
 }
 
-impl Engine {
+impl QueueEngine {
     /// An engine without queues.
     #[must_use]
     pub fn new(region: &str, account: &str) -> Self {
@@ -96,7 +96,7 @@ impl Engine {
                 first_received: None,
                 received: None,
                 receipt: 0,
-                settled: false,
+                visibility_set: false,
                 group: new.group,
                 trace: new.trace,
                 source: None,
@@ -159,7 +159,7 @@ impl Engine {
         message.first_received.get_or_insert(now);
         message.received = Some(now);
         message.receipt = receipt;
-        message.settled = false;
+        message.visibility_set = false;
         let message = message.clone();
         self.record_state(name, sequence, &message);
         let receipt_handle = URL_SAFE_NO_PAD.encode(format!("{name}\n{}\n{receipt}", message.id));
@@ -174,7 +174,7 @@ impl Engine {
             receives: message.receives,
             first: message.first_received,
             receipt: message.receipt,
-            settled: message.settled,
+            visibility_set: message.visibility_set,
         });
     }
 
@@ -212,8 +212,7 @@ impl Engine {
         Ok((queue.messages[&sequence].receipt.to_string() == receipt).then_some(sequence))
     }
 
-    /// Deletes the message of a receive. Deleting twice, or with the handle of an earlier receive, is no error and does
-    /// nothing.
+    /// Deletes the message of a receive. To delete twice, or with the handle of an earlier receive, is not an error and has no effect.
     ///
     /// # Errors
     /// An unknown queue or a handle that it did not issue.
@@ -258,16 +257,16 @@ impl Engine {
     pub fn shorten(&mut self, name: &str, handle: &str, cap: i64, now: i64) -> Result<(), SqsError> {
         let Some(sequence) = self.resolve(name, handle)? else { return Ok(()) };
         let message = &self.queues[name].messages[&sequence];
-        if message.settled || message.visible <= now + cap {
+        if message.visibility_set || message.visible <= now + cap {
             return Ok(());
         }
         self.set_visible(name, sequence, now + cap, false)
     }
 
-    /// After a restart nobody holds what was in flight: brings it back within `cap` milliseconds.
+    /// Makes messages that were in flight visible within `cap` milliseconds: after a restart no consumer holds them.
     pub fn shorten_all(&mut self, cap: i64, now: i64) {
         for name in self.names() {
-            let held = |m: &Message| m.receipt > 0 && !m.settled && m.visible > now + cap;
+            let held = |m: &Message| m.receipt > 0 && !m.visibility_set && m.visible > now + cap;
             let found: Vec<u64> = self.queues[&name].messages.iter().filter(|(_, m)| held(m)).map(|(s, _)| *s).collect();
             for sequence in found {
                 // The queue was just listed, so it exists.
@@ -276,9 +275,9 @@ impl Engine {
         }
     }
 
-    fn set_visible(&mut self, name: &str, sequence: u64, visible: i64, settled: bool) -> Result<(), SqsError> {
+    fn set_visible(&mut self, name: &str, sequence: u64, visible: i64, visibility_set: bool) -> Result<(), SqsError> {
         let Some(message) = self.queue_mut(name)?.show_at(sequence, visible) else { return Ok(()) };
-        message.settled = settled;
+        message.visibility_set = visibility_set;
         let message = message.clone();
         self.record_state(name, sequence, &message);
         Ok(())

@@ -9,7 +9,7 @@ pub enum SqsError {
     /// A queue of this name exists with other attributes.
     #[error("A queue already exists with the same name and a different value for attribute {0}")]
     QueueNameExists(String),
-    /// A parameter's value is out of range or makes no sense here.
+    /// A parameter's value is out of range or invalid here.
     #[error("{0}")]
     InvalidParameterValue(String),
     /// A parameter that this call needs is absent.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::engine::{Change, Engine};
+use super::engine::{Change, QueueEngine};
 use super::error::SqsError;
 use super::queue::{Queue, check_attribute, parse_redrive};
 
-impl Engine {
+impl QueueEngine {
     /// Creates a queue, or accepts one that exists with the same attributes.
     ///
     /// # Errors

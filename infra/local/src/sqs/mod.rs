@@ -1,9 +1,9 @@
 //! SQS: the engine, its file, and the JSON protocol in front of it.
 //!
 //! Known gaps, by name:
-//! - `MessageGroupId` on a standard queue is carried, but receives are in order of visibility, not fair between groups.
+//! - `MessageGroupId` on a standard queue is stored, but messages are received in the order of their visibility, not fairly by group.
 //! - Standard queues only: a FIFO queue cannot be created. Tags are not stored, and there are no message move tasks.
-//! - Policies, permissions and encryption attributes are kept and not enforced; there is no limit of messages in flight.
+//! - Policies, permissions and encryption attributes are stored but not enforced. The number of messages in flight is not limited.
 //! - A delete with the handle of an earlier receive never deletes; AWS sometimes does.
 
 mod digest;
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-pub use engine::{Engine, Received};
+pub use engine::{QueueEngine, Received};
 pub use error::SqsError;
 pub use queue::{Counts, Message, MessageAttribute, NewMessage};
 pub(crate) use wire::event_record;
@@ -31,7 +31,7 @@ use crate::ids::{now_ms, uuid};
 /// The queues of a stack: the engine behind a lock, with waiting and storage.
 #[derive(Debug)]
 pub(crate) struct Queues {
-    inner: Mutex<(Engine, Option<store::Store>)>,
+    inner: Mutex<(QueueEngine, Option<store::Store>)>,
     arrivals: Mutex<HashMap<String, Arc<Notify>>>,
 }
 
@@ -42,13 +42,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Queues {
     /// Opens the queues kept at `path`, or queues that live as long as the process.
     pub(crate) fn open(path: Option<&Path>, region: &str, account: &str) -> std::io::Result<Self> {
-        let mut engine = Engine::new(region, account);
+        let mut engine = QueueEngine::new(region, account);
         let store = path.map(|path| store::Store::open(path, &mut engine)).transpose()?;
         Ok(Self { inner: Mutex::new((engine, store)), arrivals: Mutex::default() })
     }
 
     /// Runs one call on the engine and stores what it changed.
-    pub(crate) fn with<T>(&self, call: impl FnOnce(&mut Engine) -> T) -> T {
+    pub(crate) fn with<T>(&self, call: impl FnOnce(&mut QueueEngine) -> T) -> T {
         let mut inner = lock(&self.inner);
         let result = call(&mut inner.0);
         let changes = std::mem::take(&mut inner.0.changes);
@@ -89,7 +89,7 @@ impl Queues {
             let notify = self.arrival(queue);
             let arrived = notify.notified();
             tokio::pin!(arrived);
-            // From here on no arrival is missed, also between the look and the wait.
+            // From here on no arrival is missed, not even between the receive and the wait.
             arrived.as_mut().enable();
             let found = self.with(|engine| engine.receive(queue, max, visibility, now_ms()))?;
             if !found.is_empty() || tokio::time::Instant::now() >= deadline {

@@ -28,7 +28,7 @@ pub struct MessageAttribute {
     pub binary_value: Option<String>,
 }
 
-/// What a sender hands over.
+/// A message that is to be sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewMessage {
     /// The text.
@@ -43,10 +43,10 @@ pub struct NewMessage {
     pub trace: Option<String>,
 }
 
-/// A message as the engine keeps it. Times are milliseconds since 1970.
+/// A message as the engine stores it. Times are milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Message id; kept when the message moves to a dead-letter queue.
+    /// Its id. It stays the same when the message moves to a dead-letter queue.
     pub id: String,
     /// The text.
     pub body: Arc<str>,
@@ -68,9 +68,9 @@ pub struct Message {
     /// Number of the latest receive; part of the receipt handle. Zero before the first.
     #[serde(default)]
     pub receipt: u64,
-    /// Whether a consumer has set the visibility of the latest receive itself.
+    /// True if a consumer has changed the visibility of the latest receive.
     #[serde(default)]
-    pub settled: bool,
+    pub visibility_set: bool,
     /// The tenant of a fair queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
@@ -96,7 +96,7 @@ pub struct Redrive {
 pub struct Counts {
     /// Can be received now.
     pub visible: usize,
-    /// Received and neither deleted nor back.
+    /// Received, and neither deleted nor visible again.
     pub in_flight: usize,
     /// Sent with a delay that has not passed.
     pub delayed: usize,
@@ -161,7 +161,7 @@ impl Queue {
         Some(message)
     }
 
-    /// Sequences that can be received now, in the order in which they are.
+    /// The sequences of the messages that can be received now, in order.
     pub(super) fn receivable(&self, now: i64, limit: usize) -> Vec<u64> {
         self.order.range(..=(now, u64::MAX)).take(limit).map(|(_, sequence)| *sequence).collect()
     }

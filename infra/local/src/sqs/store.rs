@@ -1,4 +1,4 @@
-//! Keeps the queues in a file: one change per line, rewritten without what is gone at each start.
+//! Stores the queues in a file: one change per line. At each start the file is rewritten without deleted messages.
 //!
 //! Every change reaches the operating system before the call that made it is answered, so messages outlive the process.
 //! A power cut may lose the latest ones: nothing is synced to the disk.
@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
-use super::engine::{Change, Engine};
+use super::engine::{Change, QueueEngine};
 
 /// The open file.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct Store {
 
 impl Store {
     /// Loads what the file holds into `engine` and opens it for appending. A torn last line is dropped.
-    pub(super) fn open(path: &Path, engine: &mut Engine) -> std::io::Result<Self> {
+    pub(super) fn open(path: &Path, engine: &mut QueueEngine) -> std::io::Result<Self> {
         if path.exists() {
             for line in BufReader::new(File::open(path)?).lines() {
                 let Ok(change) = serde_json::from_str::<Change>(&line?) else { break };
@@ -45,7 +45,7 @@ fn write(file: &mut File, changes: &[Change]) -> std::io::Result<()> {
     file.write_all(&buffer)
 }
 
-impl Engine {
+impl QueueEngine {
     /// Applies a stored change.
     pub(super) fn replay(&mut self, change: Change) {
         match change {
@@ -62,11 +62,11 @@ impl Engine {
                     queue.insert(sequence, message);
                 }
             }
-            Change::Received { queue, sequence, visible, receives, first, receipt, settled } => {
+            Change::Received { queue, sequence, visible, receives, first, receipt, visibility_set } => {
                 self.sequence = self.sequence.max(receipt);
                 if let Some(message) = self.queues.get_mut(&queue).and_then(|q| q.show_at(sequence, visible)) {
-                    (message.receives, message.first_received, message.receipt, message.settled) =
-                        (receives, first, receipt, settled);
+                    (message.receives, message.first_received, message.receipt, message.visibility_set) =
+                        (receives, first, receipt, visibility_set);
                 }
             }
             Change::MessageGone { queue, sequence } => {
@@ -77,7 +77,7 @@ impl Engine {
         }
     }
 
-    /// The changes that make the present queues out of none.
+    /// The changes that lead from no queues to the current ones.
     pub(super) fn snapshot(&self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (name, queue) in &self.queues {

@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::Queues;
 use super::digest::{md5_hex, md5_of_attributes};
-use super::engine::{Engine, Received, size};
+use super::engine::{QueueEngine, Received, size};
 use super::error::SqsError;
 use super::queue::{MAX_BYTES, MAX_VISIBILITY, Message, MessageAttribute, NewMessage};
-use crate::ids::{now_ms, uuid};
+use crate::ids::{ACCOUNT, now_ms, uuid};
 
 type Answer = Result<Value, SqsError>;
 
@@ -51,8 +51,8 @@ fn queue_of(body: &Value) -> Result<String, SqsError> {
     Ok(url.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned())
 }
 
-fn manage(engine: &mut Engine, base: &str, operation: &str, body: &Value) -> Answer {
-    let url = |name: &str| format!("{base}/{}/{name}", crate::ACCOUNT);
+fn manage(engine: &mut QueueEngine, base: &str, operation: &str, body: &Value) -> Answer {
+    let url = |name: &str| format!("{base}/{}/{name}", ACCOUNT);
     let texts = |name: &str| read::<Option<BTreeMap<String, String>>>(&body[name]).map(Option::unwrap_or_default);
     match operation {
         "CreateQueue" => {
@@ -81,7 +81,7 @@ fn names(body: &Value, field: &str) -> BTreeSet<String> {
     body[field].as_array().map(|a| a.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()).unwrap_or_default()
 }
 
-fn attributes(engine: &mut Engine, name: &str, wanted: &BTreeSet<String>) -> Answer {
+fn attributes(engine: &mut QueueEngine, name: &str, wanted: &BTreeSet<String>) -> Answer {
     let counts = engine.counts(name, now_ms())?;
     let queue = engine.queue(name)?;
     let mut all: BTreeMap<String, String> = queue.attributes.clone();
@@ -138,7 +138,7 @@ impl From<Send> for NewMessage {
     }
 }
 
-fn send(engine: &mut Engine, queue: &str, send: Send) -> Answer {
+fn send(engine: &mut QueueEngine, queue: &str, send: Send) -> Answer {
     let message = NewMessage::from(send);
     let mut answer = json!({ "MD5OfMessageBody": md5_hex(message.body.as_bytes()) });
     if !message.attributes.is_empty() {
@@ -150,7 +150,7 @@ fn send(engine: &mut Engine, queue: &str, send: Send) -> Answer {
     Ok(answer)
 }
 
-fn send_batch(engine: &mut Engine, body: &Value) -> Answer {
+fn send_batch(engine: &mut QueueEngine, body: &Value) -> Answer {
     let entries = read::<Option<Vec<Send>>>(&body["Entries"])?.unwrap_or_default();
     if entries.into_iter().map(|e| size(&e.into())).sum::<usize>() > MAX_BYTES {
         return Err(SqsError::BatchRequestTooLong);
@@ -159,12 +159,12 @@ fn send_batch(engine: &mut Engine, body: &Value) -> Answer {
     batch(body, |queue, entry| send(engine, queue, read(entry)?))
 }
 
-fn change(engine: &mut Engine, queue: &str, body: &Value) -> Result<(), SqsError> {
+fn change(engine: &mut QueueEngine, queue: &str, body: &Value) -> Result<(), SqsError> {
     let seconds = body["VisibilityTimeout"].as_i64().ok_or(SqsError::MissingParameter("VisibilityTimeout"))?;
     engine.change_visibility(queue, &text(body, "ReceiptHandle")?, seconds, now_ms())
 }
 
-/// Runs `each` for every entry of a batch request and collects what became of them.
+/// Runs `each` for every entry of a batch request and collects the results.
 fn batch(body: &Value, mut each: impl FnMut(&str, &Value) -> Answer) -> Answer {
     let queue = queue_of(body)?;
     let entries = body["Entries"].as_array().cloned().unwrap_or_default();
@@ -235,11 +235,11 @@ fn message(received: &Received, system: &BTreeSet<String>, wanted: &BTreeSet<Str
     if !own.is_empty() {
         answer["Attributes"] = own.into();
     }
-    let asked = |name: &str| {
+    let requested = |name: &str| {
         wanted.iter().any(|w| w == "All" || w == name || w.strip_suffix(".*").is_some_and(|prefix| name.starts_with(prefix)))
     };
     let given: BTreeMap<String, MessageAttribute> =
-        m.attributes.iter().filter(|(name, _)| asked(name)).map(|(n, a)| (n.clone(), a.clone())).collect();
+        m.attributes.iter().filter(|(name, _)| requested(name)).map(|(n, a)| (n.clone(), a.clone())).collect();
     if !given.is_empty() {
         answer["MD5OfMessageAttributes"] = md5_of_attributes(&given).into();
         answer["MessageAttributes"] = json!(given);

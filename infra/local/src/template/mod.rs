@@ -1,6 +1,6 @@
 //! Reads `template.yaml`: parameters, conditions, intrinsic functions, and the resources that the stack can run.
 //!
-//! A function or reference that has no exact answer here is an error, never a guess. `AllowedPattern` is not checked.
+//! A function or reference that cannot be evaluated exactly is an error, never a guess. `AllowedPattern` is not checked.
 
 mod functions;
 mod plan;
@@ -34,9 +34,9 @@ pub enum TemplateError {
     Intrinsic {
         /// The function.
         function: &'static str,
-        /// What it was asked for.
+        /// Its argument.
         argument: String,
-        /// Why there is no answer.
+        /// Why it cannot be evaluated.
         reason: &'static str,
     },
     /// The template uses something whose effect the local stack cannot have.

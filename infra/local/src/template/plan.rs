@@ -1,4 +1,4 @@
-//! What a template asks for, with every value settled.
+//! What a template describes, with every value resolved.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -319,7 +319,7 @@ impl Properties<'_> {
                 "Schedule" => plan.schedules.push(properties.schedule(event, function.clone(), input()?, "aws.events")?),
                 "EventBridgeRule" | "CloudWatchEvent" => {
                     let pattern = properties.value("Pattern")?.ok_or_else(|| properties.malformed("Pattern"))?;
-                    crate::events::check_pattern(&pattern)?;
+                    crate::events::check_pattern(&pattern).map_err(TemplateError::Unsupported)?;
                     plan.rules.push(RuleSpec { function: function.clone(), pattern, input: input()? });
                 }
                 other => drop(plan.ignored.insert(format!("{}.{event}", self.logical), format!("event {other}"))),

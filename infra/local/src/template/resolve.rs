@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::TemplateError;
+use crate::ids::ACCOUNT;
 
 /// A template with its parameters.
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ pub(crate) struct Values {
 }
 
 impl Template {
-    /// Reads a template and settles its parameters.
+    /// Reads a template and determines its parameters.
     ///
     /// # Errors
     /// Not YAML, an unknown transform, or a parameter without an allowed value.
@@ -51,9 +52,9 @@ impl Template {
         if let Some(name) = given.keys().find(|name| !declared.contains_key(*name)) {
             return Err(TemplateError::Parameter { name: name.clone(), reason: "the template does not declare it" });
         }
-        let settled =
+        let resolved =
             declared.iter().map(|(name, declaration)| Ok((name.clone(), parameter(name, declaration, given.get(name))?)));
-        let parameters = settled.collect::<Result<_, TemplateError>>()?;
+        let parameters = resolved.collect::<Result<_, TemplateError>>()?;
         Ok(Self { document, parameters })
     }
 
@@ -63,9 +64,9 @@ impl Template {
         all.map(|(name, resource)| (name.as_str(), resource["Type"].as_str().unwrap_or_default(), resource))
     }
 
-    /// A resolver with what is known so far.
+    /// A resolver with the values that are known so far.
     pub(crate) fn with<'a>(&'a self, values: &'a Values) -> Resolver<'a> {
-        Resolver { template: self, values, asking: RefCell::default() }
+        Resolver { template: self, values, in_progress: RefCell::default() }
     }
 }
 
@@ -85,7 +86,7 @@ fn parameter(name: &str, declaration: &Value, given: Option<&String>) -> Result<
     }
     match declaration["Type"].as_str().unwrap_or("String") {
         "Number" => {
-            let number: f64 = text.parse().map_err(|_| fail("the value is no number"))?;
+            let number: f64 = text.parse().map_err(|_| fail("the value is not a number"))?;
             let bound = |field: &str| declaration[field].as_f64();
             if bound("MinValue").is_some_and(|low| number < low) || bound("MaxValue").is_some_and(|high| number > high) {
                 return Err(fail("the value is out of range"));
@@ -93,19 +94,17 @@ fn parameter(name: &str, declaration: &Value, given: Option<&String>) -> Result<
             Ok(Value::String(text))
         }
         "CommaDelimitedList" | "List<Number>" => Ok(text.split(',').map(|item| Value::String(item.trim().into())).collect()),
-        kind if given.is_none() && kind.starts_with("AWS::SSM::") => {
-            Err(fail("a parameter out of Systems Manager has to be given"))
-        }
+        kind if given.is_none() && kind.starts_with("AWS::SSM::") => Err(fail("a parameter from Systems Manager must be given")),
         _ => Ok(Value::String(text)),
     }
 }
 
-/// Answers intrinsic functions.
+/// Evaluates intrinsic functions.
 pub(crate) struct Resolver<'a> {
     template: &'a Template,
     values: &'a Values,
-    /// Conditions that are being answered, against circles.
-    asking: RefCell<BTreeSet<String>>,
+    /// Conditions that are being evaluated, so that a circle is found.
+    in_progress: RefCell<BTreeSet<String>>,
 }
 
 impl Resolver<'_> {
@@ -146,7 +145,7 @@ impl Resolver<'_> {
         Ok(Value::Object(resolved))
     }
 
-    /// A value that must be there and a text; numbers and booleans become theirs.
+    /// A value that must exist and be a text. A number or boolean becomes its text.
     pub(super) fn text(&self, value: &Value) -> Result<String, TemplateError> {
         match self.resolve(value)? {
             Some(Value::String(text)) => Ok(text),
@@ -166,11 +165,11 @@ impl Resolver<'_> {
         if definition.is_null() {
             return Err(fail("no such condition"));
         }
-        if !self.asking.borrow_mut().insert(name.to_owned()) {
+        if !self.in_progress.borrow_mut().insert(name.to_owned()) {
             return Err(fail("it depends on itself"));
         }
         let answer = self.resolve(definition);
-        self.asking.borrow_mut().remove(name);
+        self.in_progress.borrow_mut().remove(name);
         answer?.and_then(|v| v.as_bool()).ok_or_else(|| fail("it is neither true nor false"))
     }
 
@@ -180,7 +179,7 @@ impl Resolver<'_> {
         let pseudo = match name {
             "AWS::NoValue" => return Ok(None),
             "AWS::Region" => Some(values.region.clone()),
-            "AWS::AccountId" => Some(crate::ACCOUNT.into()),
+            "AWS::AccountId" => Some(ACCOUNT.into()),
             "AWS::Partition" => Some("aws".into()),
             "AWS::URLSuffix" => Some("amazonaws.com".into()),
             "AWS::StackName" => Some(values.stack_name.clone()),
@@ -197,7 +196,7 @@ impl Resolver<'_> {
     }
 
     pub(super) fn arn(&self, service: &str, rest: &str) -> String {
-        format!("arn:aws:{service}:{}:{}:{rest}", self.values.region, crate::ACCOUNT)
+        format!("arn:aws:{service}:{}:{}:{rest}", self.values.region, ACCOUNT)
     }
 
     /// The name of a resource: as given, or made of the stack's name and the logical id.
@@ -229,7 +228,7 @@ impl Resolver<'_> {
         let name = |property: &str| self.name_of(logical, property);
         match (kind, attribute) {
             ("AWS::SQS::Queue", None | Some("QueueUrl")) => {
-                Ok(format!("{}/{}/{}", self.values.base, crate::ACCOUNT, self.queue_name(logical)?))
+                Ok(format!("{}/{}/{}", self.values.base, ACCOUNT, self.queue_name(logical)?))
             }
             ("AWS::SQS::Queue", Some("Arn")) => Ok(self.arn("sqs", &self.queue_name(logical)?)),
             ("AWS::SQS::Queue", Some("QueueName")) => self.queue_name(logical),

@@ -14,7 +14,7 @@ enum Open {
 /// Parses one document.
 ///
 /// # Errors
-/// Not YAML, a key twice, an alias, or a tag that is no intrinsic function.
+/// Not YAML, a key twice, an alias, or a tag that is not an intrinsic function.
 pub(super) fn parse(text: &str) -> Result<Value, TemplateError> {
     let mut stack: Vec<Open> = Vec::new();
     let mut document = None;
@@ -88,7 +88,7 @@ fn function_of(tag: Option<&Tag>) -> Result<Option<String>, String> {
     match tag.suffix.as_str() {
         "Ref" | "Condition" => Ok(Some(tag.suffix.clone())),
         name if KNOWN.contains(&name) => Ok(Some(format!("Fn::{name}"))),
-        other => Err(format!("!{other} is no intrinsic function")),
+        other => Err(format!("!{other} is not an intrinsic function")),
     }
 }
 

@@ -46,7 +46,7 @@ async fn overrides_replace_only_what_a_function_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_exits_and_timeouts_are_told_apart_and_survived() {
+async fn errors_exits_and_timeouts_are_distinguished_and_survived() {
     let stack = Stack::start(options()).await.unwrap();
     assert_eq!(invoke(&stack, json!({ "fail": "boom" })).await.unwrap_err()["errorMessage"], "boom");
     let exited = invoke(&stack, json!({ "exit": 3 })).await.unwrap_err();
@@ -96,8 +96,8 @@ async fn a_process_that_dies_in_its_init_is_tried_again_with_pauses() {
     tokio::time::sleep(Duration::from_millis(900)).await;
     let starts = stack.stats()["Broken"].starts;
     assert!((3..=8).contains(&starts), "{starts} starts in a second");
-    let ended = |e: &Event| matches!(e, Event::Exited { status, .. } if status == "exit status 7");
-    assert!(seen.count(ended) >= 2);
+    let exited = |e: &Event| matches!(e, Event::Exited { status, .. } if status == "exit status 7");
+    assert!(seen.count(exited) >= 2);
     stack.stop().await;
 }
 
@@ -139,7 +139,7 @@ async fn only_the_reported_messages_of_a_batch_come_back() {
     assert!(parked.body.contains("\"n\":2"));
     assert_eq!(parked.source.as_deref(), Some("arn:aws:sqs:us-east-1:000000000000:local-work"));
     assert_eq!(stack.counts("work").unwrap().total(), 0);
-    assert_eq!(stack.stats()["Echo"].errors, 0, "reporting a message is no error");
+    assert_eq!(stack.stats()["Echo"].errors, 0, "a reported message is not an error");
     assert_eq!(seen.lines("aws:sqs"), 2, "one event with all five, one with the one that came back");
     stack.stop().await;
 }
@@ -157,7 +157,7 @@ async fn a_batch_whose_function_dies_comes_back_as_a_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_url_speaks_format_2() {
+async fn a_function_url_uses_format_2() {
     let stack = Stack::start(options()).await.unwrap();
     let url = stack.urls()["Echo"].clone();
     let headers = [("content-type", "application/json"), ("X-Twice", "1"), ("x-twice", "2")];
@@ -222,7 +222,7 @@ async fn invoke_and_events_reach_functions_through_the_endpoint() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stack_that_cannot_run_says_why() {
+async fn a_stack_that_cannot_run_reports_why() {
     let mut missing = options();
     missing.functions_dir = "/nowhere".into();
     assert!(matches!(Stack::start(missing).await.err(), Some(StartError::NoBinary { .. })));

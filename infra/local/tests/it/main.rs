@@ -1,4 +1,4 @@
-//! The host from outside: a template, a function that speaks the Runtime API by hand, and HTTP.
+//! The host from outside: a template, a function that uses the Runtime API directly, and HTTP.
 
 mod host;
 mod http;

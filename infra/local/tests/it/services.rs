@@ -16,11 +16,11 @@ async fn queues_count_hide_and_dead_letter() {
     let stack = Stack::start(options()).await.unwrap();
     let url = stack.queue_url("spare").unwrap();
     let (_, sent, _) = call(&stack, "AmazonSQS.SendMessage", json!({ "QueueUrl": url, "MessageBody": "héllo" })).await;
-    let asked = json!({ "QueueUrl": url, "MaxNumberOfMessages": 10, "AttributeNames": ["All"], "VisibilityTimeout": 1 });
-    let (_, first, _) = call(&stack, "AmazonSQS.ReceiveMessage", asked.clone()).await;
+    let receive = json!({ "QueueUrl": url, "MaxNumberOfMessages": 10, "AttributeNames": ["All"], "VisibilityTimeout": 1 });
+    let (_, first, _) = call(&stack, "AmazonSQS.ReceiveMessage", receive.clone()).await;
     assert_eq!(first["Messages"][0]["MD5OfBody"], sent["MD5OfMessageBody"]);
     assert_eq!(first["Messages"][0]["Attributes"]["ApproximateReceiveCount"], "1");
-    assert_eq!(call(&stack, "AmazonSQS.ReceiveMessage", asked).await.1, json!({}), "hidden for a second");
+    assert_eq!(call(&stack, "AmazonSQS.ReceiveMessage", receive).await.1, json!({}), "hidden for a second");
     assert_eq!(stack.counts("spare").unwrap().in_flight, 1);
     let again = stack.receive("spare", 1, Duration::from_secs(5)).await.unwrap();
     assert_eq!(again[0].message.receives, 2, "the wait ends when the message becomes visible");
@@ -83,7 +83,7 @@ async fn secrets_are_generated_and_rotated_through_their_function() {
     }
     assert_eq!((&rotated["SecretString"], &rotated["VersionId"]), (&json!("rotated"), &json!(version)));
     assert_eq!(secret(&stack, "AWSPREVIOUS").await["VersionId"], first["VersionId"]);
-    assert!(stack.rotate("app/api").is_err(), "nobody rotates it");
+    assert!(stack.rotate("app/api").is_err(), "no function rotates it");
     stack.stop().await;
 }
 
@@ -141,12 +141,12 @@ async fn objects_are_put_read_listed_and_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn state_outlives_the_stack_until_it_is_forgotten() {
     let folder = tempfile::tempdir().unwrap();
-    let kept = || {
+    let options_with_state = || {
         let mut options = options();
         options.state_dir = Some(folder.path().join("state"));
         options
     };
-    let stack = Stack::start(kept()).await.unwrap();
+    let stack = Stack::start(options_with_state()).await.unwrap();
     let before = secret(&stack, "AWSCURRENT").await["SecretString"].clone();
     stack.send("spare", text(&json!({ "n": 1 }))).unwrap();
     let received = stack.receive("spare", 1, Duration::ZERO).await.unwrap();
@@ -156,17 +156,17 @@ async fn state_outlives_the_stack_until_it_is_forgotten() {
     // No orderly stop: what was answered must be there anyway.
     drop(stack);
 
-    let stack = Stack::start(kept()).await.unwrap();
+    let stack = Stack::start(options_with_state()).await.unwrap();
     assert_eq!(secret(&stack, "AWSCURRENT").await["SecretString"], before);
     let messages = stack.peek("spare").unwrap();
     assert_eq!(messages.iter().map(|m| m.receives).collect::<Vec<_>>(), [1, 0]);
     stack.delete("spare", &received[0].receipt_handle).unwrap();
-    assert_eq!(stack.peek("spare").unwrap().len(), 1, "a handle from before the restart still settles its message");
+    assert_eq!(stack.peek("spare").unwrap().len(), 1, "a handle from before the restart still deletes its message");
     let key = json!({ "TableName": stack.outputs()["Table"], "Key": { "pk": { "S": "a" }, "sk": { "S": "1" } } });
     assert!(call(&stack, "DynamoDB_20120810.GetItem", key).await.1["Item"].is_object());
     stack.stop().await;
 
-    let mut fresh = kept();
+    let mut fresh = options_with_state();
     fresh.fresh = true;
     let stack = Stack::start(fresh).await.unwrap();
     assert_ne!(secret(&stack, "AWSCURRENT").await["SecretString"], before);

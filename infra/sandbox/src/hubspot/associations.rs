@@ -1,3 +1,5 @@
+//! Associations between records (v4).
+
 use serde_json::{Value, json};
 
 use super::HubSpot;
@@ -92,7 +94,7 @@ impl HubSpot {
     }
 }
 
-/// HubSpot's numbers of the associations without a label.
+/// HubSpot's type ids of the associations without a label.
 fn type_id(a: &str, b: &str) -> u64 {
     match (a, b) {
         ("contacts", "companies") => 279,

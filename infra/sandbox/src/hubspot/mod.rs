@@ -113,7 +113,7 @@ impl HubSpot {
         hubspot
     }
 
-    /// The type's name in paths, for any of its spellings.
+    /// The name of an object type in paths, from any of its names.
     fn object(&self, name: &str) -> Option<&'static str> {
         const NAMES: &[(&str, &str, &str)] = &[
             ("contacts", "contact", "0-1"),
@@ -183,7 +183,7 @@ impl HubSpot {
             }
         }
         if request.path.ends_with("/search") {
-            // Searches count by the second and have no rate headers.
+            // Searches are limited by the second, and their answers have no rate headers.
             return match self.engine.admit("search", self.options.searches_per_second, 1_000, now_ms) {
                 Some(_) if !effects.throttle => Ok(Vec::new()),
                 _ => Err(self.throttled("SECONDLY", "secondly")),
@@ -244,7 +244,7 @@ impl HubSpot {
         Response::json(status, &body)
     }
 
-    /// What a person does in the app, or an import.
+    /// Creates or edits a record as a person in the app, or as an import.
     fn act(
         &mut self,
         object: &str,
@@ -254,10 +254,7 @@ impl HubSpot {
         now_ms: i64,
     ) -> Result<String, Refused> {
         let object = self.object(object).ok_or_else(|| Refused(format!("no object type {object}")))?;
-        let id = match id {
-            Some(id) => Some(self.engine.resolve(object, id).ok_or_else(|| Refused(format!("no such {object}")))?.id.clone()),
-            None => None,
-        };
+        let id = self.engine.acted_on(object, id)?;
         let written =
             self.engine.write(object, id.as_deref(), given, origin, now_ms).map_err(|r| Refused(describe(object, &r).1))?;
         self.announce(object, &written, origin, now_ms);
@@ -345,31 +342,14 @@ impl Sandbox for HubSpot {
 
     crate::engine::shared_methods!();
 
-    fn seed(&mut self, object: &str, properties: &Map<String, Value>, now_ms: i64) -> Result<String, Refused> {
-        self.act(object, None, properties, Origin::Import, now_ms)
-    }
-
-    fn create(&mut self, object: &str, properties: &Map<String, Value>, now_ms: i64) -> Result<String, Refused> {
-        self.act(object, None, properties, Origin::Person, now_ms)
-    }
-
-    fn edit(&mut self, object: &str, id: &str, properties: &Map<String, Value>, now_ms: i64) -> Result<(), Refused> {
-        self.act(object, Some(id), properties, Origin::Person, now_ms).map(drop)
-    }
-
     fn delete(&mut self, object: &str, id: &str, now_ms: i64) -> Result<(), Refused> {
         let object = self.object(object).ok_or_else(|| Refused(format!("no object type {object}")))?;
-        let done = self.archive_and_tell(object, id, Origin::Person, now_ms);
+        let done = self.archive_with_event(object, id, Origin::Person, now_ms);
         if done { Ok(()) } else { Err(Refused(format!("no such {object}"))) }
     }
 
     fn merge(&mut self, object: &str, primary: &str, other: &str, now_ms: i64) -> Result<(), Refused> {
         let object = self.object(object).ok_or_else(|| Refused(format!("no object type {object}")))?;
-        self.merge_and_tell(object, primary, other, Origin::Person, now_ms).map(drop)
-    }
-
-    fn lock(&mut self, object: &str, id: &str, until_ms: i64) {
-        let object = self.object(object).unwrap_or_default();
-        self.engine.state.locks.insert(format!("{object}/{id}"), until_ms);
+        self.merge_with_events(object, primary, other, Origin::Person, now_ms).map(drop)
     }
 }

@@ -1,3 +1,5 @@
+//! Records: single calls and batches.
+
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
@@ -11,13 +13,13 @@ use crate::{Request, Response, time};
 const BATCH: usize = 100;
 const BATCH_WITH_HISTORY: usize = 50;
 
-/// What a reader wants to see of a record.
+/// Which parts of a record a request reads.
 #[derive(Default)]
 pub(super) struct View {
-    /// The type's default properties, if none.
+    /// Empty for the default properties of the object type.
     pub(super) properties: Vec<String>,
     pub(super) history: Vec<String>,
-    /// As the search index had it at that time.
+    /// The time as of which the search index shows the record.
     pub(super) as_of: Option<i64>,
 }
 
@@ -40,7 +42,7 @@ fn properties_of(body: &Value) -> Map<String, Value> {
     body.get("properties").and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
-/// A system property or a stored one, as text.
+/// The value of a system property or of a stored property, as text.
 pub(super) fn shown(record: &Record, name: &str, as_of: i64) -> Value {
     match name {
         "hs_object_id" => json!(record.id),
@@ -77,7 +79,7 @@ pub(super) fn object_json(object: &str, record: &Record, view: &View) -> Value {
     out
 }
 
-/// Newest first.
+/// The values of a property, the newest first.
 fn history(record: &Record, name: &str) -> Value {
     let entries = record.fields.get(name).map_or(&[][..], Vec::as_slice).iter().rev();
     let source = |origin| match origin {
@@ -162,7 +164,7 @@ impl HubSpot {
         batch_answer(status, answer, now_ms)
     }
 
-    /// What is wrong with a batch as a whole, before any row of it is looked at.
+    /// The refusal of a batch as a whole, before any of its rows is handled.
     fn batch_refusal(&mut self, object: &'static str, op: &str, inputs: &[Value], now_ms: i64) -> Option<Response> {
         let keys: Vec<&str> = inputs.iter().filter_map(|i| i.get("id").and_then(Value::as_str)).collect();
         if op != "create" && keys.len() != inputs.len() {
@@ -181,7 +183,7 @@ impl HubSpot {
                 return Some(refusal);
             }
         }
-        // A held record stops the call, before anything is written.
+        // A locked record makes the whole call fail, before anything is written.
         let held = inputs.iter().any(|i| self.target(object, op, i).is_some_and(|id| self.engine.locked(object, &id, now_ms)));
         held.then(|| self.refused(object, &[Refusal::Locked]))
     }
@@ -212,7 +214,7 @@ impl HubSpot {
                     results.push(self.result(object, op, input, &written));
                     events.push(written);
                 }
-                // Without trace ids a batch is written as a whole or not at all.
+                // A batch without trace ids is written completely or not at all.
                 (Err(refusals), Some(state)) => {
                     self.engine.state = state.clone();
                     return self.refused(object, &refusals);
@@ -226,7 +228,7 @@ impl HubSpot {
         for written in &events {
             self.announce(object, written, Origin::Api, now_ms);
         }
-        // The order of results is nobody's promise.
+        // HubSpot does not promise the order of the results.
         let turn = usize::try_from(self.engine.state.requests).unwrap_or_default() % results.len().max(1);
         results.rotate_left(turn);
         let mut body = json!({"status": "COMPLETE", "results": results});
@@ -276,7 +278,7 @@ impl HubSpot {
             Err(refusal) => refusal,
             Ok((_, inputs)) => {
                 for id in inputs.iter().filter_map(|i| i.get("id").and_then(Value::as_str)) {
-                    self.archive_and_tell(object, id, Origin::Api, now_ms);
+                    self.archive_with_event(object, id, Origin::Api, now_ms);
                 }
                 Response::empty(204)
             }
@@ -351,9 +353,9 @@ impl HubSpot {
         }
     }
 
-    /// Deleting what is not there is no error.
+    /// Deleting a record that does not exist is not an error.
     pub(super) fn delete_one(&mut self, object: &'static str, id: &str, now_ms: i64) -> Response {
-        self.archive_and_tell(object, id, Origin::Api, now_ms);
+        self.archive_with_event(object, id, Origin::Api, now_ms);
         Response::empty(204)
     }
 
@@ -361,7 +363,7 @@ impl HubSpot {
         let body = request.json().unwrap_or_default();
         let id = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
         let (Some(primary), Some(other)) = (id("primaryObjectId"), id("objectIdToMerge")) else { return self.bad_body() };
-        match self.merge_and_tell(object, &primary, &other, Origin::Api, now_ms) {
+        match self.merge_with_events(object, &primary, &other, Origin::Api, now_ms) {
             Err(refused) => self.error(400, "VALIDATION_ERROR", &refused.to_string()),
             Ok(id) => {
                 let survivor = self.engine.record(object, &id).map(|r| object_json(object, r, &View::default()));
@@ -374,7 +376,7 @@ impl HubSpot {
         let body = request.json().unwrap_or_default();
         let Some(id) = body.get("objectId").and_then(Value::as_str) else { return self.bad_body() };
         if let Some(id) = self.locate(object, id, body.get("idProperty").and_then(Value::as_str)) {
-            self.forget_and_tell(object, &id, now_ms);
+            self.forget_with_events(object, &id, now_ms);
             if let Some(records) = self.engine.state.objects.get_mut(object) {
                 records.remove(&id);
             }

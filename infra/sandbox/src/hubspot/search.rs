@@ -1,3 +1,5 @@
+//! Searches over an index that lags behind the records.
+
 use serde_json::{Value, json};
 
 use super::objects::{View, object_json, shown};

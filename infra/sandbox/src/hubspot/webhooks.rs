@@ -1,3 +1,5 @@
+//! Webhook events for changes of records.
+
 use serde_json::{Value, json};
 
 use super::HubSpot;
@@ -24,7 +26,7 @@ impl HubSpot {
         }
     }
 
-    pub(super) fn archive_and_tell(&mut self, object: &str, id: &str, origin: Origin, now_ms: i64) -> bool {
+    pub(super) fn archive_with_event(&mut self, object: &str, id: &str, origin: Origin, now_ms: i64) -> bool {
         let done = self.engine.archive(object, id, now_ms);
         if done {
             self.event(object, "deletion", id, json!({"changeFlag": "DELETED"}), origin, now_ms);
@@ -32,14 +34,14 @@ impl HubSpot {
         done
     }
 
-    /// A deletion for privacy's sake is told twice, in any order.
-    pub(super) fn forget_and_tell(&mut self, object: &str, id: &str, now_ms: i64) {
-        if self.archive_and_tell(object, id, Origin::Api, now_ms) {
+    /// HubSpot reports a privacy deletion by two events, in any order.
+    pub(super) fn forget_with_events(&mut self, object: &str, id: &str, now_ms: i64) {
+        if self.archive_with_event(object, id, Origin::Api, now_ms) {
             self.event(object, "privacyDeletion", id, json!({"changeFlag": "DELETED"}), Origin::Api, now_ms);
         }
     }
 
-    pub(super) fn merge_and_tell(
+    pub(super) fn merge_with_events(
         &mut self,
         object: &'static str,
         primary: &str,

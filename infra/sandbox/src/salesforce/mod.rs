@@ -92,7 +92,7 @@ impl Salesforce {
         salesforce
     }
 
-    /// The type's own spelling: names are taken in any case.
+    /// The object type's name as the schema spells it. Requests may spell it in any case.
     fn object(&self, name: &str) -> Option<String> {
         self.engine.schema.keys().find(|known| known.eq_ignore_ascii_case(name)).cloned()
     }
@@ -155,10 +155,7 @@ impl Salesforce {
         now_ms: i64,
     ) -> Result<String, Refused> {
         let object = self.object(object).ok_or_else(|| Refused(format!("no object type {object}")))?;
-        let id = match id {
-            Some(id) => Some(self.engine.resolve(&object, id).ok_or_else(|| Refused(format!("no such {object}")))?.id.clone()),
-            None => None,
-        };
+        let id = self.engine.acted_on(&object, id)?;
         let written = self.engine.write(&object, id.as_deref(), given, origin, now_ms);
         written.map(|w| w.id).map_err(|refusals| Refused(describe(&refusals).1))
     }
@@ -174,7 +171,7 @@ fn kind_of(request: &Request, rest: &[&str]) -> String {
     }
 }
 
-/// Errors about a record name fields (or none of them), others do not speak of fields.
+/// An error. Errors about a record have a list of fields, which may be empty; others have none.
 fn errors(status: u16, code: &str, message: &str, fields: Option<&[String]>) -> Response {
     let mut error = json!({"errorCode": code, "message": message});
     if let Some(fields) = fields {
@@ -251,18 +248,6 @@ impl Sandbox for Salesforce {
 
     crate::engine::shared_methods!();
 
-    fn seed(&mut self, object: &str, properties: &Map<String, Value>, now_ms: i64) -> Result<String, Refused> {
-        self.act(object, None, properties, Origin::Import, now_ms)
-    }
-
-    fn create(&mut self, object: &str, properties: &Map<String, Value>, now_ms: i64) -> Result<String, Refused> {
-        self.act(object, None, properties, Origin::Person, now_ms)
-    }
-
-    fn edit(&mut self, object: &str, id: &str, properties: &Map<String, Value>, now_ms: i64) -> Result<(), Refused> {
-        self.act(object, Some(id), properties, Origin::Person, now_ms).map(drop)
-    }
-
     fn delete(&mut self, object: &str, id: &str, now_ms: i64) -> Result<(), Refused> {
         let object = self.object(object).ok_or_else(|| Refused(format!("no object type {object}")))?;
         let done = self.engine.archive(&object, id, now_ms);
@@ -274,10 +259,5 @@ impl Sandbox for Salesforce {
         let survivor = self.engine.merge(&object, primary, other, now_ms)?.id;
         self.engine.repoint(&object, other, &survivor, now_ms);
         Ok(())
-    }
-
-    fn lock(&mut self, object: &str, id: &str, until_ms: i64) {
-        let object = self.object(object).unwrap_or_default();
-        self.engine.state.locks.insert(format!("{object}/{id}"), until_ms);
     }
 }

@@ -1,3 +1,5 @@
+//! SOQL queries and their pages.
+
 use std::cmp::Ordering;
 
 use serde_json::{Map, Value, json};
@@ -9,7 +11,7 @@ use crate::schema::Kind;
 use crate::state::{Cursor, Record};
 use crate::{Request, Response, time};
 
-/// Queries of one user that may be open at once; the oldest ends.
+/// How many queries of one user may be open at once. When one more is opened, the oldest is closed.
 const OPEN: usize = 10;
 
 impl Salesforce {
@@ -35,9 +37,9 @@ impl Salesforce {
     }
 
     pub(super) fn query_more(&mut self, version: &str, locator: &str) -> Response {
-        let place = locator.split_once('-').and_then(|(name, from)| Some((name, from.parse::<usize>().ok()?)));
-        let cursor = place.and_then(|(name, _)| self.engine.state.cursors.get(name).cloned());
-        match (cursor, place) {
+        let position = locator.split_once('-').and_then(|(name, from)| Some((name, from.parse::<usize>().ok()?)));
+        let cursor = position.and_then(|(name, _)| self.engine.state.cursors.get(name).cloned());
+        match (cursor, position) {
             (Some(cursor), Some((name, from))) if from < cursor.ids.len() => self.page(version, cursor, from, Some(name)),
             _ => errors(400, "INVALID_QUERY_LOCATOR", "invalid query locator", None),
         }
@@ -70,7 +72,7 @@ impl Salesforce {
         name
     }
 
-    /// The query with the object's and the fields' own spelling.
+    /// The query with the names of the object and the fields as the schema spells them.
     fn checked(&self, mut soql: Soql) -> Result<Soql, (&'static str, String)> {
         let object = self
             .object(&soql.object)
@@ -117,7 +119,7 @@ impl Salesforce {
         }
     }
 
-    /// Texts are compared without regard to case, ids with it, nothing comes before everything.
+    /// Texts are compared without regard to case, and ids with it. A missing value comes before every other value.
     fn compare(&self, object: &str, name: &str, a: &Value, b: &Value) -> Ordering {
         let text = |v: &Value| v.as_str().map(str::to_owned).unwrap_or_else(|| v.to_string());
         match (a.is_null(), b.is_null()) {

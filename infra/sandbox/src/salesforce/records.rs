@@ -1,3 +1,5 @@
+//! Records: rows, collections and replication.
+
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
@@ -10,7 +12,7 @@ use crate::{Request, Response, time};
 
 const COLLECTION: usize = 200;
 
-/// A field's value, computed ones included.
+/// A field's value. Some fields are computed.
 pub(super) fn field(record: &Record, name: &str) -> Value {
     let text = |n: &str| record.get(n).as_str().map(str::to_owned);
     match name {
@@ -31,7 +33,7 @@ pub(super) fn attributes(object: &str, version: &str, id: &str) -> Value {
 }
 
 impl Salesforce {
-    /// The field's own spelling: names are taken in any case.
+    /// The field's name as the schema spells it. Requests may spell it in any case.
     pub(super) fn field_name(&self, object: &str, name: &str) -> Option<String> {
         self.engine.schema.get(object)?.properties.keys().find(|known| known.eq_ignore_ascii_case(name)).cloned()
     }
@@ -246,9 +248,9 @@ impl Salesforce {
         if !record.live() {
             return errors(404, "ENTITY_IS_DELETED", "entity is deleted", Some(&[]));
         }
-        let asked = request.params("fields");
+        let requested = request.params("fields");
         let all = || self.engine.schema.get(object).into_iter().flat_map(|s| s.properties.keys().cloned()).collect::<Vec<_>>();
-        let names = if asked.is_empty() { all() } else { asked };
+        let names = if requested.is_empty() { all() } else { requested };
         let mut body = json!({ "attributes": attributes(object, version, id) });
         for name in names {
             let Some(known) = self.field_name(object, &name) else {
@@ -260,7 +262,7 @@ impl Salesforce {
     }
 
     fn replication(&self, request: &Request, object: &str, deleted: bool, now_ms: i64) -> Response {
-        // Seconds do not count.
+        // Salesforce ignores the seconds.
         let moment = |name: &str| request.param(name).and_then(time::parse_instant).map(|ms| ms.div_euclid(60_000) * 60_000);
         let (Some(start), Some(end)) = (moment("start"), moment("end")) else {
             return errors(400, "INVALID_REPLICATION_DATE", "start and end are required", None);
@@ -298,7 +300,7 @@ fn key_of(record: &Value, name: &str) -> Option<String> {
     }
 }
 
-/// Keys that more than one record has.
+/// The keys that more than one record has.
 fn twice(records: &[Value], name: &str) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     records.iter().filter_map(|r| key_of(r, name)).filter(|key| !seen.insert(key.clone())).collect()

@@ -1,3 +1,5 @@
+//! The rules of the stand-in for HubSpot.
+
 use sandbox::{HubSpot, Sandbox, hubspot};
 use serde_json::{Value, json};
 
@@ -217,7 +219,7 @@ fn values_are_normalised_and_truncated_as_the_options_say() {
 }
 
 #[test]
-fn a_privacy_deletion_leaves_nothing_and_is_told_twice() {
+fn a_privacy_deletion_leaves_nothing_and_causes_two_events() {
     let mut sandbox = with_webhooks((0, 0));
     sandbox.seed("contacts", &map(json!({"email": "a@x.test"})), T0).expect("seeded");
     let body = json!({"objectId": "A@x.test", "idProperty": "email"});

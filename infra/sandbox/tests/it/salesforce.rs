@@ -1,3 +1,5 @@
+//! The rules of the stand-in for Salesforce.
+
 use sandbox::{Salesforce, Sandbox, salesforce};
 use serde_json::{Value, json};
 
@@ -30,16 +32,16 @@ fn queries_filter_sort_and_limit() {
     }
     let gone = sandbox.seed("Account", &map(json!({"Name": "Gone"})), T0).expect("seeded");
     sandbox.delete("account", &gone, T0 + 1).expect("deleted");
-    let mut ask = |rest: &str| names(&query(&mut sandbox, &format!("SELECT Id, Name FROM Account {rest}")));
-    assert_eq!(ask("ORDER BY Name"), "alpha Beta Gamma's");
-    assert_eq!(ask("where name = 'ALPHA'"), "alpha");
-    assert_eq!(ask(r"WHERE Name IN ('beta', 'Gamma\'s') ORDER BY AnnualRevenue DESC"), "Gamma's Beta");
+    let mut found = |rest: &str| names(&query(&mut sandbox, &format!("SELECT Id, Name FROM Account {rest}")));
+    assert_eq!(found("ORDER BY Name"), "alpha Beta Gamma's");
+    assert_eq!(found("where name = 'ALPHA'"), "alpha");
+    assert_eq!(found(r"WHERE Name IN ('beta', 'Gamma\'s') ORDER BY AnnualRevenue DESC"), "Gamma's Beta");
     assert_eq!(
-        ask("WHERE SystemModstamp >= 2026-01-01T00:00:01.000Z AND AnnualRevenue < 11 ORDER BY SystemModstamp, Id LIMIT 1"),
+        found("WHERE SystemModstamp >= 2026-01-01T00:00:01.000Z AND AnnualRevenue < 11 ORDER BY SystemModstamp, Id LIMIT 1"),
         "alpha"
     );
-    assert_eq!(ask("WHERE SystemModstamp >= 2026-01-01T01:00:02+01:00"), "Gamma's");
-    assert_eq!(ask("WHERE Phone = null AND Hub_Id__c != 'a0' ORDER BY Hub_Id__c DESC LIMIT 10"), "Gamma's alpha");
+    assert_eq!(found("WHERE SystemModstamp >= 2026-01-01T01:00:02+01:00"), "Gamma's");
+    assert_eq!(found("WHERE Phone = null AND Hub_Id__c != 'a0' ORDER BY Hub_Id__c DESC LIMIT 10"), "Gamma's alpha");
     let (_, row) = query(&mut sandbox, "SELECT Id, IsDeleted, AnnualRevenue, SystemModstamp FROM Account LIMIT 1");
     assert_eq!(row["records"][0]["SystemModstamp"], "2026-01-01T00:00:00.000+0000");
     assert_eq!(row["records"][0]["AnnualRevenue"], 10);
@@ -148,11 +150,11 @@ fn collections_have_a_limit_and_can_be_all_or_none() {
     };
     let undone = call(&mut sandbox, "PATCH", path, broken.clone(), T0).value();
     assert_eq!(codes(&undone), ["ALL_OR_NONE_OPERATION_ROLLED_BACK", "INVALID_FIELD", "ALL_OR_NONE_OPERATION_ROLLED_BACK"]);
-    assert_eq!(sandbox.comparable(&[])["Account"], Value::Null, "nothing was kept");
+    assert_eq!(sandbox.comparable(&[])["Account"], Value::Null, "nothing was stored");
     broken["allOrNone"] = json!(false);
     broken["records"][2]["Hub_Id__c"] = json!("a0");
-    let kept = call(&mut sandbox, "PATCH", path, broken, T0).value();
-    assert_eq!(codes(&kept), ["DUPLICATE_VALUE", "INVALID_FIELD", "DUPLICATE_VALUE"]);
+    let second = call(&mut sandbox, "PATCH", path, broken, T0).value();
+    assert_eq!(codes(&second), ["DUPLICATE_VALUE", "INVALID_FIELD", "DUPLICATE_VALUE"]);
     assert_eq!(codes(&call(&mut sandbox, "PATCH", path, body(200, false), T0).value()), vec!["ok"; 200]);
 }
 

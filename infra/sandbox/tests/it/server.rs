@@ -1,3 +1,5 @@
+//! The stand-in behind a loopback port.
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 

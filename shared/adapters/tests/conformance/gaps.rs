@@ -7,8 +7,8 @@ const fn gap(check: &'static str, reason: &'static str) -> Gap {
 }
 
 /// The check that needs two transactions to meet.
-const CONTENTION: &str = "another transaction in the way is no failed condition";
-const NEVER_MEET: &str = "it does one transaction at a time, and cannot be told to raise a conflict";
+const CONTENTION: &str = "another transaction in the way is not a failed condition";
+const NEVER_MEET: &str = "it runs one transaction at a time, and nothing can make it report a conflict";
 
 /// The memory twins.
 pub const TWINS: &[Gap] = &[gap(CONTENTION, "the twins do one thing at a time; the simulator around them raises conflicts")];
@@ -16,7 +16,7 @@ pub const TWINS: &[Gap] = &[gap(CONTENTION, "the twins do one thing at a time; t
 /// The engines of the local stack.
 pub const LOCAL_STACK: &[Gap] = &[];
 
-/// Ministack, an AWS stand-in that this project has no hand in.
+/// Ministack, an AWS stand-in of another project.
 const MINISTACK: &[Gap] = &[
     gap(CONTENTION, NEVER_MEET),
     gap("more than ten attributes are rejected", "it takes any number; the hub sends four at most"),
@@ -24,9 +24,9 @@ const MINISTACK: &[Gap] = &[
     gap("an empty attribute is rejected", "it takes it; the hub has something to say in each"),
     gap(
         "a version is found only in a stage that it has",
-        "it looks at the version and forgets the stage; a rotation asks for a version in the stage that it is in",
+        "it uses the version and ignores the stage; a rotation requests a version in the stage that it is in",
     ),
-    gap("a version is written once", "it overwrites; a rotation asks before it writes"),
+    gap("a version is written once", "it overwrites; a rotation reads before it writes"),
 ];
 
 /// DynamoDB Local, Amazon's own.

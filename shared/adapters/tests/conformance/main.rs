@@ -16,8 +16,8 @@ fn judge(subject: &str, report: &Report) {
     assert!(report.conforms(), "{subject} does not conform:\n{report}");
 }
 
-/// With an endpoint only that is asked.
-fn asked_for_another() -> bool {
+/// True if an endpoint is named: then only the endpoint is tested.
+fn tests_only_an_endpoint() -> bool {
     std::env::var_os("HUB_CONFORMANCE_ENDPOINT").is_some()
 }
 
@@ -27,7 +27,7 @@ async fn report(subject: &impl Subject, areas: &[Area], gaps: &[Gap]) -> Report 
 
 #[tokio::test]
 async fn the_twins_conform() {
-    if !asked_for_another() {
+    if !tests_only_an_endpoint() {
         let twin = Twin::for_conformance(NEW_YEAR_MS);
         judge("memory twins", &report(&twin, Area::ALL, gaps::TWINS).await);
     }
@@ -35,7 +35,7 @@ async fn the_twins_conform() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_engines_of_the_local_stack_conform() {
-    if !asked_for_another() {
+    if !tests_only_an_endpoint() {
         let stack = local_stack().await;
         let subject = Endpoint::prepare(stack.endpoint().to_owned(), Area::ALL, Some(&stack)).await;
         judge("local stack", &report(&subject, Area::ALL, gaps::LOCAL_STACK).await);

@@ -59,7 +59,7 @@ pub struct KeyGroup {
 pub struct KeyTable {
     /// What a table of this kind is, for messages: `rule`.
     pub owner: &'static str,
-    /// The name by which a page of the documentation asks for these keys; `None` when they are shown where the table is used.
+    /// The name by which a page of the documentation includes these keys; `None` when they are shown where the table is used.
     pub section: Option<&'static str>,
     /// The keys.
     pub groups: &'static [KeyGroup],
@@ -93,6 +93,25 @@ impl KeyTable {
     /// The names of the keys.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.keys().map(|key| key.name)
+    }
+
+    /// The names of the keys, sorted, as [`super::accepted_names`] has those of the typed structure.
+    pub fn sorted_names(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.names().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The words that the value of a key may be, sorted; empty for a key that is not a choice.
+    pub fn choices(&self, name: &str) -> Vec<&'static str> {
+        let mut words = self.find(name).map(|key| key.value.choices().to_vec()).unwrap_or_default();
+        words.sort_unstable();
+        words
+    }
+
+    /// The declared keys of the table, or tables, that the value of a key is.
+    pub fn nested(&self, name: &str) -> Option<&'static KeyTable> {
+        self.find(name)?.value.table()
     }
 
     /// The key of that name.
@@ -170,6 +189,17 @@ impl ValueType {
             ValueType::TextOrTable(_) => "texts or tables".to_owned(),
             ValueType::OneOrMore(inner) => format!("{}, or lists of them", inner.plural()),
             ValueType::List(inner) => format!("lists of {}", inner.plural()),
+        }
+    }
+
+    /// The words that such a value, or each of several, may be.
+    fn choices(&self) -> &'static [&'static str] {
+        match self {
+            ValueType::OneOf(words) => words,
+            ValueType::Named(inner) | ValueType::ByPath(inner) | ValueType::OneOrMore(inner) | ValueType::List(inner) => {
+                inner.choices()
+            }
+            _ => &[],
         }
     }
 

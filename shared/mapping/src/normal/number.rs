@@ -83,8 +83,8 @@ impl Number {
         if fraction.len() - end > 3 {
             return self;
         }
-        let kept = format!("{}{}", &self.digits[..whole], &fraction[..start]);
-        let Ok(value) = (if kept.is_empty() { "0" } else { &kept }).parse::<u128>() else { return self };
+        let digits = format!("{}{}", &self.digits[..whole], &fraction[..start]);
+        let Ok(value) = (if digits.is_empty() { "0" } else { &digits }).parse::<u128>() else { return self };
         let rounded = (value + u128::from(repeated == b'9')).to_string();
         Number { negative: self.negative, digits: rounded.trim_start_matches('0').to_owned(), scale: start }
     }

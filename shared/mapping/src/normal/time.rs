@@ -136,9 +136,9 @@ fn short_names(text: &str) -> String {
     text.chars().filter(short).collect()
 }
 
-/// The milliseconds of a canonical instant, rounded down.
-pub fn instant_ms(canonical: &str) -> Option<i64> {
-    let at: Timestamp = canonical.parse().ok()?;
+/// The milliseconds of an instant in ISO 8601, rounded down. Its offset may have no colon.
+pub fn instant_ms(text: &str) -> Option<i64> {
+    let at: Timestamp = text.parse().ok()?;
     i64::try_from(at.as_nanosecond().div_euclid(1_000_000)).ok()
 }
 

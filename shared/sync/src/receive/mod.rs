@@ -112,7 +112,7 @@ impl<P: Ports> Receive<'_, P> {
         match self.enqueue(source, &verified).await {
             Ok(()) => source.provider.manifest().accepted(),
             Err(error) => {
-                tracing::warn!(connection = source.name, error = %error, "the queue did not accept an envelope: the provider is asked to send it again");
+                tracing::warn!(connection = source.name, error = %error, "the queue did not accept an envelope: the provider must send it again");
                 try_again()
             }
         }

@@ -105,6 +105,16 @@ impl GoldenRecord {
     pub fn key_id(object: ObjectType, id: &str) -> String {
         format!("{object}#{id}")
     }
+
+    /// True when a person has decided that source records of this record and of the other one do not belong together.
+    pub fn must_stay_apart_from(&self, other: &GoldenRecord) -> bool {
+        self.splits.iter().chain(&other.splits).any(|split| split.separates(&self.members, &other.members))
+    }
+
+    /// The source records that must not belong to this record.
+    pub fn strangers(&self) -> impl Iterator<Item = &RemoteId> {
+        self.splits.iter().filter_map(|split| split.opposite(&self.members)).flatten()
+    }
 }
 
 impl Stored for GoldenRecord {

@@ -1,4 +1,4 @@
-//! Which events came in, and how each of them ended.
+//! Which events were received, and the outcome of each.
 //!
 //! Two kinds of items. A *journal entry* recognises an event that was handled before, and remembers the dispatches that the event
 //! caused until they are sent. An *account line* holds the outcome of one received event. The accounting equation counts these
@@ -143,7 +143,7 @@ pub struct AccountLine<'a> {
     pub event: &'a EventRef,
     /// How it ended.
     pub outcome: Outcome,
-    /// Why it ended like that; stored up to the length of a dead letter's detail.
+    /// The reason of the outcome, stored up to the length of a dead letter's detail.
     pub reason: Option<&'a str>,
 }
 

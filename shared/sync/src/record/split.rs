@@ -5,8 +5,6 @@ use std::collections::BTreeSet;
 use canonical::RemoteId;
 use serde::{Deserialize, Serialize};
 
-use super::golden::GoldenRecord;
-
 /// The decision that no source record of one side belongs together with one of the other side.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Split {
@@ -17,9 +15,9 @@ pub struct Split {
 }
 
 impl Split {
-    /// The split between two clusters.
-    pub fn between(one: &GoldenRecord, other: &GoldenRecord) -> Split {
-        let (one, other) = (one.members.clone(), other.members.clone());
+    /// The split between two clusters, by their members.
+    pub fn between(one: &BTreeSet<RemoteId>, other: &BTreeSet<RemoteId>) -> Split {
+        let (one, other) = (one.clone(), other.clone());
         // The same split, whichever record comes first.
         if one <= other { Split { left: one, right: other } } else { Split { left: other, right: one } }
     }
@@ -31,7 +29,7 @@ impl Split {
     }
 
     /// The side on which none of these members is, if the other side has some.
-    fn opposite(&self, members: &BTreeSet<RemoteId>) -> Option<&BTreeSet<RemoteId>> {
+    pub(super) fn opposite(&self, members: &BTreeSet<RemoteId>) -> Option<&BTreeSet<RemoteId>> {
         match (self.left.is_disjoint(members), self.right.is_disjoint(members)) {
             (false, _) => Some(&self.right),
             (true, false) => Some(&self.left),
@@ -49,19 +47,6 @@ impl Split {
         };
         let all = once(self, one, other).into_iter().flat_map(|split| once(&split, other, one));
         all.filter(|split| !split.left.is_empty() && !split.right.is_empty()).collect()
-    }
-}
-
-impl GoldenRecord {
-    /// True when a person has decided that something of this record does not belong together with these source records, or when they
-    /// say so of this record.
-    pub fn is_kept_apart_from(&self, other: &GoldenRecord) -> bool {
-        self.splits.iter().chain(&other.splits).any(|split| split.separates(&self.members, &other.members))
-    }
-
-    /// The source records that must not belong to this record.
-    pub fn strangers(&self) -> impl Iterator<Item = &RemoteId> {
-        self.splits.iter().filter_map(|split| split.opposite(&self.members)).flatten()
     }
 }
 

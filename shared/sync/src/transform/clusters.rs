@@ -4,23 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use canonical::{Change, ChangeKind, ConnectionName, GoldenId, KeyHash, RemoteId};
 
-use super::plan::Known;
+use super::plan::{Claims, Known, Lead};
 use crate::config::ObjectPolicy;
 use crate::record::{Claim, GoldenRecord, IdentityKey, IdentityKeys, Object, REMOTE_KEY, SourceRecord, add_keys};
-
-/// A key of a change that leads somewhere already.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lead {
-    /// The stored claim.
-    pub claim: Claim,
-    /// The live record that has the key.
-    pub golden: GoldenId,
-    /// The live records that hold the value and are not the same: `golden`, and the others.
-    pub holders: BTreeSet<GoldenId>,
-    /// True when another object of the same kind at the change's connection had the value and has it no more: the value may have
-    /// passed from one to the other.
-    pub passed_on: bool,
-}
 
 /// The clusters that a change belongs to, and what its keys say of others.
 pub(super) struct Belonging<'k> {
@@ -42,8 +28,8 @@ pub(super) fn find_belonging<'k>(change: &'k Change, known: &'k Known, policy: &
             continue;
         }
         let Some(cluster) = known.clusters.iter().find(|cluster| cluster.id == lead.golden) else { continue };
-        let told_apart = policy.is_weak(&key.name) && are_told_apart(policy, &group.keys, &cluster.keys);
-        if told_apart || group.is_kept_apart_from(cluster) {
+        let distinguished = policy.is_weak(&key.name) && are_distinguished(policy, &group.keys, &cluster.keys);
+        if distinguished || group.must_stay_apart_from(cluster) {
             belonging.shared.insert(hash);
         } else if lead.holders.len() > policy.people_per_value {
             // The value says no longer who it is.
@@ -87,7 +73,7 @@ impl<'k> Group<'k> {
         own.sort_by_key(|cluster| !is_member(cluster));
         for cluster in own {
             let stranger = cluster.strangers().any(|source| *source == change.source);
-            if !group.is_kept_apart_from(cluster) && !stranger {
+            if !group.must_stay_apart_from(cluster) && !stranger {
                 group.add(cluster);
             }
         }
@@ -102,8 +88,8 @@ impl<'k> Group<'k> {
         self.clusters.push(cluster);
     }
 
-    fn is_kept_apart_from(&self, cluster: &GoldenRecord) -> bool {
-        self.clusters.iter().any(|own| own.is_kept_apart_from(cluster))
+    fn must_stay_apart_from(&self, cluster: &GoldenRecord) -> bool {
+        self.clusters.iter().any(|own| own.must_stay_apart_from(cluster))
     }
 
     /// True when both have an object at the same destination, and not the same one.
@@ -145,7 +131,7 @@ fn evidence<'k>(known: &'k Known, policy: &ObjectPolicy) -> Vec<(&'k KeyHash, &'
 }
 
 /// True when both sides have values of the same strong key, and none in common.
-fn are_told_apart(policy: &ObjectPolicy, one: &IdentityKeys, other: &IdentityKeys) -> bool {
+fn are_distinguished(policy: &ObjectPolicy, one: &IdentityKeys, other: &IdentityKeys) -> bool {
     let values = |keys: &'_ IdentityKeys, name: &str| -> BTreeSet<KeyHash> {
         keys.iter().filter(|(_, key)| key.name == name).map(|(hash, _)| hash.clone()).collect()
     };
@@ -153,15 +139,6 @@ fn are_told_apart(policy: &ObjectPolicy, one: &IdentityKeys, other: &IdentityKey
         let (one, other) = (values(one, name), values(other, name));
         !one.is_empty() && !other.is_empty() && one.is_disjoint(&other)
     })
-}
-
-/// What is to be stored of the keys of a change.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Claims {
-    /// The claims that change, by key.
-    pub changed: BTreeMap<KeyHash, Claim>,
-    /// The names of keys whose value joins no further records from now on.
-    pub stopped: Vec<String>,
 }
 
 /// The claims of the record that a change became a part of.

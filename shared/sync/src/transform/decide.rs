@@ -73,7 +73,7 @@ impl<P: Ports> Transform<'_, P> {
         let other = self.decided_record(decision.object, &ids[1]).await?;
         let review = self.decided_review(decision, review, state).await?;
         let (is_join, same) = (state == ReviewState::Accepted, one.id == other.id);
-        if same || !is_join && one.is_kept_apart_from(&other) && !one.reviews.contains_key(&other.id) {
+        if same || !is_join && one.must_stay_apart_from(&other) && !one.reviews.contains_key(&other.id) {
             if same && !is_join {
                 tracing::warn!(record = %one.id, "the records are one already: `hub unmerge` takes that back");
             }

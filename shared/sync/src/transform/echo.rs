@@ -11,7 +11,8 @@ use crate::ports::Table;
 use crate::record::{Link, golden_by_id, identity_key, read_link, remote_hash};
 
 impl<P: Ports> Transform<'_, P> {
-    /// True when a thin event only tells what we wrote and know to be there: a read could bring nothing new. In doubt it is false.
+    /// True when a thin event only reports what the hub wrote and knows to be there, so that a read could bring nothing new. False in
+    /// doubt.
     pub(super) async fn is_our_write(&self, event: &InboundEvent, sources: &[RemoteId]) -> Result<bool, Failure> {
         let (Some(hint), Some(stamp), [source]) = (&event.write_hint, event.stamp, sources) else { return Ok(false) };
         let (_, provider) = self.config.connection(&source.connection)?;
@@ -24,8 +25,8 @@ impl<P: Ports> Transform<'_, P> {
         let Some(pointer) = self.ports.get(Table::Links, &key).await? else { return Ok(false) };
         let record = pointer.s("golden").unwrap_or_default();
         let Some(golden) = golden_by_id(self.ports, self.vault, object, record).await? else { return Ok(false) };
-        let place = Link::key(&source.connection, object, &golden.id);
-        let Some(item) = self.ports.get(Table::Links, &place).await? else { return Ok(false) };
+        let link_key = Link::key(&source.connection, object, &golden.id);
+        let Some(item) = self.ports.get(Table::Links, &link_key).await? else { return Ok(false) };
         let link = read_link(self.ports, self.vault, &item).await?;
         if !link.is_live_as(&source.id) {
             return Ok(false);

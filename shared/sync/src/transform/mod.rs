@@ -86,21 +86,21 @@ pub async fn handle_batch<P: Ports>(
         let mut metrics = Vec::new();
         let result = transform.handle_envelope(delivery, &mut metrics).await;
         let on_park = async |failure: &Failure| transform.close_parked_events(delivery, failure).await;
-        let kept = finish_delivery(invocation, queue, delivery, result, on_park).await;
-        (kept.then(|| delivery.id.clone()), metrics)
+        let keep = finish_delivery(invocation, queue, delivery, result, on_park).await;
+        (keep.then(|| delivery.id.clone()), metrics)
     }))
     .await;
     transform.store_fuse_counts().await;
     let mut report = BatchReport::default();
-    for (kept, metrics) in results {
-        report.failures.extend(kept);
+    for (failed, metrics) in results {
+        report.failures.extend(failed);
         report.metrics.extend(metrics);
     }
     report.metrics.append(&mut transform.counted.borrow_mut());
     report
 }
 
-/// How one event ended, and what is still to be done for it.
+/// The result of one event, and what is still to be done for it.
 struct EventResult {
     outcome: Outcome,
     reason: Option<String>,
@@ -134,7 +134,7 @@ struct JournaledChange<'a> {
     causes: &'a [EventRef],
 }
 
-/// What became of a change.
+/// The result of a change.
 struct AppliedChange {
     entry: JournalEntry,
     /// True when another envelope, or another event of it, had brought the change before.

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use canonical::{Change, ConnectionName, FieldName, GoldenId, KeyHash, Outcome, RemoteId, Value};
 
-use super::clusters::{Claims, Lead};
 use crate::config::Hub;
-use crate::record::{GoldenRecord, IdentityKeys, LinkMap, SourceRecord};
+use crate::record::{Claim, GoldenRecord, IdentityKeys, LinkMap, SourceRecord};
 
 /// A change that is to be merged, and the circumstances.
 #[derive(Debug, Clone, Copy)]
@@ -15,10 +14,24 @@ pub struct MergeInput<'a> {
     pub hub: &'a Hub,
     /// The change.
     pub change: &'a Change,
-    /// When the change was received; stands in where the provider gives no stamp.
+    /// When the change was received. It is used where the provider gives no stamp.
     pub received_ms: i64,
     /// The time by our clock; limits stamps from the future.
     pub now_ms: i64,
+}
+
+/// A key of a change that leads somewhere already.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lead {
+    /// The stored claim.
+    pub claim: Claim,
+    /// The live record that has the key.
+    pub golden: GoldenId,
+    /// The live records that hold the value and are not the same: `golden`, and the others.
+    pub holders: BTreeSet<GoldenId>,
+    /// True when another object of the same kind at the change's connection had the value and has it no more: the value may have
+    /// passed from one to the other.
+    pub passed_on: bool,
 }
 
 /// What the store holds that matters to a change, and what was hashed for it.
@@ -46,6 +59,15 @@ pub struct Known {
 
 /// Values by field: before and after a change.
 pub type FieldDifferences = BTreeMap<FieldName, (Option<Value>, Option<Value>)>;
+
+/// What is to be stored of the keys of a change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// The claims that change, by key.
+    pub changed: BTreeMap<KeyHash, Claim>,
+    /// The names of keys whose value joins no further records from now on.
+    pub stopped: Vec<String>,
+}
 
 /// What is to be stored.
 #[derive(Debug, Clone)]

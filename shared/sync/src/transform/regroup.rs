@@ -81,7 +81,7 @@ pub(super) fn join(hub: &Hub, stored: &Stored, mut records: [GoldenRecord; 2]) -
 
 /// Two records are not the same. A value that both have belongs to the one that has it now.
 pub(super) fn keep_apart(hub: &Hub, stored: &Stored, records: [GoldenRecord; 2]) -> Result<Regrouped, Failure> {
-    let split = Split::between(&records[0], &records[1]);
+    let split = Split::between(&records[0].members, &records[1].members);
     let [mut one, mut other] = records;
     one.reviews.remove(&other.id);
     other.reviews.remove(&one.id);
@@ -106,7 +106,7 @@ pub(super) fn split_off(
     let mut other = GoldenRecord::new(id, record.object);
     (other.members, record.members) =
         std::mem::take(&mut record.members).into_iter().partition(|member| sources.contains(member));
-    let split = Split::between(&record, &other);
+    let split = Split::between(&record.members, &other.members);
     other.splits.clone_from(&record.splits);
     for side in [&mut record, &mut other] {
         side.splits.insert(split.clone());

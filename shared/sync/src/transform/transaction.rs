@@ -14,10 +14,9 @@ use crate::record::{
     read_link, read_source, unchanged_since,
 };
 use crate::seal::Vault;
-use crate::transform::clusters::Lead;
 use crate::transform::identity::{HUB_NAMESPACE, current_keys, founded_id, identity_keys, is_identified, remote_keys};
 use crate::transform::merge::merge;
-use crate::transform::plan::{FieldDifferences, Known, MergeInput, Merged};
+use crate::transform::plan::{FieldDifferences, Known, Lead, MergeInput, Merged};
 
 /// The store reads and writes at most this many items at once.
 const MAX_ITEMS: usize = 100;

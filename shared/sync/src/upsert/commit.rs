@@ -56,7 +56,7 @@ impl<P: Ports> Upsert<'_, P> {
         }
         let mut committed = self.commit(job).await;
         for _ in 1..RELEASES {
-            // Only this worker knows what it has written. Should it give up, nobody else would look.
+            // Only this worker knows what it has written. If it gave up here, no other worker would look.
             if !committed.as_ref().is_err_and(|failure| failure.class == Class::Transient) {
                 break;
             }

@@ -23,7 +23,7 @@ pub struct Wanted<'a> {
     pub members: Vec<&'a str>,
     /// The rendering, for natural keys.
     pub rendering: &'a Rendering,
-    /// True when nobody has tried to write the record before: then no object carries its id.
+    /// True when no worker has tried to write the record before: then no object carries its id.
     pub first: bool,
     /// Objects of this destination that a person has kept apart from the golden record.
     pub strangers: Vec<&'a str>,

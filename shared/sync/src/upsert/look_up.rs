@@ -13,7 +13,7 @@ use crate::join::join;
 use crate::outbox::send_read_requests;
 use crate::record::{golden_by_id, link};
 
-/// How a job goes on after the destination was read.
+/// What a job does after the destination was read.
 enum Next {
     Write,
     Release,
@@ -148,21 +148,21 @@ impl<P: Ports> Upsert<'_, P> {
 
     /// Has the destination merge one duplicate into the record's object, if there is one. Returns true if it did.
     async fn merge_duplicate(&self, object: ObjectType, record: &str, job: &mut Job) -> Result<bool, Failure> {
-        let (Some(kept), Some(duplicate)) = (job.link.remote_id(), job.link.duplicates_to_merge().first()) else {
+        let (Some(own), Some(duplicate)) = (job.link.remote_id(), job.link.duplicates_to_merge().first()) else {
             return Ok(false);
         };
         if !self.destination.api.can_merge() {
             return Ok(false);
         }
-        let (kept, duplicate) = (kept.to_owned(), duplicate.clone());
+        let (own, duplicate) = (own.to_owned(), duplicate.clone());
         let before = job.link.clone();
         // Before the call: what the merge moves may come back before the call returns.
         job.link.begin_merge(self.ports().now_ms());
         self.store(object, record, &mut job.link).await?;
         job.stored = job.link.clone();
-        match self.destination.merge(object, &kept, &duplicate).await {
+        match self.destination.merge(object, &own, &duplicate).await {
             Ok(remains) => {
-                tracing::info!(destination = self.name(), kept, duplicate, "merged two objects at the destination");
+                tracing::info!(destination = self.name(), object = own, duplicate, "merged two objects at the destination");
                 job.link.merged_at_destination(&duplicate, remains);
                 Ok(true)
             }
@@ -174,8 +174,8 @@ impl<P: Ports> Upsert<'_, P> {
         }
     }
 
-    /// Asks `reconcile` to read an object. What it holds goes through `ingest` like everything that a source reports, and what
-    /// the golden record makes of it is dispatched again.
+    /// Requests a fetch of an object from `reconcile`. Its values go through the ingest queue like everything that a source reports,
+    /// and the golden record is dispatched again if they change it.
     pub(super) async fn request_read(&self, object: ObjectType, remote: &str, trace: &str) -> Result<(), Failure> {
         let source = RemoteId { connection: self.name().into(), object: self.destination.native(object)?, id: remote.to_owned() };
         let request = FetchRequest { source, cause: None, not_before: None, trace: trace.to_owned() };
@@ -193,10 +193,10 @@ fn choose(found: Found, record: &str) -> (Option<RemoteRecord>, Vec<String>) {
     let (mut chosen, mut duplicates): (Option<RemoteRecord>, _) = (found.object, Vec::new());
     for late in found.late_creates {
         match chosen.take() {
-            Some(kept) if kept.id != late.id => {
-                let (keep, other) = if late.hub_id.as_deref() == Some(record) { (late, kept) } else { (kept, late) };
+            Some(first) if first.id != late.id => {
+                let (own, other) = if late.hub_id.as_deref() == Some(record) { (late, first) } else { (first, late) };
                 duplicates.push(other.id);
-                chosen = Some(keep);
+                chosen = Some(own);
             }
             _ => chosen = Some(late),
         }

@@ -25,7 +25,7 @@ pub struct Rendering {
 impl<P: Ports> Destination<'_, P> {
     /// Renders a golden record for this destination. A reference becomes the id of its object here. The record waits for a
     /// referenced object that is still to be created, and omits a reference that leads nowhere. A value that has no native form is
-    /// logged, counted and left out; the rest of the record goes on.
+    /// logged, counted and left out. The rest of the record is pushed.
     pub async fn render(&self, object: ObjectType, native: &str, golden: &GoldenRecord) -> Result<Rendering, Failure> {
         let mut values = golden.values();
         let catalogue = self.config.hub().fields;

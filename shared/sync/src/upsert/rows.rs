@@ -1,4 +1,4 @@
-//! What came of each row of a batch call, and what that means for its link.
+//! The result of each row of a batch call, and what it means for the row's link.
 
 use canonical::{ObjectType, Stamp};
 use providers::api::{FailureKind, RowFailure, RowResult};
@@ -55,7 +55,7 @@ impl<P: Ports> Upsert<'_, P> {
         let native = self.destination.native(object).unwrap_or_default();
         let values = provider.canonical(&native, properties);
         link.note_read_back(&ReadBack { fields: &intent.fields(), sent: &intent.changed, values: &values, stamp });
-        // Values that the destination filled in by itself have to be read once it reports the new object.
+        // Values that the destination filled in itself are read once it reports the new object.
         let filled_in = values.iter().any(|(field, value)| {
             !value.is_null() && intent.rendering.wanted.get(field) != Some(value) && provider.writes(&native, field)
         });

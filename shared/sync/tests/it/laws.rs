@@ -10,10 +10,9 @@ use proptest::prelude::*;
 use sync::config::{Cleared, FieldPolicy, Hub, Limits, ObjectPolicy, Retry, Survivorship};
 use sync::record::{Claim, GoldenRecord, SourceRecord};
 use sync::seal::Vault;
-use sync::transform::clusters::Lead;
 use sync::transform::identity::{founded_id, identity_keys, remote_keys};
 use sync::transform::merge::merge;
-use sync::transform::plan::{Known, MergeInput};
+use sync::transform::plan::{Known, Lead, MergeInput};
 
 const NOW_MS: i64 = 2_000_000;
 
@@ -258,7 +257,7 @@ fn a_value_that_its_mapping_has_flagged_joins_nobody() {
 }
 
 #[test]
-fn more_people_may_have_one_value_where_the_policy_says_so() {
+fn more_people_may_have_one_value_if_the_policy_allows_it() {
     let mut hub = hub(ObjectType::Contact, "email", &BTreeMap::new());
     for (people_per_value, people) in [(1, 3), (2, 2)] {
         let policy = hub.objects.entry(ObjectType::Contact).or_default();

@@ -167,17 +167,17 @@ fn an_operator_learns_which_single_change_would_help() {
     let body = b"[1]\r\n";
     let draft = Draft { method: "POST", url: "https://hub.example/a?b=1", body, at_ms: NOW_MS, id: "" };
     let headers: Headers = sign(versions, &draft, TEXT).expect("signed").headers.into_iter().collect();
-    let asked =
+    let suspected =
         |method, url, body, secret: &str| diagnose(versions, request(method, url, &headers, body), &["wrong", secret], NOW_MS);
     let spaced = format!("{TEXT}\n");
-    assert_eq!(asked("POST", draft.url, b"[1]", TEXT), [Suspicion::LineEnd]);
-    assert_eq!(asked("POST", "http://hub.example/a?b=1", body, TEXT), [Suspicion::UrlScheme]);
-    assert_eq!(asked("POST", "https://hub.example:8443/a?b=1", body, TEXT), [Suspicion::UrlPort]);
-    assert_eq!(asked("POST", "https://hub.example/a/?b=1", body, TEXT), [Suspicion::UrlSlash]);
-    assert_eq!(asked("PUT", draft.url, body, TEXT), [Suspicion::Method]);
-    assert_eq!(asked("POST", draft.url, body, &spaced), [Suspicion::SecretSpaces]);
-    assert_eq!(asked("POST", draft.url, b"[2]\r\n", TEXT), []);
-    assert_eq!(asked("POST", draft.url, body, "another"), []);
+    assert_eq!(suspected("POST", draft.url, b"[1]", TEXT), [Suspicion::LineEnd]);
+    assert_eq!(suspected("POST", "http://hub.example/a?b=1", body, TEXT), [Suspicion::UrlScheme]);
+    assert_eq!(suspected("POST", "https://hub.example:8443/a?b=1", body, TEXT), [Suspicion::UrlPort]);
+    assert_eq!(suspected("POST", "https://hub.example/a/?b=1", body, TEXT), [Suspicion::UrlSlash]);
+    assert_eq!(suspected("PUT", draft.url, body, TEXT), [Suspicion::Method]);
+    assert_eq!(suspected("POST", draft.url, body, &spaced), [Suspicion::SecretSpaces]);
+    assert_eq!(suspected("POST", draft.url, b"[2]\r\n", TEXT), []);
+    assert_eq!(suspected("POST", draft.url, body, "another"), []);
 
     let list = &webhook("list").scheme;
     let draft = Draft { id: "msg_1", ..draft };
@@ -197,7 +197,7 @@ fn a_version_without_a_condition_takes_what_no_other_claims() {
     let token = format!(r#"{{"token":"{TEXT}"}}"#);
     assert_eq!(version(scheme, &key(TEXT), b"").as_deref(), Ok("key"));
     assert_eq!(version(scheme, &Headers::default(), token.as_bytes()).as_deref(), Ok("token"));
-    assert_eq!(version(scheme, &key("wrong"), token.as_bytes()), Err(Rejection::Mismatch), "nobody falls back");
+    assert_eq!(version(scheme, &key("wrong"), token.as_bytes()), Err(Rejection::Mismatch), "a weaker proof is not accepted");
     let only_key = scheme.clone().with_versions(vec!["key".into()]);
     assert_eq!(version(&only_key, &Headers::default(), token.as_bytes()), Err(Rejection::VersionNotAccepted("token".into())));
 }

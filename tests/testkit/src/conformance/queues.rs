@@ -1,4 +1,4 @@
-//! Messages: what is kept of them, which are refused, when they can be received, where they go when nobody deletes them.
+//! Messages: what is stored of them, which are refused, when they can be received, and where they go if they are not deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -99,9 +99,9 @@ async fn one_bad<S: Subject>(subject: &S) -> Outcome {
     let results = subject.ports().send(&"one-bad".into(), messages.clone()).await;
     expect("the number of results", results.len(), 3)?;
     rejected("the bad message", results[1].clone())?;
-    let said: BTreeSet<&str> = messages.iter().zip(&results).filter(|(_, r)| r.is_ok()).map(|(m, _)| m.body.as_str()).collect();
-    let received = drain(subject, "one-bad", said.len()).await?;
-    expect("what was received", bodies(&received), said)
+    let sent: BTreeSet<&str> = messages.iter().zip(&results).filter(|(_, r)| r.is_ok()).map(|(m, _)| m.body.as_str()).collect();
+    let received = drain(subject, "one-bad", sent.len()).await?;
+    expect("what was received", bodies(&received), sent)
 }
 
 async fn neighbours<S: Subject>(subject: &S) -> Outcome {
@@ -182,7 +182,11 @@ async fn many_attributes<S: Subject>(subject: &S) -> Outcome {
         Outgoing { attributes, ..Outgoing::new("attributes") }
     };
     expect("ten", send_one(subject, with(10)).await, Ok(()))?;
-    expect("what came of ten", drain(subject, "refusals", 1).await?.first().map(|d| d.attributes.len()), Some(10))?;
+    expect(
+        "the attributes of a message with ten",
+        drain(subject, "refusals", 1).await?.first().map(|d| d.attributes.len()),
+        Some(10),
+    )?;
     rejected("eleven", send_one(subject, with(11)).await)
 }
 
@@ -226,7 +230,7 @@ async fn visibility<S: Subject>(subject: &S) -> Outcome {
     let third = drain_one(subject, queue, 3).await?;
     subject.pass(1_500).await;
     rejected("a delay beyond 12 hours from the receive", ports.delay(&queue.into(), &second.receipt, 43_200).await)?;
-    rejected("a receipt that nobody gave", ports.delay(&queue.into(), "bm90IGEgcmVjZWlwdA==", 5).await)?;
+    rejected("a receipt that was never issued", ports.delay(&queue.into(), "bm90IGEgcmVjZWlwdA==", 5).await)?;
     subject.delete(queue, &third.receipt).await.during("a delete")?;
     // AWS may say of a deleted message that it is not in flight, or take the call and do nothing.
     expect("after the delete", subject.receive(queue, HIDDEN_S).await, Ok(Vec::new()))

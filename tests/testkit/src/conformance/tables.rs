@@ -9,7 +9,7 @@ use super::{Area, Check, Deviation, During, Outcome, Subject, expect, list, reje
 
 /// Greatest size of an item: 400 KiB.
 const MOST_BYTES: usize = 409_600;
-/// A size that is surely below the limit, whatever the overhead of an engine.
+/// A size that is below the limit with the overhead of any engine.
 const LARGE: usize = 390_000;
 
 pub(super) fn checks<S: Subject>() -> Vec<Check<S>> {
@@ -214,7 +214,7 @@ async fn one_creates<S: Subject>(subject: &S) -> Outcome {
         let winners: Vec<usize> = results.iter().enumerate().filter(|(_, r)| r.is_ok()).map(|(i, _)| i).collect();
         expect("how many created it", winners.len(), 1)?;
         if let Some(odd) = results.iter().find(|r| !matches!(r, Ok(()) | Err(WriteError::Conflict { .. }))) {
-            return Err(Deviation::new(format!("a loser was told {odd:?}")));
+            return Err(Deviation::new(format!("a loser got {odd:?}")));
         }
         let by = read(subject, Table::Links, &key).await?.and_then(|item| item.n("by"));
         expect("who created it", by, winners.first().and_then(|w| i64::try_from(*w).ok()))?;
@@ -286,7 +286,7 @@ async fn pages<S: Subject>(
     for _ in 0..1_000 {
         let page: Page = subject.ports().query(table, pk, prefix, limit, after.as_ref()).await.during("a query")?;
         if page.items.len() > usize::try_from(limit).unwrap_or(usize::MAX) {
-            return Err(Deviation::new(format!("a page of {} items, {limit} were asked for", page.items.len())));
+            return Err(Deviation::new(format!("a page of {} items, {limit} were requested", page.items.len())));
         }
         first = first.or(Some(page.items.len()));
         items.extend(page.items);

@@ -19,7 +19,7 @@ pub(super) fn checks<S: Subject>() -> Vec<Check<S>> {
         "a token makes a repeat harmless" => token,
         "a token with other writes is rejected" => token_reused,
         "transactions that meet leave nothing half done" => meeting,
-        "another transaction in the way is no failed condition" => contention,
+        "another transaction in the way is not a failed condition" => contention,
     ]
 }
 

@@ -29,10 +29,10 @@ impl Wave {
 pub(super) const BATCHES: &[(&str, usize)] =
     &[("ingest-urgent", 10), ("ingest-bulk", 100), ("fetch", 100), ("upsert-hubspot", 100), ("upsert-salesforce", 200)];
 
-/// When the second wave begins, in milliseconds: the first has been settled by then.
+/// When the second wave begins, in milliseconds. The first one is finished by then.
 const SECOND_WAVE_MS: i64 = 3_600_000;
 
-/// Makes this many people known, then changes the first name of each; nothing goes wrong meanwhile.
+/// Sends this many people, then changes the first name of each. Nothing goes wrong.
 ///
 /// # Errors
 /// The hub never comes to rest.

@@ -46,7 +46,7 @@ struct State {
     links: BTreeMap<(ConnectionName, GoldenId), Link>,
 }
 
-/// Polls a future whose ports is calm until it is done; time moves as it asks.
+/// Polls a future on ports without faults until it is done. Time moves as far as it waits.
 pub(super) fn finish<T>(sim: &Sim, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
@@ -105,18 +105,18 @@ pub(crate) fn after_reconcile(sim: &Sim) -> Result<(), Violation> {
     destinations(sim, &state, "I5")
 }
 
-/// Dead letters that stay what they are: nobody can read them, or read what they ask for.
-pub(crate) fn nobody_can_help(code: &str) -> bool {
+/// Dead letters that stay: they cannot be read, or the records that they name cannot.
+pub(crate) fn stays_parked(code: &str) -> bool {
     matches!(code, "malformed-body" | "malformed-event" | "cannot-fetch")
 }
 
-/// No message is left but those that nobody can read, or that ask for what nobody can read.
+/// No message is left, except those that cannot be read or whose records cannot be read.
 fn nothing_left(sim: &Sim) -> Result<(), Violation> {
     let queues = sim.shared.queues.borrow();
     for (queue, _) in QUEUES {
         for message in queues.peek(&format!("{queue}-dlq")) {
             let code = message.attributes.get("code").map(String::as_str).unwrap_or_default();
-            if !nobody_can_help(code) {
+            if !stays_parked(code) {
                 return Err(Violation::new("I1", format!("a dead letter remains in {queue}: {:?}", message.attributes)));
             }
         }
@@ -148,12 +148,12 @@ fn accounts(sim: &Sim) -> Result<(), Violation> {
 }
 
 fn known_facts(sim: &Sim, state: &State) -> Vec<Fact> {
-    let told = sim.facts.iter().enumerate().filter(|(i, _)| sim.accepted.contains(i)).map(|(_, f)| f.clone());
+    let accepted = sim.facts.iter().enumerate().filter(|(i, _)| sim.accepted.contains(i)).map(|(_, f)| f.clone());
     let lived = sim.lived.iter().filter(|fact| {
         let id = &fact.source.2;
         state.links.values().any(|l| l.remote_id() == Some(id))
     });
-    told.chain(lived.cloned()).collect()
+    accepted.chain(lived.cloned()).collect()
 }
 
 /// I2 and I6: clusters and values are those of the facts, however they travelled.
@@ -183,7 +183,7 @@ fn same_truth(sim: &Sim, state: &State) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Forms have no ids of their own, so the hub names their records as it likes: there the address tells.
+/// Forms have no ids of their own, so the hub chooses the ids of their records. There the address decides.
 fn is_member(sim: &Sim, person: &Expected, golden: &GoldenRecord) -> bool {
     person.members.iter().any(|(connection, _, id)| match connection.as_str() {
         "form" => golden.keys.contains_key(&sim.vault.key_hash(&["field", "contact", "email", id])),

@@ -1,13 +1,14 @@
 //! The simulator: the real handlers, queues and store in memory, stand-ins for the CRMs, one thread, virtual time, one seed.
 //!
-//! A run delivers a script of webhooks and edits while everything goes wrong, lets the dust settle, and compares what is there
-//! with an oracle that knows the facts alone. The same seed gives the same run, await point by await point.
+//! A run delivers a script of webhooks and edits while everything goes wrong, waits until nothing is under way, and compares the
+//! result with an oracle that knows only the facts. The same seed gives the same run, await point by await point.
 
 mod bulk;
 mod check;
 mod named;
 mod operator;
 mod oracle;
+mod outside;
 mod policy;
 mod ports;
 mod rng;
@@ -17,7 +18,7 @@ mod stepper;
 mod story;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -27,18 +28,19 @@ use sync::batch::{BatchReport, Invocation};
 use sync::config::Config;
 use sync::mutant::Mutant;
 use sync::ports::QueueName;
-use sync::receive::{CertificateCache, Request};
+use sync::receive::CertificateCache;
 use sync::reconcile::Job;
 use sync::seal::Vault;
 
 pub use bulk::{Wave, bulk};
 pub use check::Violation;
 pub use named::NAMED;
-pub use policy::{Source, config};
+use outside::Trip;
+pub use policy::{HUBSPOT_ID, SALESFORCE_ID, Source, config};
 pub use ports::SimPorts;
 use ports::{Faults, Shared};
 pub use rng::Rng;
-use script::{Edit, Fact, Sending, Signature, Verdict};
+use script::{Edit, Fact, Verdict};
 pub use script::{START_MS, Script};
 pub use stepper::Stepper;
 pub use story::{Crm, Story};
@@ -48,16 +50,16 @@ pub use story::{Crm, Story};
 pub struct Options {
     /// The planted bug, if any.
     pub mutant: Option<Mutant>,
-    /// Nothing goes wrong but what the script says.
+    /// Nothing goes wrong except what the script contains.
     pub calm: bool,
     /// Print what happened, to standard output.
     pub trace: bool,
 }
 
-/// What a run went through.
+/// Counts of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Await points passed.
+    /// Await points that were passed.
     pub steps: u64,
     /// Handlers started.
     pub handlers: u64,
@@ -105,14 +107,6 @@ struct Task {
     queue: Option<String>,
 }
 
-/// One webhook on its way, with its attempts.
-#[derive(Clone)]
-struct Trip {
-    sending: Sending,
-    attempt: u32,
-    crm: Option<(String, u64)>,
-}
-
 pub(crate) struct Sim {
     shared: Rc<Shared>,
     config: Rc<Config>,
@@ -126,29 +120,29 @@ pub(crate) struct Sim {
     facts: Vec<Fact>,
     /// Facts that are known to the hub: their webhook was answered 2xx.
     accepted: BTreeSet<usize>,
-    /// Facts that came about during the run: what people did in CRMs.
+    /// Facts of the run itself: what people did in CRMs.
     lived: Vec<Fact>,
     /// Envelopes answered 2xx, forged ones answered otherwise.
     answered: u64,
     forged_accepted: u64,
     stats: Stats,
-    /// How long a process goes on after its time is over.
+    /// How long a process runs on after its deadline, in milliseconds.
     overstay_ms: i64,
     /// The queues that handlers read, and how many messages at a time.
     batches: &'static [(&'static str, usize)],
-    /// Nothing is written to CRMs for now.
+    /// True while nothing is written to CRMs.
     hold_upserts: bool,
 }
 
-/// How many of ten thousand calls to a CRM hang where processes hang.
+/// How many of 10,000 calls to a CRM hang in a script with hanging processes.
 const HANGING_CALLS: u32 = 3_000;
-/// How long a hanging process goes on after its time is over.
+/// How long a hanging process runs on after its deadline, in milliseconds.
 const OVERSTAY_MS: i64 = 300_000;
 /// An invocation may take this long, in milliseconds.
 const INVOCATION_MS: i64 = 30_000;
-/// Handlers per queue at a time.
+/// The most handlers of a queue at the same time.
 const CONCURRENCY: usize = 3;
-/// The queues that handlers read.
+/// The queues that handlers read, with the batch size of each.
 const QUEUES: &[(&str, usize)] =
     &[("ingest-urgent", 5), ("ingest-bulk", 5), ("fetch", 10), ("upsert-hubspot", 10), ("upsert-salesforce", 10)];
 /// Longest run after the script's end, in milliseconds of virtual time.
@@ -211,7 +205,7 @@ impl Sim {
         crms.values().map(|crm| crm.stats().iter().filter(|(n, _)| n.starts_with("rows.")).map(|(_, c)| c).sum::<u64>()).sum()
     }
 
-    /// Runs until nothing is under way any more.
+    /// Runs until nothing is under way.
     fn until_quiet(&mut self) -> Result<(), Violation> {
         let limit = self.shared.now.get().max(script::START_MS) + PATIENCE_MS;
         loop {
@@ -294,23 +288,6 @@ impl Sim {
         }
     }
 
-    fn collect_crm_webhooks(&mut self, now: i64) {
-        let mut crms = self.shared.crms.borrow_mut();
-        for (host, crm) in crms.iter_mut() {
-            for webhook in crm.due_webhooks(now) {
-                let sending = Sending {
-                    connection: "hubspot",
-                    at_ms: now,
-                    id: format!("{host}-{}", webhook.id),
-                    body: webhook.body,
-                    fact: None,
-                    signature: Signature::Good,
-                };
-                self.trips.push((now, Trip { sending, attempt: webhook.attempt, crm: Some((host.clone(), webhook.id)) }));
-            }
-        }
-    }
-
     fn ports(&self) -> SimPorts {
         let skew = self.shared.rng.borrow_mut().range(-400, 400);
         SimPorts { shared: Rc::clone(&self.shared), wake: Rc::new(Cell::new(self.shared.now.get())), skew }
@@ -320,75 +297,6 @@ impl Sim {
         self.stats.handlers += 1;
         let deadline = self.shared.now.get() + INVOCATION_MS + self.overstay_ms;
         self.tasks.push(Task { work, wake: Rc::clone(&ports.wake), deadline, killed, queue: queue.map(str::to_owned) });
-    }
-
-    fn deliver(&mut self, trip: Trip) {
-        self.stats.webhooks += 1;
-        let request: Request = setup::request(&trip.sending, self.shared.now.get());
-        let ports = self.ports();
-        let (config, certificates) = (Rc::clone(&self.config), Rc::clone(&self.certificates));
-        let (again, handler_ports) = (trip.clone(), ports.clone());
-        let work: Work = Box::pin(async move {
-            let answer = sync::receive::handle(&handler_ports, &config, &certificates, &request).await;
-            let finish: Finish = Box::new(move |sim| sim.answered(trip, Some(answer.status)));
-            finish
-        });
-        self.spawn(&ports, None, work, Some(Box::new(move |sim| sim.answered(again, None))));
-    }
-
-    /// A provider sees an answer, or none, and sends again if it was no success.
-    fn answered(&mut self, trip: Trip, status: Option<u16>) {
-        let now = self.shared.now.get();
-        self.shared.trace(|| {
-            format!(
-                "{} {} answered {status:?}: {}",
-                trip.sending.connection,
-                trip.sending.id,
-                String::from_utf8_lossy(&trip.sending.body)
-            )
-        });
-        let success = status.is_some_and(|s| (200..300).contains(&s));
-        if success {
-            self.answered += 1;
-            self.accepted.extend(trip.sending.fact);
-            self.forged_accepted += u64::from(trip.sending.signature == Signature::Forged);
-        }
-        if let Some((host, id)) = &trip.crm {
-            if let Some(crm) = self.shared.crms.borrow_mut().get_mut(host) {
-                crm.webhook_answered(*id, success, now);
-            }
-        } else if !success && trip.sending.signature == Signature::Good && trip.attempt < 8 {
-            let wait = 5_000 << trip.attempt.min(5);
-            self.trips.push((now + wait, Trip { attempt: trip.attempt + 1, ..trip }));
-        }
-    }
-
-    fn edit(&mut self, edit: Edit) {
-        let now = self.shared.now.get();
-        let mut crms = self.shared.crms.borrow_mut();
-        let Some(crm) = crms.get_mut(edit.crm) else { return };
-        let Some(id) = setup::find_by_email(crm.as_ref(), edit.object, &edit.email) else { return };
-        // Entering what is there already is no statement: the CRM neither notes it nor tells anybody.
-        let before = setup::records(crm.as_ref(), edit.object).into_iter().find(|r| r.id == id);
-        let known =
-            |name: &String, value: &serde_json::Value| before.as_ref().is_some_and(|r| r.properties.get(name) == Some(value));
-        if edit.properties.iter().all(|(name, value)| known(name, value)) {
-            return;
-        }
-        if crm.edit(edit.object, &id, &edit.properties, now).is_err() {
-            return;
-        }
-        self.shared.trace(|| format!("a person edits {} {id}: {:?}", edit.object, edit.properties));
-        if let Some((field, value)) = edit.fact {
-            let source = ("hubspot", "contacts", id);
-            let consent = (field == "email_consent").then_some("withdrawn");
-            let mut fields = BTreeMap::from([("email", edit.email)]);
-            if consent.is_none() {
-                fields.insert(field, value);
-            }
-            // The address only ties the record to its person: it is no statement of HubSpot's.
-            self.lived.push(Fact { source, stamp_ms: now, stated: false, fields, consent, person: edit.person });
-        }
     }
 
     fn invoke(&mut self, queue: &'static str, deliveries: Vec<sync::ports::Delivery>) {
@@ -477,7 +385,7 @@ impl Sim {
                 self.kill(index);
                 continue;
             }
-            // Each await point that is not ready yet says when it will be; the earliest counts.
+            // Each await point that is not ready sets the time at which it will be. The earliest one counts.
             self.tasks[index].wake.set(i64::MAX);
             match self.tasks[index].work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Pending => index += 1,

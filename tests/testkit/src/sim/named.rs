@@ -71,7 +71,7 @@ fn edit_of_owned_field(seed: u64) -> Script {
     done(author)
 }
 
-/// Updates that follow each other closely, while calls stall beyond the end of their lease, in processes that nobody ends.
+/// Updates that follow each other closely, while calls stall beyond the end of their lease, in processes that are not killed.
 fn lease_expiry_with_stalled_write(seed: u64) -> Script {
     let mut author = Author::new(seed);
     for person in
@@ -184,7 +184,7 @@ fn a_b_a(seed: u64) -> Script {
     done(author)
 }
 
-/// A form whose clock is in the year 2099 must not win for ever.
+/// A form whose clock shows the year 2099 must not win forever.
 fn form_from_2099(seed: u64) -> Script {
     let mut author = Author::new(seed);
     let far = 4_070_908_800_000;
@@ -233,7 +233,7 @@ fn firewall_in_front(seed: u64) -> Script {
     done(author)
 }
 
-/// Events that ask for what cannot be read: each ends as dead, also when it is given up before its asker has gone on.
+/// Events whose records cannot be read: each ends as dead, also when the read is given up before `transform` has continued.
 fn question_without_answer(seed: u64) -> Script {
     let mut author = Author::new(seed);
     for n in 0..6 {

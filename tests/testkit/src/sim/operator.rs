@@ -73,7 +73,7 @@ impl Sim {
         for name in queues.names().into_iter().filter(|n| n.ends_with("-dlq")) {
             for delivery in queues.receive(&name, usize::MAX, now) {
                 let code = delivery.attributes.get("code").map(String::as_str).unwrap_or_default();
-                if check::nobody_can_help(code) {
+                if check::stays_parked(code) {
                     continue;
                 }
                 queues.delete(&name, &delivery.receipt);

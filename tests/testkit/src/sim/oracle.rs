@@ -18,7 +18,7 @@ pub struct Expected {
     pub consent: Option<String>,
 }
 
-/// The persons that the facts speak of.
+/// The persons whom the facts are about.
 pub fn expect(facts: &[Fact]) -> Vec<Expected> {
     cluster(facts)
         .into_iter()
@@ -90,8 +90,8 @@ fn tied<'f>(all: Vec<(Vec<&'f Fact>, BTreeSet<String>)>) -> Vec<Vec<&'f Fact>> {
     groups.into_iter().map(|(members, _)| members).collect()
 }
 
-/// What one source says: its newest value, and since when that counts.
-fn says(name: &str, facts: &[&Fact]) -> Option<(i64, String)> {
+/// What one source reports: its newest value, and since when that counts.
+fn report_of(name: &str, facts: &[&Fact]) -> Option<(i64, String)> {
     let mut points: Vec<(i64, &str, bool)> =
         facts.iter().filter_map(|f| Some((f.stamp_ms, f.fields.get(name)?.as_str(), f.stated))).collect();
     points.sort_unstable();
@@ -108,7 +108,7 @@ fn resolve(name: &str, facts: &[&Fact]) -> Option<String> {
     }
     let mut candidates: Vec<(i64, (String, String, String), String)> = by_source
         .into_iter()
-        .filter_map(|(source, facts)| says(name, &facts).map(|(since, value)| (since, source, value)))
+        .filter_map(|(source, facts)| report_of(name, &facts).map(|(since, value)| (since, source, value)))
         .collect();
     if candidates.iter().any(|c| !c.2.is_empty()) {
         candidates.retain(|c| !c.2.is_empty());

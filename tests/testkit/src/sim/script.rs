@@ -118,7 +118,7 @@ pub struct Script {
     pub verdicts: Vec<Verdict>,
     /// When the last thing happens.
     pub end_ms: i64,
-    /// Processes that hang: they go on after their time is over, so that others hold their leases meanwhile.
+    /// Processes hang: they run on after their deadline, while others hold their leases.
     pub hanging: bool,
 }
 
@@ -165,7 +165,7 @@ pub struct Form<'a> {
     pub first_name: Option<String>,
     /// Company, if given.
     pub company: Option<String>,
-    /// Marketing consent, if asked.
+    /// Marketing consent, if the form requests it.
     pub consent: Option<bool>,
 }
 
@@ -218,7 +218,7 @@ impl Author {
         self.send("form", format!("msg_{serial:06}"), body.to_string().into_bytes(), Some(fact), at_ms);
     }
 
-    /// Stripe tells of a customer as it was at `stamp_ms` (whole seconds).
+    /// Stripe reports a customer as it was at `stamp_ms` (whole seconds).
     pub fn customer(&mut self, id: &str, email: &str, name: &str, phone: Option<&str>, stamp_ms: i64, at_ms: i64) {
         let serial = self.serial();
         let seconds = stamp_ms / 1000;
@@ -240,7 +240,7 @@ impl Author {
         self.send("stripe", format!("evt_{serial:06}"), body.to_string().into_bytes(), Some(fact), at_ms);
     }
 
-    /// An event that says only where to look, from a sender that the hub has no token for.
+    /// A thin event, from a sender whose API the hub has no token for.
     pub fn unreadable(&mut self, at_ms: i64) {
         let serial = self.serial();
         let id = format!("evt_{serial:06}");
@@ -251,7 +251,7 @@ impl Author {
         self.send("stripe", id, body.to_string().into_bytes(), None, at_ms);
     }
 
-    /// A body that its sender signs but nobody can read, an event that nothing is mapped for, or one that asks in vain.
+    /// A body that is signed but cannot be read, an event that nothing is mapped for, or one whose record cannot be read.
     pub fn oddity(&mut self, at_ms: i64) {
         let serial = self.serial();
         let body = match self.rng.below(4) {

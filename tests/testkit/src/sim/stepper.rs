@@ -52,7 +52,7 @@ impl Stepper {
     }
 
     /// Runs a process to its end. With `kill_after`, the process is killed right after the effect of that port call, counted from
-    /// 1; then, and only then, there is no result.
+    /// 1. The result is `None` only then.
     pub fn run<T>(&self, process: impl Future<Output = T>, kill_after: Option<u64>) -> Option<T> {
         let begin = self.calls();
         let mut process = pin!(process);

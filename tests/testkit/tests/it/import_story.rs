@@ -105,8 +105,8 @@ fn plan(story: &Story, import: Import) -> Rehearsal {
     let ports = story.ports();
     let rehearsal = story.finish(rehearse(&ports, story.config(), import)).unwrap_or_else(|failure| panic!("{failure}"));
     let after = Table::ALL.iter().flat_map(|table| story.items(*table));
-    let kept = |item: &sync::ports::Item| !item.key.pk.starts_with("bucket#");
-    assert!(after.filter(kept).eq(before.into_iter().filter(kept)), "a plan writes nothing");
+    let compared = |item: &sync::ports::Item| !item.key.pk.starts_with("bucket#");
+    assert!(after.filter(compared).eq(before.into_iter().filter(compared)), "a plan writes nothing");
     assert!(objects_before == written(story), "nor at a CRM");
     rehearsal
 }

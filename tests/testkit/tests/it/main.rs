@@ -1,6 +1,7 @@
-//! Tests of the hub on ports in memory: bad input, kills, reads, records, and the simulator.
+//! Tests of the hub on ports in memory: bad input, canaries in logs, kills, reads, records, and the simulator.
 
 mod bad_input;
+mod canary;
 mod fixtures;
 mod import_story;
 mod kills;

@@ -1,5 +1,5 @@
-//! Behind the front door: a proven body that makes no sense changes nothing, or becomes a dead letter with its reason. Good events
-//! beside it are handled.
+//! Behind the front door: a body with a valid proof that means nothing changes nothing, or becomes a dead letter with its reason.
+//! Good events beside it are handled.
 
 use providers::{EventBody, InboundEvent};
 use serde_json::{Value, json};
@@ -268,7 +268,7 @@ fn list_paths(sender: &Sender) -> Vec<String> {
     all.iter().filter_map(|path| path.as_str()).filter(|path| path.contains("[*]")).map(str::to_owned).collect()
 }
 
-/// True where an empty list is no proof, false where it is a handshake.
+/// True where an empty list is a handshake, false where it cannot hold the proof.
 fn empty_list_proves(sender: &Sender) -> Option<bool> {
     let handshakes = &sender.provider.manifest().webhook.handshakes;
     if matches!(sender.shared().map(|shared| &shared.at), Some(SharedLocation::JsonEach { .. })) {

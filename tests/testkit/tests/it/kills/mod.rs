@@ -10,7 +10,7 @@
 //! values and source records must not, nor which records were dispatched where.
 
 mod hub;
-mod messages;
+pub mod messages;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
