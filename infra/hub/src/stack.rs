@@ -136,7 +136,9 @@ pub fn build(release: bool) -> Result<PathBuf, CommandError> {
 fn without_variables_of_cargo_run(command: &mut Command, names: impl Iterator<Item = OsString>) {
     let of_cargo_run =
         |name: &OsString| name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
-    names.filter(of_cargo_run).for_each(|name| drop(command.env_remove(name)));
+    for name in names.filter(of_cargo_run) {
+        command.env_remove(name);
+    }
 }
 
 /// Starts everything. Must run in a multi-threaded tokio runtime. `binaries` is the result of [`build`].
