@@ -354,7 +354,7 @@ fn timed(rule: &FieldRule, text: &str, read: impl Fn(&str) -> Result<String, Fau
         return Ok(Value::Null);
     }
     let time = read(&text)?;
-    let none = normal::means_none(&time) || rule.none_values.iter().any(|day| time.starts_with(day.as_str()));
+    let none = normal::means_none(&time) || rule.none_values.iter().any(|day| day.len() == 10 && time.starts_with(day.as_str()));
     Ok(if none { Value::Null } else { Value::Text(time) })
 }
 
