@@ -92,3 +92,19 @@ impl Blob for Aws {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disabled_key_of_the_bucket_is_waited_for() {
+        let answer = |status, body: &str| HttpResponse { status, headers: Vec::new(), body: body.as_bytes().to_vec() };
+        let disabled = answer(400, "<Error><Code>KMS.DisabledException</Code><Message>arn is disabled.</Message></Error>");
+        assert_eq!(failed(&disabled), PortError::unavailable("the bucket answered 400"));
+        assert_eq!(
+            failed(&answer(400, "<Error><Code>InvalidArgument</Code></Error>")),
+            PortError::rejected("the bucket answered 400")
+        );
+    }
+}

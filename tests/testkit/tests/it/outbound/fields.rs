@@ -138,3 +138,24 @@ fn a_field_that_the_org_does_not_show_is_left_out_of_reads() {
     let refused: Vec<String> = hub.control("refused#salesforce").into_iter().map(|item| item.key.sk).collect();
     assert_eq!(refused, ["read#Contact#Birthdate"]);
 }
+
+#[test]
+fn a_country_that_the_list_of_the_org_lacks_is_left_out_alone() {
+    let hub = Hub::new();
+    let error = |field: &str, text: &str| {
+        let error = json!({"statusCode": "FIELD_INTEGRITY_EXCEPTION", "message": text, "fields": [field]});
+        json!([{"success": false, "errors": [error]}])
+    };
+    let no_country = "A country/territory must be specified before specifying a state value for field: Mailing State/Province";
+    let no_member = "There's a problem with this country, even though it may appear correct.";
+    hub.answers("salesforce", "composite/sobjects", "MailingState", 200, &error("MailingState", no_country));
+    hub.answers("salesforce", "composite/sobjects", "MailingCountry", 200, &error("MailingCountryCode", no_member));
+    let address = [("address_country", "DE"), ("address_region", "Bayern"), ("address_city", "Ulm")];
+    let fields: Vec<(&str, &str)> = [("email", "ada@example.com"), ("last_name", "Roe")].into_iter().chain(address).collect();
+    let dispatch = hub.store(ObjectType::Contact, "c1", &fields);
+    hub.push("salesforce", &[dispatch.clone()]);
+    let there = hub.records("salesforce", "Contact");
+    assert_eq!((there.len(), text(&there[0], "MailingCity"), hub.parked("salesforce").len()), (1, "Ulm", 0));
+    let left_out: Vec<String> = hub.link("salesforce", &dispatch).set_aside().keys().cloned().collect();
+    assert_eq!(left_out, ["MailingCountry", "MailingState"]);
+}
