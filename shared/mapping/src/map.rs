@@ -163,6 +163,7 @@ impl Map {
     /// Every path that some rule reads, also those inside the elements of a list.
     pub fn read_paths(&self) -> Vec<Path> {
         let mut paths = self.paths.clone();
+        paths.extend(self.paths.iter().flat_map(Path::compared));
         let each = Path::from_iter([Segment::Each]);
         for pairs in self.plans.iter().flat_map(|plan| &plan.rules).filter_map(|rule| rule.pairs.as_ref()) {
             let Input::Slot(slot) = pairs.list else { continue };

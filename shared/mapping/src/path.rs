@@ -79,6 +79,20 @@ impl Path {
         Path(self.0.iter().chain(&tail.0).cloned().collect())
     }
 
+    /// The paths of the members by which its filters pick elements.
+    pub(crate) fn compared(&self) -> Vec<Path> {
+        let filters = self.0.iter().enumerate().filter_map(|(at, segment)| match segment {
+            Segment::Where(filter) => Some((at, filter)),
+            _ => None,
+        });
+        let members = filters.flat_map(|(at, filter)| filter.members.iter().map(move |member| (at, member)));
+        let path = |(at, member): (usize, &FilterMember)| {
+            let names = member.path.iter().cloned().map(Segment::Key);
+            self.0[..at].iter().cloned().chain([Segment::Each]).chain(names).collect()
+        };
+        members.map(path).collect()
+    }
+
     /// The last name, if the path ends in one.
     pub fn last_key(&self) -> Option<&str> {
         match self.0.last() {
@@ -204,6 +218,14 @@ mod tests {
         {
             assert_eq!(text.parse::<Path>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_filter_reads_what_it_compares() {
+        let path: Path = "a[k=x].b[*o.k=1,n~=y].v".parse().unwrap();
+        let compared: Vec<String> = path.compared().iter().map(Path::to_string).collect();
+        assert_eq!(compared, ["a[*].k", "a[k=x].b[*].o.k", "a[k=x].b[*].n"]);
+        assert_eq!("a.b[0]".parse::<Path>().unwrap().compared(), []);
     }
 
     #[test]
