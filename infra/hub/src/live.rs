@@ -235,11 +235,23 @@ impl<P: Http + Clock> Examiner<'_, P> {
         if lacking.is_empty() {
             return;
         }
-        if self.api.refuses_unknown_properties() {
-            faults.extend(lacking.iter().map(|name| format!("{native}: {name} {MISSING}")));
-        } else {
-            self.note(format!("{native}: without effect, because the account has no {}", lacking.join(", ")));
+        let own = self.overridden(native);
+        let (faulty, harmless): (Vec<String>, Vec<String>) =
+            lacking.into_iter().partition(|name| self.api.refuses_unknown_properties() || own.contains(name.trim_matches('`')));
+        faults.extend(faulty.iter().map(|name| format!("{native}: {name} {MISSING}")));
+        if !harmless.is_empty() {
+            self.note(format!("{native}: without effect, because the account has no {}", harmless.join(", ")));
         }
+    }
+
+    /// The properties that the user's own mapping files read.
+    fn overridden(&self, native: &str) -> BTreeSet<String> {
+        let maps = self.provider.maps().filter(|(name, _)| *name == native);
+        let inputs = maps.flat_map(|(_, map)| {
+            let rules = map.plans.iter().flat_map(|plan| &plan.rules).filter(|rule| rule.file.is_some());
+            rules.flat_map(|rule| &rule.from).map(move |input| map.input_name(input))
+        });
+        inputs.filter_map(|path| path.rsplit('.').next().map(str::to_owned)).collect()
     }
 }
 

@@ -67,7 +67,11 @@ fn account() -> hubspot::Options {
 }
 
 async fn report(twin: &Twin) -> String {
-    let pack = Loaded::new("hub.toml", DEFAULT.to_owned(), None).pack(&Changes::default()).expect("a pack");
+    report_of(twin, &Loaded::new("hub.toml", DEFAULT.to_owned(), None)).await
+}
+
+async fn report_of(twin: &Twin, loaded: &Loaded) -> String {
+    let pack = loaded.pack(&Changes::default()).expect("a pack");
     let config = Config::open(pack).expect("opened");
     render(&examine(twin, &config).await.expect("examined"))
 }
@@ -103,6 +107,17 @@ async fn what_an_account_lacks_is_found() {
     ] {
         assert!(report.contains(finding), "{finding}: {report}");
     }
+}
+
+#[tokio::test]
+async fn a_property_that_a_users_file_names_must_exist() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mapping = "[contact.fields]\nlead_source = { from = \"properties.our_source\", direction = \"in\", why = \"ours\" }\n";
+    std::fs::write(folder.path().join("contacts.map.toml"), mapping).expect("written");
+    let old = "[connections.hubspot]\n";
+    let text = DEFAULT.replace(old, &format!("{old}mappings = {{ contacts = \"contacts.map.toml\" }}\n"));
+    let report = report_of(&twin(account()), &Loaded::new("hub.toml", text, Some(folder.path()))).await;
+    assert!(report.contains("!!  contacts: `our_source` is mapped and does not exist there"), "{report}");
 }
 
 #[tokio::test]
