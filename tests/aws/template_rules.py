@@ -33,7 +33,7 @@ def of_type(resources, kind):
 
 def target(value):
     """The logical name that a reference leads to."""
-    return value.get("Ref") or value["Fn::GetAtt"][0]
+    return value if isinstance(value, str) else value.get("Ref") or value["Fn::GetAtt"][0]
 
 
 def queue_rules(resources, say):
@@ -42,7 +42,7 @@ def queue_rules(resources, say):
     alarmed = {
         (target(d["Value"]), a["MetricName"])
         for a in of_type(resources, "AWS::CloudWatch::Alarm").values()
-        for d in a["Dimensions"]
+        for d in a.get("Dimensions", [])
         if a["AlarmActions"]
     }
     mapped = {target(m["EventSourceArn"]): m for m in of_type(resources, "AWS::Lambda::EventSourceMapping").values()}
@@ -74,6 +74,40 @@ def queue_rules(resources, say):
         for metric in ("Errors", "Throttles"):
             if (name, metric) not in alarmed:
                 say(f"{name}: no alarm on {metric}")
+
+
+def metrics_of(alarm):
+    """The metrics of an alarm: its own, or those of its expression."""
+    return [m["MetricStat"]["Metric"] for m in alarm["Metrics"] if "MetricStat" in m] if "Metrics" in alarm else [alarm]
+
+
+def sections(page):
+    """The anchors of a page's headings."""
+    headings = re.findall(r"^## (.+)$", (stack.ROOT / page).read_text(), re.MULTILINE)
+    return {heading.strip().lower().replace(" ", "-") for heading in headings}
+
+
+def alarm_rules(resources, say):
+    """Each alarm reaches somebody, says what to read, and watches a metric that the stack's own functions or services give."""
+    for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
+        if not alarm["AlarmActions"] or not alarm["OKActions"]:
+            say(f"{name}: reaches nobody")
+        text = alarm["AlarmDescription"]
+        page = re.search(r"Page(?::| -) (docs/[a-z/-]+\.md|docs/errors/README\.md)(?:#([a-z-]+))?$", text)
+        if not page or not (stack.ROOT / page[1]).exists():
+            say(f"{name}: its text names no page that exists")
+        elif page[2] and page[2] not in sections(page[1]):
+            say(f"{name}: {page[1]} has no section {page[2]}")
+        if len(text) > 1024:
+            say(f"{name}: its text is longer than 1024 characters")
+        for metric in metrics_of(alarm):
+            namespace = metric["Namespace"]
+            if namespace not in ("AWS/SQS", "AWS/Lambda") and namespace != {"Fn::Sub": "crm-hub/${Environment}"}:
+                say(f"{name}: no function measures in {namespace}")
+        period = alarm.get("Period") or alarm["Metrics"][1]["MetricStat"]["Period"]
+        periods = alarm["EvaluationPeriods"]
+        if isinstance(periods, int) and period * periods > (604800 if period >= 3600 else 86400):
+            say(f"{name}: CloudWatch does not look back for {period * periods} s")
 
 
 def statements(resources):
@@ -190,7 +224,7 @@ def function_rules(resources, say):
 def main():
     resources = expanded()["Resources"]
     problems = []
-    for rule in (queue_rules, policy_rules, reach_rules, table_rules, settings_rules, function_rules):
+    for rule in (queue_rules, alarm_rules, policy_rules, reach_rules, table_rules, settings_rules, function_rules):
         rule(resources, problems.append)
     for problem in problems:
         print(f"    template.yaml: {problem}")

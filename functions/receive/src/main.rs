@@ -20,6 +20,7 @@ async fn main() -> Result<(), Error> {
     run(service_fn(move |request: Request| async move {
         let request = request_of(request, &hub.settings);
         let answer = sync::receive::handle(&hub.ports, &hub.config, &hub.certificates, &request).await;
+        hub.emit("receive", sync::receive::measure(&hub.config, &request, &answer).as_slice());
         answer_of(answer)
     }))
     .await

@@ -1,6 +1,6 @@
 //! `reconcile`: reads providers, for thin events and on a schedule. It writes no golden record and nothing to a provider.
 //!
-//! Trigger          SQS `fetch`; EventBridge Scheduler with `{"job":"sweep"}` or `{"job":"full"}`
+//! Trigger          SQS `fetch`; EventBridge Scheduler with `{"job":"sweep"}`, `{"job":"full"}` or `{"job":"watch"}`
 //! In               fetch requests; pages of imports; schedules
 //! Out              what it read, as envelopes on the ingest queues; the next page of an import on `fetch`; dispatches of records
 //!                  that a destination is behind with
@@ -10,7 +10,7 @@
 //! IAM              read golden and links, items of control and journal, sqs on its queues, s3:PutObject, API secrets
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
-use runtime::{Answer, Hub, SqsBatch, diagnose, emit, start_logging};
+use runtime::{Answer, Hub, SqsBatch, diagnose, start_logging};
 use serde_json::Value;
 use sync::failure::{Code, Failure};
 use sync::reconcile::{Job, handle_batch, run_job};
@@ -25,11 +25,12 @@ async fn main() -> Result<(), Error> {
         if event.payload.get("Records").is_some() {
             let batch: SqsBatch = serde_json::from_value(event.payload).map_err(|e| not_ours(&e))?;
             let report = handle_batch(invocation, batch.deliveries()).await;
-            emit("reconcile", hub.now_ms(), &report.metrics);
+            hub.emit("reconcile", &report.metrics);
             return serde_json::to_value(Answer::from(&report)).map_err(|e| not_ours(&e));
         }
         let job: Job = serde_json::from_value(event.payload).map_err(|e| not_ours(&e))?;
         let report = run_job(invocation, job).await.map_err(|f| diagnose(&f))?;
+        hub.emit("reconcile", &report.metrics(job));
         serde_json::to_value(report).map_err(|e| not_ours(&e))
     }))
     .await

@@ -9,6 +9,8 @@ pub mod config;
 #[cfg(feature = "cli")]
 mod add;
 #[cfg(feature = "cli")]
+mod alarms;
+#[cfg(feature = "cli")]
 mod check;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use adapters::environment::queue_variable;
-use canonical::QueueName;
+use canonical::{Lane, QueueName};
 use clap::Args;
 use providers::api::Op;
 use providers::api_of;
 use sync::config::Connection;
 
+use crate::alarms;
 use crate::config::{Compiled, resource_word};
 use crate::configuration::ConfigArgs;
 use crate::files::{invalid, read_text, root, shown, write};
@@ -105,7 +106,7 @@ fn skip_region<'a>(lines: &mut impl Iterator<Item = (usize, &'a str)>, name: &st
 }
 
 /// Kinds of regions that exist once for each connection.
-const KINDS: &[&str] = &["destination", "connection", "outputs of destination"];
+const KINDS: &[&str] = &["destination", "connection", "outputs of destination", "alarms of connection"];
 
 /// The name of the region that begins with this line.
 fn region(line: &str) -> Option<&str> {
@@ -178,13 +179,19 @@ fn list(name: &str, compiled: &Compiled) -> Option<Vec<String>> {
             let rotating = connections.filter(|(name, _)| compiled.rotating.contains(*name));
             rotating.filter_map(|(_, c)| c.signing_secret.as_deref()).map(secret).collect()
         }
+        "age of ingest-urgent" => lines(&alarms::age_of_ingest(Lane::Urgent, compiled)),
+        "age of ingest-bulk" => lines(&alarms::age_of_ingest(Lane::Bulk, compiled)),
         _ => return None,
     })
 }
 
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
+}
+
 /// The regions of a kind: name and lines, for each connection that needs one.
 fn per_connection(kind: &str, compiled: &Compiled) -> Vec<(String, Vec<String>)> {
-    let named = |name: &str, text: String| (format!("{kind} {name}"), text.lines().map(str::to_owned).collect());
+    let named = |name: &str, text: String| (format!("{kind} {name}"), lines(&text));
     match kind {
         "destination" => {
             let sla = |name: &str| compiled.slas.get(name).map(|ms| (ms / 1_000).max(60));
@@ -197,6 +204,10 @@ fn per_connection(kind: &str, compiled: &Compiled) -> Vec<(String, Vec<String>)>
                 .filter(|(_, c)| c.signing_secret.is_some() || c.api_secret.is_some())
                 .map(|(name, c)| named(name, secrets(name, c, rotates(name))))
                 .collect()
+        }
+        "alarms of connection" => {
+            let alarms = |name: &str, c: &Connection| alarms::of_connection(name, c, compiled.quiets.get(name).copied());
+            connections(compiled).iter().map(|(name, c)| named(name, alarms(name, c))).collect()
         }
         _ => destinations(compiled).iter().map(|(name, _)| named(name, outputs(name))).collect(),
     }
@@ -235,6 +246,8 @@ fn destination(name: &str, connection: &Connection, sla_s: Option<u64>) -> Strin
         .replace("<name>", name)
         .replace("<batch>", &batch.to_string())
         .replace("<oldest>", &oldest)
+        .replace("<parked>", &alarms::parked_text(name, connection))
+        .replace("<late>", &alarms::late_text(name, connection))
 }
 
 /// What a signing secret holds until a person stores the provider's.

@@ -53,19 +53,19 @@ fn what_is_not_toml_is_one_error() {
         "roles = [\"source\", \"destination\"",
         &["this `[` is not closed", ":14:9", "opened here"],
     );
-    one("strong = [\"domain\"]\n", "strong = [\"domain\"\n", &["this `[` is not closed", ":78:10"]);
+    one("strong = [\"domain\"]\n", "strong = [\"domain\"\n", &["this `[` is not closed", ":81:10"]);
     one(
         "ticket  = { hubspot = \"tickets\",   salesforce = \"Case\" }",
         "ticket = { hubspot = \"tickets\"",
         &["this `{` is not closed"],
     );
-    one("[connections.stripe]", "[connections.stripe", &["unclosed table", ":33:20"]);
+    one("[connections.stripe]", "[connections.stripe", &["unclosed table", ":34:20"]);
 }
 
 #[test]
 fn names_that_do_not_exist_are_suggested() {
     one("jitter_percent = 20", "jitter_pct = 20", &["no key `jitter_pct`", "did you mean `jitter_percent`?"]);
-    one("provider = \"stripe\"", "provider = \"strip\"", &["no provider `strip`", "did you mean `stripe`?", ":34:12"]);
+    one("provider = \"stripe\"", "provider = \"strip\"", &["no provider `strip`", "did you mean `stripe`?", ":35:12"]);
     one("prefer = [\"stripe\", \"form\"]", "prefer = [\"stripe\", \"from\"]", &["no connection `from`", "did you mean `form`?"]);
     one("ticket  = { hubspot", "tiket = { hubspot", &["`tiket` is not a canonical object", "did you mean `ticket`?"]);
     one("lead_source   = {", "leadsource = {", &["`contact` has no field `leadsource`", "did you mean `lead_source`?"]);
@@ -251,7 +251,7 @@ fn retries_and_retention_that_cannot_be_are_refused() {
     one("days = 45 ", "days = 27 ", &["`days` must be 28 or more", "count a second time"]);
     one("body_bytes = 6_000_000 ", "body_bytes = 7_000_000 ", &["`body_bytes` can be 6000000 at most"]);
     one("item_bytes = 350_000 ", "item_bytes = 500_000 ", &["`item_bytes` can be 400000 at most"]);
-    one("owner = \"finance\"\nsla = \"10m\"", "owner = \"finance\"\nsla = \"10s\"", &["`sla` must be 1m or longer"]);
+    one("owner = \"finance\"\nsla = \"5m\"", "owner = \"finance\"\nsla = \"10s\"", &["`sla` must be 1m or longer"]);
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn check_fails_with_the_line_and_packs_nothing() {
     assert_eq!(done.status.code(), Some(1));
     let output = text(&done.stderr);
     assert!(
-        output.contains("hub.toml:34:12") && output.contains("did you mean `stripe`?") && output.contains("1 error"),
+        output.contains("hub.toml:35:12") && output.contains("did you mean `stripe`?") && output.contains("1 error"),
         "{output}"
     );
     assert!(!pack.exists());

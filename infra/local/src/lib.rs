@@ -5,9 +5,11 @@
 //!
 //! It never uses the network and needs no container. It is not a security boundary: requests are not authenticated, and roles are
 //! not enforced. It makes no decision about records and does not know the providers. Each module lists where it differs from AWS.
-//! The host as a whole has no IAM, KMS, alarms or CloudWatch; schedules begin anew when the stack starts; the configuration layer
-//! is not mounted (set `HUB_CONFIG` in [`Options::environment`]); a function URL never requires a signature.
+//! The host as a whole has no IAM, KMS or CloudWatch, and evaluates alarms only for its user ([`Alarms`]); schedules begin anew when
+//! the stack starts; the configuration layer is not mounted (set `HUB_CONFIG` in [`Options::environment`]); a function URL never
+//! requires a signature.
 
+mod alarms;
 mod dynamodb;
 mod event_source;
 mod events;
@@ -26,6 +28,7 @@ mod start;
 mod start_error;
 mod template;
 
+pub use alarms::{Alarm, AlarmState, Alarms};
 pub use dynamodb::Conflicts;
 pub use lambda::{Event, FunctionStats, InvokeError, Observer};
 pub use options::{Options, Schedules};

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 
 use adapters::Aws;
 use lambda_runtime::{Context, Diagnostic};
-use sync::batch::Invocation;
+use sync::batch::{Invocation, Metric};
 use sync::config::Config;
 use sync::failure::Failure;
 use sync::ports::Clock;
@@ -22,7 +22,7 @@ use sync::seal::Vault;
 
 pub use events::{Answer, SqsBatch, queue_of};
 pub use front::{answer_of, request_of};
-pub use observe::{emit, start_logging};
+pub use observe::{metric_lines, start_logging};
 pub use serve::serve_batches;
 pub use settings::{Settings, SettingsError};
 
@@ -66,9 +66,11 @@ impl Hub {
         Invocation { ports: &self.ports, config: &self.config, deadline_ms }
     }
 
-    /// Milliseconds since the epoch.
-    pub fn now_ms(&self) -> i64 {
-        self.ports.now_ms()
+    /// Writes the measurements of a function on standard output, where CloudWatch reads them.
+    pub fn emit(&self, function: &str, metrics: &[Metric]) {
+        for line in metric_lines(&self.settings.environment, function, self.ports.now_ms(), metrics) {
+            println!("{line}");
+        }
     }
 }
 

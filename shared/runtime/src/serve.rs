@@ -5,7 +5,7 @@ use sync::batch::BatchReport;
 use sync::failure::Failure;
 use sync::seal::Vault;
 
-use crate::{Answer, Hub, SqsBatch, diagnose, emit, start_logging};
+use crate::{Answer, Hub, SqsBatch, diagnose, start_logging};
 
 /// Runs a function whose only trigger is SQS: opens the hub, hands each batch to `handle` with the vault, and reports metrics and
 /// failed messages. `function` is its name in the metrics.
@@ -22,7 +22,7 @@ pub async fn serve_batches(
     run(service_fn(move |event: LambdaEvent<SqsBatch>| async move {
         let vault = hub.vault().await.map_err(|failure| diagnose(&failure))?;
         let report = handle(hub, &vault, &event.context, event.payload).await.map_err(|failure| diagnose(&failure))?;
-        emit(function, hub.now_ms(), &report.metrics);
+        hub.emit(function, &report.metrics);
         Ok::<_, Diagnostic>(Answer::from(&report))
     }))
     .await

@@ -44,20 +44,55 @@ pub struct Metric {
     pub unit: &'static str,
     /// The value.
     pub value: f64,
-    /// The connection that is measured; the metric's dimension.
-    pub connection: String,
+    /// What is measured; the metric's dimensions.
+    pub subject: Subject,
+}
+
+/// What a measurement is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A connection, as the function that measures sees it.
+    ConnectionInFunction(String),
+    /// A connection, whichever function measures.
+    Connection(String),
+    /// A scheduled job.
+    Job(&'static str),
 }
 
 impl Metric {
-    /// A count.
+    /// A count about a connection, as one function sees it.
     pub fn count(name: &'static str, value: f64, connection: &str) -> Metric {
-        Metric { name, unit: "Count", value, connection: connection.to_owned() }
+        let subject = Subject::ConnectionInFunction(connection.to_owned());
+        Metric { name, unit: "Count", value, subject }
+    }
+
+    /// A count about a connection, over all functions. Alarms use these.
+    pub fn of_connection(name: &'static str, value: f64, connection: &str) -> Metric {
+        Metric { name, unit: "Count", value, subject: Subject::Connection(connection.to_owned()) }
+    }
+
+    /// A count about a scheduled job.
+    pub fn of_job(name: &'static str, value: f64, job: &'static str) -> Metric {
+        Metric { name, unit: "Count", value, subject: Subject::Job(job) }
     }
 
     /// A duration.
     pub fn milliseconds(name: &'static str, value: f64, connection: &str) -> Metric {
-        Metric { name, unit: "Milliseconds", value, connection: connection.to_owned() }
+        let subject = Subject::ConnectionInFunction(connection.to_owned());
+        Metric { name, unit: "Milliseconds", value, subject }
     }
+}
+
+/// The two measurements of a connection's error rate: that a piece of work was handled, and whether it failed.
+pub fn measure_handled(failed: bool, connection: &str) -> [Metric; 2] {
+    [("handled", 1.0), ("failed", f64::from(u8::from(failed)))]
+        .map(|(name, value)| Metric::of_connection(name, value, connection))
+}
+
+/// True for a failure that counts in the error rate. A wait for another worker, for a rate limit or for the end of a pause is none.
+pub fn is_error(result: &Result<(), Failure>) -> bool {
+    let counts = |class| matches!(class, Class::Transient | Class::Auth | Class::Permanent | Class::Defect);
+    result.as_ref().is_err_and(|failure| counts(failure.class))
 }
 
 /// Writes one item if its condition holds, and returns whether it did. A write that meets another transaction is tried again: that

@@ -65,7 +65,7 @@ pub struct Twin {
     pub crms: RefCell<Crms>,
     /// Functions that answer every request to a host, by the host name.
     pub answers: RefCell<BTreeMap<String, fn(&HttpRequest) -> HttpResponse>>,
-    /// The URLs that refuse every request, and with which status.
+    /// The beginnings of URLs that refuse every request, and with which status.
     pub refused: RefCell<BTreeMap<String, u16>>,
     now: Cell<i64>,
     random: Cell<u64>,
@@ -159,7 +159,9 @@ impl Blob for Twin {
 
 impl Http for Twin {
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        if let Some(status) = self.refused.borrow().get(&request.url).copied() {
+        let refused =
+            self.refused.borrow().iter().find(|(url, _)| request.url.starts_with(url.as_str())).map(|(_, status)| *status);
+        if let Some(status) = refused {
             return Ok(HttpResponse { status, headers: Vec::new(), body: Vec::new() });
         }
         let host = request.url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();

@@ -4,7 +4,7 @@ use mapping::file::{Milliseconds, Report, Spanned};
 use sync::batch::LONGEST_WAIT_S;
 use sync::config::{FuseLimit, Fuses, Limits, Retry};
 
-use super::file::{ConnectionTable, FuseTable, FusesTable, JournalTable, LimitsTable, RetryTable};
+use super::file::{ConnectionTable, FuseTable, FusesTable, JournalTable, LimitsTable, RetryTable, Role};
 
 /// Queue and dead-letter retention of 14 days each, and two weeks of a provider's redelivery.
 const DEFAULT_JOURNAL_DAYS: u32 = 45;
@@ -20,6 +20,9 @@ const URL_BODY_BYTES: usize = 6_000_000;
 const ITEM_BYTES: usize = 400_000;
 /// How often queues report the age of their messages, in milliseconds.
 const AGE_PERIOD_MS: u64 = 60_000;
+
+/// How long a source may be silent at least and at most, in milliseconds: CloudWatch looks back for seven days.
+const QUIET_MS: std::ops::RangeInclusive<u64> = 300_000..=7 * 86_400_000;
 
 /// The retry schedule.
 pub(super) fn retry(table: RetryTable, report: &mut Report) -> Retry {
@@ -118,4 +121,15 @@ pub(super) fn fuses(table: &FusesTable) -> Fuses {
         changed: table.changed.as_ref().map(limit),
         deleted: table.deleted.as_ref().map(limit),
     }
+}
+
+/// How long a source may be silent, in milliseconds.
+pub(super) fn quiet(table: &ConnectionTable, report: &mut Report) -> Option<u64> {
+    let quiet = table.quiet.as_ref()?;
+    if !table.roles.contains(&Role::Source) {
+        report.error(quiet.span(), "only a source can be too quiet").help("remove `quiet`, or add \"source\" to the roles");
+    } else if !QUIET_MS.contains(&quiet.get_ref().0) {
+        report.error(quiet.span(), "`quiet` must be from 5m to 7d").label("an alarm looks back for seven days");
+    }
+    Some(quiet.get_ref().0)
 }

@@ -21,6 +21,8 @@ pub struct Compiled {
     pub hub: Hub,
     /// How long the oldest message of a connection may wait, in milliseconds.
     pub slas: BTreeMap<String, u64>,
+    /// How long a source may be silent, in milliseconds.
+    pub quiets: BTreeMap<String, u64>,
     /// Why personal data of an object may go to destinations.
     pub purposes: BTreeMap<ObjectType, String>,
     /// Connections whose signing secret the hub issues itself, and rotates.
@@ -71,6 +73,7 @@ fn compile_file(file: ConfigurationFile, report: &mut Report, providers: &[&str]
             journal_days: bounds::journal_days(&file.journal, report),
         },
         slas: BTreeMap::new(),
+        quiets: BTreeMap::new(),
         purposes: BTreeMap::new(),
         rotating: BTreeSet::new(),
         overrides: BTreeMap::new(),
@@ -103,6 +106,7 @@ fn add_connection(
     let mut table = table.into_inner();
     let name = name.get_ref();
     compiled.slas.extend(bounds::sla(&table, report).map(|sla| (name.clone(), sla)));
+    compiled.quiets.extend(bounds::quiet(&table, report).map(|quiet| (name.clone(), quiet)));
     compiled.positions.secrets.extend(secrets::uses(name, &table));
     compiled.positions.base_urls.extend(table.base_url.as_ref().map(|url| (name.clone(), url.span())));
     if table.rotate_signing_secret {

@@ -44,6 +44,7 @@ pub(super) struct ConnectionTable {
     pub mappings: Entries<Spanned<String>>,
     pub owner: String,
     pub sla: Option<Spanned<Milliseconds>>,
+    pub quiet: Option<Spanned<Milliseconds>>,
 }
 
 /// What a connection does for the hub.

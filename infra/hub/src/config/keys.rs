@@ -154,8 +154,17 @@ static RATE: KeyTable = KeyTable::inline(
 
 const PEOPLE_KEYS: &[Key] = &[
     key("mappings", NAMES, "Map = your own mapping file on top of the provider's, relative to `hub.toml`."),
-    key("owner", TEXT, "The team or person whom alerts name. `hub check` warns without one."),
-    key("sla", DURATION, "The oldest message may wait this long before somebody is alerted."),
+    key("owner", TEXT, "The team or person whom alarms name. `hub check` warns without one."),
+    key(
+        "sla",
+        DURATION,
+        "The oldest message may wait this long before an alarm goes off: in the queue of a destination, and in the ingest queue of a source's lane, where the shortest of all its sources counts.",
+    ),
+    key(
+        "quiet",
+        DURATION,
+        "A source that usually sends may be silent for so long, 5m to 7d; then an alarm goes off. Without it, silence raises none.",
+    ),
 ];
 
 /// A field of one's own in `[fields.<object>]`

@@ -39,6 +39,7 @@ fn connections(facts: &Facts<'_>) -> String {
             };
             alarms.extend(alarms_of(facts.template, queue));
         }
+        alarms.extend(alarms_on(facts.template, &resource_word(name)));
         if connection.destination {
             alarms.extend(alarms_of(facts.template, &format!("Upsert{}", resource_word(name))));
         }
@@ -105,6 +106,18 @@ fn alarms_of(template: &str, queue: &str) -> Vec<String> {
         threshold(template, &format!("{queue}AgeAlarm")).map(|t| format!("`{queue}AgeAlarm`: a message waits longer than {t}"));
     let dlq = threshold(template, &format!("{queue}DlqAlarm")).map(|_| format!("`{queue}DlqAlarm`: a message is parked"));
     age.into_iter().chain(dlq).collect()
+}
+
+/// The alarms on a connection itself. `id` is the connection's name in the ids of the template.
+fn alarms_on(template: &str, id: &str) -> Vec<String> {
+    let alarms = [
+        ("Refused", "webhooks are refused"),
+        ("Silent", "it sends no webhooks"),
+        ("Paused", "it is paused"),
+        ("ErrorRate", "more than 0.5 % of the work fails"),
+    ];
+    let there = |kind: &str| property(template, &format!("{id}{kind}Alarm"), "AlarmDescription").is_some();
+    alarms.iter().filter(|(kind, _)| there(kind)).map(|(kind, what)| format!("`{id}{kind}Alarm`: {what}")).collect()
 }
 
 /// The threshold of an alarm in the template, as a duration if it is a number or a parameter.

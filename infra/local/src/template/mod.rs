@@ -2,6 +2,7 @@
 //!
 //! A function or reference that cannot be evaluated exactly is an error, never a guess. `AllowedPattern` is not checked.
 
+mod alarms;
 mod functions;
 mod plan;
 mod resolve;

@@ -7,6 +7,7 @@ mod sns;
 use providers::Provider;
 use webhook::{HandshakeAction, Headers, HttpReply, RawRequest, Rejection, Scheme, VerifiedRequest, Webhook};
 
+use crate::batch::Metric;
 use crate::config::{Config, Connection};
 use crate::envelope::IngestMessage;
 use crate::mutant::{Mutant, mutant};
@@ -61,6 +62,18 @@ fn try_again() -> HttpReply {
 fn refuse(connection: &str, rejection: &Rejection) -> HttpReply {
     tracing::info!(connection, reason = rejection.code(), "refused");
     plain(401, "unauthorized\n")
+}
+
+/// The measurement of an answered request: a POST to a source's URL was accepted or refused. Other paths are not measured, because
+/// strangers choose them.
+pub fn measure(config: &Config, request: &Request, answer: &HttpReply) -> Option<Metric> {
+    let name = request.path.strip_prefix("/hooks/").filter(|_| request.method == "POST")?;
+    config.hub().connections.get(name).filter(|connection| connection.source)?;
+    match answer.status {
+        200..=299 => Some(Metric::of_connection("accepted", 1.0, name)),
+        400..=499 => Some(Metric::of_connection("refused", 1.0, name)),
+        _ => None,
+    }
 }
 
 /// Handles one request.

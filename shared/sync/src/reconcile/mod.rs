@@ -2,13 +2,14 @@
 //!
 //! On request it *fetches* the objects that thin events name, and *sweeps* a connection whose events were lost. On a schedule it
 //! sweeps what changed at each connection since its watermark, *verifies* the linked objects at the destinations, and dispatches
-//! the golden records that a destination is behind with.
+//! the golden records that a destination is behind with. Every few minutes it *watches*: it measures which connections are paused.
 
 mod dispatch_behind;
 mod fetch;
 mod import;
 mod sweep;
 mod verify_links;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ use canonical::{
 use providers::api::RemoteRecord;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{BatchReport, Invocation, Metric, finish_delivery};
+use crate::batch::{BatchReport, Invocation, Metric, finish_delivery, is_error, measure_handled};
 use crate::client::Client;
 use crate::config::Config;
 use crate::envelope::IngestMessage;
@@ -30,6 +31,9 @@ use crate::record::journal::{AccountLine, outcome_of};
 /// The ports that `reconcile` needs.
 pub trait Ports: Store + Queue + Blob + Secrets + Http + Clock {}
 impl<T: Store + Queue + Blob + Secrets + Http + Clock> Ports for T {}
+
+/// The name of the verification of links among the parts of a job that failed.
+const LINKS: &str = "links";
 
 /// Items per page of a scan.
 const SCAN_PAGE: u32 = 500;
@@ -42,6 +46,19 @@ pub enum Job {
     Sweep,
     /// The same, and verify every linked object at every destination.
     Full,
+    /// Measure which connections are paused.
+    Watch,
+}
+
+impl Job {
+    /// The job's name in metrics and alarms.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Job::Sweep => "sweep",
+            Job::Full => "full",
+            Job::Watch => "watch",
+        }
+    }
 }
 
 /// What a job did.
@@ -57,6 +74,9 @@ pub struct JobReport {
     pub failed: Vec<(String, String)>,
     /// True when time ran out. Sweeps continue at their watermarks, the verification of links begins anew.
     pub unfinished: bool,
+    /// For each connection whose API the hub calls, whether it is paused. Only [`Job::Watch`] looks.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub paused: BTreeMap<String, bool>,
 }
 
 /// What one invocation of `reconcile` works with.
@@ -135,6 +155,9 @@ pub async fn handle_batch<P: Ports>(invocation: Invocation<'_, P>, deliveries: V
         results[index] = reconcile.import_page(&request, receive_count).await;
     }
     for (delivery, result) in deliveries.iter().zip(results) {
+        if let Ok(request) = serde_json::from_str::<ReadRequest>(&delivery.body) {
+            report.metrics.extend(measure_handled(is_error(&result), request.connection()));
+        }
         let on_park = async |failure: &Failure| reconcile.close_parked_event(delivery, failure).await;
         if finish_delivery(invocation, &QueueName::fetch(), delivery, result, on_park).await {
             report.failures.push(delivery.id.clone());
@@ -147,6 +170,10 @@ pub async fn handle_batch<P: Ports>(invocation: Invocation<'_, P>, deliveries: V
 pub async fn run_job<P: Ports>(invocation: Invocation<'_, P>, job: Job) -> Result<JobReport, Failure> {
     let reconcile = Reconcile::new(invocation);
     let mut report = JobReport::default();
+    if job == Job::Watch {
+        reconcile.watch(&mut report).await?;
+        return Ok(report);
+    }
     for (connection, object) in reconcile.objects_to_sweep().await? {
         if let Err(failure) = reconcile.sweep(connection, object, &mut report).await {
             report.add_failure(connection, &failure);
@@ -155,7 +182,7 @@ pub async fn run_job<P: Ports>(invocation: Invocation<'_, P>, job: Job) -> Resul
     if job == Job::Full
         && let Err(failure) = reconcile.verify_links(&mut report).await
     {
-        report.add_failure("links", &failure);
+        report.add_failure(LINKS, &failure);
     }
     reconcile.dispatch_behind(&mut report).await?;
     tracing::info!(read = report.read, missing = report.missing, dispatched = report.dispatched, "reconciled");
@@ -163,6 +190,15 @@ pub async fn run_job<P: Ports>(invocation: Invocation<'_, P>, job: Job) -> Resul
 }
 
 impl JobReport {
+    /// The measurements of a job that has run: that it has finished, which of its parts failed, and what it watched.
+    pub fn metrics(&self, job: Job) -> Vec<Metric> {
+        let finished = Metric::of_job("finished", f64::from(u8::from(!self.unfinished)), job.name());
+        let connections = self.failed.iter().filter(|(name, _)| name != LINKS);
+        let failed = connections.flat_map(|(connection, _)| measure_handled(true, connection));
+        let paused = self.paused.iter().map(|(name, paused)| Metric::of_connection("paused", f64::from(u8::from(*paused)), name));
+        std::iter::once(finished).chain(failed).chain(paused).collect()
+    }
+
     fn add_failure(&mut self, name: &str, failure: &Failure) {
         tracing::warn!(connection = name, code = %failure.code, stage = failure.stage_name(), detail = %failure.chain(), "a part of the job did not finish");
         self.unfinished |= matches!(failure.code, Code::Deadline | Code::RateLimited);

@@ -6,7 +6,7 @@ use canonical::{Change, ChangeKind, Envelope, EventRef, Fetched, Outcome, Stamp}
 use providers::Provider;
 
 use super::{AppliedChange, JournaledChange, Ports, Transform, dispatches_of, event_ref};
-use crate::batch::Metric;
+use crate::batch::{Metric, measure_handled};
 use crate::failure::{Code, Failure};
 use crate::ports::Table;
 use crate::record::journal::{AccountLine, close_account_line, entry_key};
@@ -54,6 +54,7 @@ impl<P: Ports> Transform<'_, P> {
             let line = AccountLine { event, outcome: Outcome::Unchanged, reason: None };
             close_account_line(self.ports, line, self.config.hub().journal_days).await?;
         }
+        metrics.extend(measure_handled(false, connection));
         Ok(())
     }
 

@@ -31,7 +31,7 @@ use std::collections::BTreeSet;
 use canonical::{Change, ConnectionName, Dispatch, Envelope, EnvelopeKind, EventRef, Outcome, QueueName};
 use providers::{EventBody, Inbound, InboundEvent};
 
-use crate::batch::{BatchReport, Invocation, Metric, check_deadline, finish_delivery, write_if};
+use crate::batch::{BatchReport, Invocation, Metric, check_deadline, finish_delivery, is_error, measure_handled, write_if};
 use crate::config::Config;
 use crate::decision::Decision;
 use crate::envelope;
@@ -85,6 +85,9 @@ pub async fn handle_batch<P: Ports>(
     let results = join(deliveries.iter().map(|delivery| async move {
         let mut metrics = Vec::new();
         let result = transform.handle_envelope(delivery, &mut metrics).await;
+        if let (Err(_), Ok(envelope)) = (&result, envelope::parse(&delivery.body)) {
+            metrics.extend(measure_handled(is_error(&result), &envelope.connection));
+        }
         let on_park = async |failure: &Failure| transform.close_parked_events(delivery, failure).await;
         let keep = finish_delivery(invocation, queue, delivery, result, on_park).await;
         (keep.then(|| delivery.id.clone()), metrics)
@@ -205,6 +208,7 @@ impl<P: Ports> Transform<'_, P> {
                     check_deadline(self.ports, self.deadline_ms)?;
                     let outcome = self.handle_event(&envelope, event, delivery).await?;
                     metrics.push(Metric::count(outcome.name(), 1.0, &envelope.connection));
+                    metrics.extend(measure_handled(outcome == Outcome::Dead, &envelope.connection));
                 }
                 match provider.sequence(&body) {
                     Some(sequence) => self.check_sequence(&envelope, sequence).await,

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use canonical::{Dispatch, GoldenId, ObjectType, QueueName};
 use providers::api::Op;
 
-use crate::batch::{BatchReport, Invocation, Metric, finish_delivery};
+use crate::batch::{BatchReport, Invocation, Metric, finish_delivery, is_error, measure_handled};
 use crate::failure::{AtStage, Class, Code, Failure, Stage};
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
@@ -132,6 +132,7 @@ pub async fn handle_batch<P: Ports>(
             results[index].clone_from(&result);
         }
     }
+    report.metrics.extend(results.iter().flat_map(|result| measure_handled(is_error(result), destination)));
     let failed = join(deliveries.iter().zip(results).map(|(delivery, result)| async move {
         finish_delivery(invocation, queue, delivery, result, async |_: &Failure| Ok(())).await.then(|| delivery.id.clone())
     }))

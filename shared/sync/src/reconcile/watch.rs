@@ -1,0 +1,16 @@
+//! Watching: states that last, and so must be measured on a schedule. What pauses a connection does not matter here: an operator,
+//! `upsert` or `reconcile`.
+
+use super::{JobReport, Ports, Reconcile};
+use crate::failure::Failure;
+use crate::pause::paused;
+
+impl<P: Ports> Reconcile<'_, P> {
+    /// Reads which connections are paused, of those whose API the hub calls.
+    pub(super) async fn watch(&self, report: &mut JobReport) -> Result<(), Failure> {
+        for (name, _) in self.config.hub().connections.iter().filter(|(_, connection)| connection.api_secret.is_some()) {
+            report.paused.insert(name.to_string(), paused(self.ports, name).await?.is_some());
+        }
+        Ok(())
+    }
+}
