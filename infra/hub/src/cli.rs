@@ -19,9 +19,12 @@ use crate::operate::status::{self, StatusArgs};
 use crate::out::{CommandError, print};
 use crate::{add, check, demo, docs, live, map, sandbox, send, sim, template, up, verify};
 
+/// What the exit codes of all commands mean.
+const EXIT_CODES: &str = "Exit codes:\n  0  done, and nothing is wrong\n  1  the command failed, or found what it looks for to be wrong or not there\n  2  the arguments are wrong";
+
 /// Verifies webhooks and keeps one true record per person, company and deal.
 #[derive(Debug, Parser)]
-#[command(name = "hub", version, arg_required_else_help = true, max_term_width = 110)]
+#[command(name = "hub", version, arg_required_else_help = true, max_term_width = 80, after_help = EXIT_CODES)]
 pub struct Cli {
     /// The command.
     #[command(subcommand)]

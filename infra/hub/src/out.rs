@@ -82,9 +82,18 @@ pub fn print_line(text: impl Display) -> Result<(), CommandError> {
     print(format_args!("{text}\n"))
 }
 
+/// Prints a value as JSON on standard output, for programs.
+///
+/// # Errors
+/// As for [`print`].
+pub fn print_json(value: &serde_json::Value) -> Result<(), CommandError> {
+    print_line(format_args!("{value:#}"))
+}
+
 /// A number with its noun: `1 error`, `2 errors`.
-pub fn counted(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+pub fn counted<N: Display + PartialEq + From<u8>>(n: N, noun: &str) -> String {
+    let end = if n == N::from(1) { "" } else { "s" };
+    format!("{n} {noun}{end}")
 }
 
 /// A line on standard error that shows progress and is replaced in place. It appears on terminals only.

@@ -14,7 +14,6 @@ use sync::ports::{Clock, Condition, Delivery, Outgoing, Store, Table, Write};
 use sync::receive::{CertificateCache, Request};
 use sync::reconcile::{Job, run_job};
 use sync::seal::Vault;
-use testkit::conformance::Subject;
 use testkit::memory::QueueSettings;
 use testkit::twin::{Twin, finish};
 use webhook::{Draft, sign};

@@ -13,7 +13,7 @@ use sync::pause::{hold_dispatch, paused};
 use sync::ports::{
     Clock, Condition, Delivery, Item, Key, Outgoing, Page, PortError, Queue, SecretSet, Secrets, Store, Table, Write, WriteError,
 };
-use sync::record::journal::AccountLine;
+use sync::record::journal::{AccountLine, build_swept_put};
 use sync::seal::Vault;
 use sync::transform::transaction::Transaction;
 use testkit::memory::{QueueSettings, Queues, Tables};
@@ -77,6 +77,9 @@ impl Secrets for Twin {
 impl DeadLetters for Twin {
     async fn receive(&self, queue: &canonical::QueueName, _visibility_s: u32) -> Result<Vec<Delivery>, PortError> {
         Ok(self.queues.borrow_mut().receive(queue, 3, NOW))
+    }
+    async fn count(&self, queue: &canonical::QueueName) -> Result<(u64, u64), PortError> {
+        Ok((self.queues.borrow().peek(queue).len() as u64, 0))
     }
     async fn delete(&self, queue: &canonical::QueueName, receipt: &str) -> Result<(), PortError> {
         self.queues.borrow_mut().delete(queue, receipt);
@@ -148,12 +151,16 @@ async fn explain_shows_every_candidate_the_winner_and_the_rule() {
     let explanation =
         explain::explain(&twin, &vault, &hub, ObjectType::Contact, &ids[0]).await.expect("no failure").expect("by its own id");
     let text = explain::render(&explanation, &hub, Some("phone"));
-    assert!(text.contains("phone = +4930000002   [prefer form: people know their own number best]"), "{text}");
+    assert!(text.contains("phone = +4930000002 [prefer form: people know their own number best]"), "{text}");
     assert!(text.contains("+4930000002  form/person/f1    1970-01-01T00:00:02Z  wins"), "{text}");
     assert!(text.contains("+4930000001  hubspot/person/7  1970-01-01T00:00:03Z\n"), "{text}");
     assert!(text.contains("hubspot: nothing was pushed yet"), "{text}");
     assert!(text.contains("phone: \"+4930000001\" → \"+4930000002\""), "{text}");
     assert!(!text.contains("ada@example.org"), "only the requested field: {text}");
+    let json = explain::as_json(&explanation, &hub, Some("phone"));
+    assert_eq!(json["fields"]["phone"]["value"], "+4930000002");
+    assert_eq!(json["fields"]["phone"]["candidates"].as_array().map(Vec::len), Some(2));
+    assert_eq!((json["fields"].as_object().map(|f| f.len()), &json["object"]), (Some(1), &serde_json::json!("contact")));
     let whole = explain::render(&explanation, &hub, None);
     assert!(whole.contains("  form/person/f1  joined by email of hubspot/person/7\n"), "{whole}");
     assert!(whole.contains("  hubspot/person/7  joined by email of form/person/f1\n"), "{whole}");
@@ -162,7 +169,7 @@ async fn explain_shows_every_candidate_the_winner_and_the_rule() {
     let explanation =
         explain::explain(&twin, &vault, &hub, ObjectType::Contact, &ids[0]).await.expect("no failure").expect("by its own id");
     let whole = explain::render(&explanation, &hub, None);
-    assert!(whole.contains("a value of `phone` is also that of 1 other record(s), and joins no further ones"), "{whole}");
+    assert!(whole.contains("a value of `phone` is also that of 1 other record, and joins no further ones"), "{whole}");
     assert_eq!(explanation.members.len(), 2, "a number joins nobody who has another address");
     let nobody = explain::explain(&twin, &vault, &hub, ObjectType::Contact, "bob@example.org").await.expect("no failure");
     assert!(nobody.is_none());
@@ -362,11 +369,77 @@ async fn status_counts_the_lines_of_the_journal() {
     let accounts = status::accounts(&twin, &hub, 2).await.expect("accounts");
     let stripe = accounts.iter().find(|a| a.connection == "stripe").expect("stripe");
     assert_eq!(stripe.received(), 3);
-    let text = status::render(&accounts);
-    assert!(
-        text.lines().any(
-            |l| l.split_whitespace().collect::<Vec<_>>() == ["stripe", "3", "2", "0", "0", "0", "0", "0", "0", "0", "1", "0"]
-        ),
-        "{text}"
+    let text = status::render(&accounts, &[]);
+    assert!(text.contains("stripe: 3 received: 2 applied, 1 dead\n") && text.contains("form: nothing received\n"), "{text}");
+}
+
+/// A text that a terminal would obey.
+const HOSTILE: &str = "\u{1b}[2J\u{202e}\r\n";
+
+fn fits(text: &str) {
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+    }
+    assert!(!text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{text:?}");
+}
+
+#[tokio::test]
+async fn status_shows_what_waits_what_is_held_set_aside_and_swept() {
+    let (twin, hub) = twin();
+    for name in ["ingest-bulk", "fetch", "upsert-salesforce"] {
+        twin.queues.borrow_mut().create(name, QueueSettings::default());
+    }
+    let event = EventRef { connection: "stripe".into(), envelope: "e".into(), index: 0, received_at_ms: NOW };
+    let reason = format!("bad-field: `phone` at `data.object.phone`: no country is known {}", "x".repeat(300));
+    let line = AccountLine { event: &event, outcome: Outcome::Quarantined, reason: Some(&reason) };
+    let writes = vec![line.build_put(45, Condition::Always), build_swept_put(&event, Outcome::Applied, 45)];
+    twin.write(writes, None).await.expect("stored");
+    pause::pause(&twin, &hub, "hubspot", &format!("maintenance {HOSTILE}{}", "y".repeat(500))).await.expect("paused");
+    park(&twin, "upsert-hubspot-dlq", "a message", &[]);
+
+    let accounts = status::accounts(&twin, &hub, 1).await.expect("accounts");
+    let queues = status::queues(&twin, &hub).await.expect("queues");
+    let text = status::render(&accounts, &queues);
+    fits(&text);
+    assert!(text.contains("1 quarantined event: bad-field: `phone` at `data.object.phone`: no country"), "{text}");
+    assert!(text.contains("1 change brought by sweeps"), "{text}");
+    assert!(text.contains("paused: maintenance \\u{1b}[2J\\u{202e}\\r\\n"), "{text}");
+    let hubspot = text.lines().find(|line| line.starts_with("upsert-hubspot")).expect("its queue");
+    assert_eq!(hubspot.split_whitespace().collect::<Vec<_>>(), ["upsert-hubspot", "0", "0", "1"]);
+
+    let json = status::as_json(&accounts, &queues, 1);
+    let stripe = json["connections"].as_array().and_then(|all| all.iter().find(|c| c["connection"] == "stripe")).expect("stripe");
+    assert_eq!(
+        (&stripe["outcomes"]["quarantined"], &stripe["swept"], &stripe["owner"]),
+        (&1.into(), &1.into(), &"finance".into())
+    );
+    assert_eq!(stripe["quarantined"][0]["events"], 1);
+}
+
+#[tokio::test]
+async fn nothing_that_is_stored_breaks_a_line() {
+    let (twin, hub) = twin();
+    let vault = Vault::open(&twin).await.expect("a vault");
+    let long = format!("{HOSTILE}{}", "東".repeat(2_000));
+    store(&twin, &hub, &vault, contact("hubspot", "7", 3_000, &[("email", "ada@example.org"), ("full_name", &long)])).await;
+    let explanation = explain::explain(&twin, &vault, &hub, ObjectType::Contact, "ada@example.org").await.expect("no failure");
+    let explanation = explanation.expect("a contact");
+    fits(&explain::render(&explanation, &hub, None));
+    assert_eq!(explain::as_json(&explanation, &hub, None)["fields"]["full_name"]["value"], long, "JSON holds the whole value");
+
+    park(&twin, "upsert-hubspot-dlq", &"z".repeat(5_000), &[("code", "provider-rejected"), ("detail", &"d".repeat(400))]);
+    park(&twin, "ingest-urgent-dlq", &envelope("later"), &[]);
+    park(&twin, "fetch-dlq", &envelope("earlier").replace(&NOW.to_string(), "1000"), &[]);
+    let parked = dlq::receive_all(&twin, &dead_letter_queues(&hub)).await.expect("received");
+    let list = dlq::render(&parked);
+    fits(&list);
+    parked.iter().for_each(|message| fits(&dlq::show(message, false)));
+    let (earlier, later) = (list.find("1970-01-01T00:00:01Z  fetch-dlq"), list.find("2026-01-31T09:30:00Z  ingest-urgent-dlq"));
+    assert!(earlier.is_some() && earlier < later, "sorted by time: {list}");
+    let json = dlq::as_json(&parked);
+    assert_eq!(
+        (&json[0]["code"], json.as_array().map(Vec::len)),
+        (&"provider-rejected".into(), Some(3)),
+        "what has no time comes first"
     );
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_sqs::types::QueueAttributeName;
 use sync::ports::{Delivery, PortError};
 
 use crate::Aws;
@@ -27,6 +28,24 @@ impl Aws {
             .await
             .map_err(|e| port_error(&e))?;
         Ok(answer.messages.unwrap_or_default().into_iter().map(delivery).collect())
+    }
+
+    /// How many messages of a queue can be received, and how many are hidden: in work, or waiting for their next attempt. SQS counts
+    /// on several hosts, so both numbers are approximate.
+    ///
+    /// # Errors
+    /// The queue is not one of the configured names, or the call failed.
+    pub async fn count(&self, queue: &str) -> Result<(u64, u64), PortError> {
+        let [visible, hidden, delayed] = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        ];
+        let request = self.sqs.get_queue_attributes().queue_url(self.queue(queue)?);
+        let request = request.attribute_names(visible.clone()).attribute_names(hidden.clone()).attribute_names(delayed.clone());
+        let attributes = request.send().await.map_err(|e| port_error(&e))?.attributes.unwrap_or_default();
+        let count = |name| attributes.get(&name).and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+        Ok((count(visible), count(hidden) + count(delayed)))
     }
 
     /// Removes a received message.

@@ -19,7 +19,7 @@ pub enum Class {
     },
     /// Another worker was faster: read again and plan again; this counts as no attempt.
     Conflict,
-    /// The provider refuses the credentials: the connection is paused and an alert is raised.
+    /// The provider refuses the credentials: the connection is paused, which an alarm reports.
     Auth,
     /// It will never succeed: parked at once.
     Permanent,

@@ -102,7 +102,7 @@ fn check(name: &str, at: &Span, table: &ConnectionTable, report: &mut Report) {
         report.error(zone.span(), format!("`{}`: {fault}", zone.get_ref())).help("for example time_zone = \"Europe/Berlin\"");
     }
     if table.owner.is_empty() {
-        let help = "add owner = \"a team or a person\": alerts name it";
+        let help = "add owner = \"a team or a person\": alarms name it";
         report.warning(at.clone(), format!("nobody answers for connection `{name}`")).help(help);
     }
     if let Some(url) = &table.base_url {

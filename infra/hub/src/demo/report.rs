@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::providers::Script;
 use super::send::Sent;
-use crate::operate::status::{Account, render_with};
+use crate::operate::status::{Account, wide_table};
 use crate::out::ProgressLine;
 use crate::text::table;
 
@@ -156,7 +156,7 @@ impl Report {
     /// The report as text.
     pub fn render(&self) -> String {
         let rejected = self.sent.iter().map(|(name, sent)| (name.clone(), sent.rejected)).collect();
-        let mut text = format!("\nevents per connection\n{}\n", render_with(&self.accounts, Some(("rejected", &rejected))));
+        let mut text = format!("\nevents per connection\n{}\n", wide_table(&self.accounts, ("rejected", &rejected)));
         text += &format!("CRM objects\n{}\n", self.crm_table());
         text += &format!("webhook to CRM write, including the outage\n{}\n", self.latency_table());
         for (job, report) in &self.jobs {

@@ -5,15 +5,16 @@ use std::process::ExitCode;
 
 use canonical::{BodyRef, Dispatch, Envelope, EnvelopeKind, QueueName, ReadRequest};
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 use sync::config::Hub;
 use sync::failure::{Code, Failure};
 use sync::ports::{Delivery, Outgoing, PortError};
 
 use super::Ports;
 use super::open::HubArgs;
-use crate::out::{CommandError, block_on, counted, print, print_line};
+use crate::out::{CommandError, block_on, counted, print, print_json, print_line};
 use crate::queues::dead_letter_queues;
-use crate::text::{instant, table};
+use crate::text::{WIDTH, cut, instant, wrapped};
 
 /// How long a received message is hidden from other receivers, in seconds.
 const HIDDEN_S: u32 = 60;
@@ -39,6 +40,9 @@ pub enum DlqAction {
         /// Only this queue: upsert-hubspot, ingest-urgent, …
         #[arg(long)]
         queue: Option<String>,
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
     },
     /// Show one message
     Show {
@@ -69,7 +73,7 @@ pub enum DlqAction {
 impl DlqAction {
     fn queue(&self) -> Option<&str> {
         match self {
-            DlqAction::List { queue } | DlqAction::Show { queue, .. } | DlqAction::Redrive { queue, .. } => queue.as_deref(),
+            DlqAction::List { queue, .. } | DlqAction::Show { queue, .. } | DlqAction::Redrive { queue, .. } => queue.as_deref(),
         }
     }
 
@@ -110,9 +114,13 @@ async fn act<P: Ports>(ports: &P, hub: &Hub, action: &DlqAction) -> Result<ExitC
         return Ok(ExitCode::FAILURE);
     }
     match action {
-        DlqAction::List { .. } => {
+        DlqAction::List { json, .. } => {
             release(ports, &selected).await;
-            print(render(&selected))?;
+            if *json {
+                print_json(&as_json(&selected))?;
+            } else {
+                print(render(&selected))?;
+            }
         }
         DlqAction::Show { reveal, .. } => {
             release(ports, &selected).await;
@@ -151,6 +159,12 @@ impl Parked {
         self.attribute("code").unwrap_or("max-receives")
     }
 
+    /// When the hub received what the message is about, in milliseconds since 1970; `None` for a message that does not say it.
+    fn at_ms(&self) -> Option<i64> {
+        let body: Value = serde_json::from_str(&self.delivery.body).ok()?;
+        [&body["received_at_ms"], &body["cause"]["received_at_ms"]].into_iter().find_map(Value::as_i64)
+    }
+
     fn detail(&self) -> &str {
         self.attribute("detail").unwrap_or("the queue moved it here after too many receives; the function's log has the reason")
     }
@@ -167,7 +181,7 @@ pub fn queue_named(hub: &Hub, name: &str) -> Result<QueueName, CommandError> {
     })
 }
 
-/// Receives every message of these queues. They are hidden from other receivers for a minute, or until [`release`].
+/// Receives every message of these queues, the oldest first. They are hidden from other receivers for a minute, or until [`release`].
 pub async fn receive_all<P: Ports>(ports: &P, queues: &[QueueName]) -> Result<Vec<Parked>, Failure> {
     let mut parked = Vec::new();
     for queue in queues {
@@ -183,6 +197,7 @@ pub async fn receive_all<P: Ports>(ports: &P, queues: &[QueueName]) -> Result<Ve
             empty = if seen.len() == before { empty + 1 } else { 0 };
         }
     }
+    parked.sort_by_key(|message| (message.at_ms(), message.queue.to_string(), message.delivery.id.clone()));
     Ok(parked)
 }
 
@@ -211,27 +226,36 @@ pub async fn redrive<P: Ports>(ports: &P, parked: &[Parked]) -> Result<usize, Fa
     Ok(count)
 }
 
-/// The messages as a table, then the number of messages by code.
+/// The messages in lines of 80 columns, the oldest first, then the number of messages by code.
 pub fn render(parked: &[Parked]) -> String {
     if parked.is_empty() {
         return "no message is parked\n".to_owned();
     }
-    let mut rows = vec![["queue", "id", "code", "message"].map(str::to_owned).to_vec()];
+    let mut text = String::new();
     let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
     for message in parked {
         *codes.entry(message.code()).or_default() += 1;
-        rows.push(vec![
-            message.queue.to_string(),
-            message.delivery.id.clone(),
-            message.code().to_owned(),
-            summary(&message.delivery.body),
-        ]);
+        let at = message.at_ms().map_or_else(|| "time not known".to_owned(), instant);
+        text += &(cut(&format!("{at}  {}  {}", message.queue, message.code()), WIDTH) + "\n");
+        text += &(cut(&format!("  {}  {}", message.delivery.id, summary(&message.delivery.body)), WIDTH) + "\n");
     }
-    let mut text = table(&rows);
+    text.push('\n');
     for (code, count) in codes {
-        text += &format!("{count} × {code}: {}\n", page(code));
+        text += &wrapped(&format!("{count} × {code}: {}", page(code)), 2);
     }
     text
+}
+
+/// The messages for programs. The bodies are left out, because they may hold personal data.
+pub fn as_json(parked: &[Parked]) -> Value {
+    let message = |message: &Parked| {
+        json!({
+            "id": message.delivery.id, "queue": message.queue.as_str(), "origin": message.origin().as_str(), "code": message.code(),
+            "detail": message.detail(), "page": page(message.code()), "received": message.at_ms().map(instant),
+            "receives": message.delivery.receive_count, "message": summary(&message.delivery.body),
+        })
+    };
+    parked.iter().map(message).collect()
 }
 
 /// The page about an error code.
@@ -259,7 +283,7 @@ pub fn show(message: &Parked, reveal: bool) -> String {
         facts.push(("received", instant(envelope.received_at_ms)));
         facts.push(("trace", envelope.trace));
     }
-    let mut text: String = facts.into_iter().map(|(name, value)| format!("{name:<9} {value}\n")).collect();
+    let mut text: String = facts.into_iter().map(|(name, value)| wrapped(&format!("{name:<9} {value}"), 10)).collect();
     if reveal {
         text += &format!("\n{}\n", body(&delivery.body));
     } else {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use canonical::{Catalogue, ConnectionName, FieldName, ObjectType, RemoteId, Value};
 use clap::Args;
+use serde_json::json;
 use sync::config::Hub;
 use sync::failure::Failure;
 use sync::ports::{Item, Key, Table};
@@ -15,8 +16,8 @@ use sync::seal::Vault;
 use super::Ports;
 use super::open::HubArgs;
 use crate::config::suggestion;
-use crate::out::{CommandError, block_on, print};
-use crate::text::{instant, table};
+use crate::out::{CommandError, block_on, counted, print, print_json};
+use crate::text::{WIDTH, cut, instant, narrow_table, visible, wrapped};
 
 /// Arguments of `hub explain`.
 #[derive(Debug, Args)]
@@ -30,6 +31,9 @@ pub struct ExplainArgs {
     pub key: String,
     /// Only this field
     pub field: Option<String>,
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Runs the command.
@@ -43,12 +47,16 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode, CommandError> {
     })?;
     match found {
         Some(explanation) => {
-            print(render(&explanation, &hub.config, args.field.as_deref()))?;
+            if args.json {
+                print_json(&as_json(&explanation, &hub.config, args.field.as_deref()))?;
+            } else {
+                print(render(&explanation, &hub.config, args.field.as_deref()))?;
+            }
             Ok(ExitCode::SUCCESS)
         }
         None => {
             let keys = hub.config.object(object).keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            eprintln!("`{}` leads to no {object}", args.key);
+            eprintln!("`{}` leads to no {object}", visible(&args.key));
             eprintln!("  help: give its id, connection/object/id, or an identity value ({keys})");
             Ok(ExitCode::FAILURE)
         }
@@ -203,15 +211,16 @@ pub fn render(explanation: &Explanation, hub: &Hub, only: Option<&str>) -> Strin
         (false, true) => ", held: no key (no source gave an e-mail address, telephone, id or domain)",
         (false, false) => "",
     };
-    let mut text = format!(
-        "{} {}, version {}, resolved by generation {}{deleted}\n",
+    let heading = format!(
+        "{} {}, version {}, resolved by generation {}{deleted}",
         golden.object, golden.id, golden.version, golden.generation
     );
+    let mut text = wrapped(&heading, 2);
     if only.is_none() {
         text += "\nsource records\n";
         for member in &explanation.members {
             let deleted = if member.is_deleted() { "  deleted there" } else { "" };
-            text += &format!("  {}{}{deleted}\n", member.source, ties_text(member, &explanation.members));
+            text += &wrapped(&format!("  {}{}{deleted}", member.source, ties_text(member, &explanation.members)), 4);
         }
         for (other, keys) in &golden.reviews {
             let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
@@ -221,7 +230,8 @@ pub fn render(explanation: &Explanation, hub: &Hub, only: Option<&str>) -> Strin
             text += &format!("  kept apart from {stranger} by a person\n");
         }
         for (key, others) in &explanation.shared {
-            text += &format!("  a value of `{key}` is also that of {others} other record(s), and joins no further ones\n");
+            let others = counted(*others, "other record");
+            text += &wrapped(&format!("  a value of `{key}` is also that of {others}, and joins no further ones"), 4);
         }
     }
     text += "\nfields\n";
@@ -230,7 +240,7 @@ pub fn render(explanation: &Explanation, hub: &Hub, only: Option<&str>) -> Strin
     for destination in hub.object(golden.object).destinations.keys() {
         let link = explanation.links.iter().find(|(name, _)| name == destination).map(|(_, link)| link);
         let line = link.map_or_else(|| "nothing was pushed yet".to_owned(), |link| link_line(link, only));
-        text += &format!("  {destination}: {line}\n");
+        text += &wrapped(&format!("  {destination}: {line}"), 4);
     }
     text + &history_text(&explanation.history, only)
 }
@@ -276,7 +286,7 @@ fn fields_text(explanation: &Explanation, hub: &Hub, only: Option<&str>) -> Stri
     }
     if !empty.is_empty() {
         let names: Vec<&str> = empty.iter().map(|name| &***name).collect();
-        text += &format!("  empty at every source: {}\n", names.join(", "));
+        text += &wrapped(&format!("  empty at every source: {}", names.join(", ")), 4);
     }
     text
 }
@@ -300,14 +310,57 @@ fn field_text(explanation: &Explanation, hub: &Hub, name: &FieldName) -> String 
             _ => "",
         };
         rows.push(vec![
-            "   ".to_owned(),
+            " ".to_owned(),
             shown(current.value),
             member.source.to_string(),
             instant(current.stamp.at_ms),
             note.to_owned(),
         ]);
     }
-    format!("  {name} {value}   [{rule}{contested}{}]\n{}", why.map(|w| format!(": {w}")).unwrap_or_default(), table(&rows))
+    let why = why.map(|w| format!(": {w}")).unwrap_or_default();
+    let value = cut(&value, WIDTH - 4 - name.len());
+    wrapped(&format!("  {name} {value} [{rule}{contested}{why}]"), 4) + &narrow_table(&rows)
+}
+
+/// The explanation for programs, of one field or of all.
+pub fn as_json(explanation: &Explanation, hub: &Hub, only: Option<&str>) -> serde_json::Value {
+    let Explanation { golden, members, links, history } = explanation;
+    let policy = hub.object(golden.object);
+    let names: BTreeSet<&FieldName> = members.iter().flat_map(|m| m.fields.keys()).chain(golden.fields.keys()).collect();
+    let field = |name: &FieldName| {
+        let resolved = golden.fields.get(name);
+        let candidate = |member: &SourceRecord| {
+            let current = member.fields.get(name)?.current()?;
+            Some(json!({
+                "value": current.value, "source": member.source.to_string(), "at": instant(current.stamp.at_ms),
+                "wins": resolved.is_some_and(|r| r.source == member.source), "understood": !current.flagged,
+            }))
+        };
+        let answer = json!({
+            "value": resolved.map(|r| &r.value), "contested": resolved.is_some_and(|r| r.contested),
+            "rule": resolved.map_or_else(|| policy.rule(name).0.describe(), |r| r.rule.clone()),
+            "why": policy.fields.get(&**name).and_then(|p| p.why.as_deref()),
+            "candidates": members.iter().filter_map(candidate).collect::<Vec<_>>(),
+        });
+        (name.to_string(), answer)
+    };
+    let fields: serde_json::Map<String, serde_json::Value> =
+        names.into_iter().filter(|name| only.is_none_or(|only| &***name == only)).map(field).collect();
+    let link = |(destination, link): &(ConnectionName, Link)| {
+        json!({
+            "destination": destination.as_str(), "object": link.remote_id(), "pushed_version": link.pushed_version(),
+            "deleted": link.is_gone(), "refused_at_version": link.refused_at(), "in_flight": link.push().is_in_flight(),
+        })
+    };
+    let entry = |entry: &AuditEntry| json!({"key": entry.key, "at": entry.at_ms.map(instant), "content": entry.content});
+    json!({
+        "object": golden.object.name(), "id": golden.id.as_str(), "version": golden.version, "generation": golden.generation,
+        "deleted": golden.deleted,
+        "sources": members.iter().map(|m| json!({"source": m.source.to_string(), "deleted": m.is_deleted()})).collect::<Vec<_>>(),
+        "fields": fields,
+        "destinations": links.iter().map(link).collect::<Vec<_>>(),
+        "history": history.iter().map(entry).collect::<Vec<_>>(),
+    })
 }
 
 fn shown(value: &Value) -> String {
@@ -345,7 +398,7 @@ fn history_text(history: &[AuditEntry], only: Option<&str>) -> String {
             let mut parts = entry.key.split('#').map(|part| part.trim_start_matches('0'));
             let (version, writer) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
             let at = entry.at_ms.map(instant).unwrap_or_default();
-            format!("  version {version} by {writer} at {at}: {}\n", entry_line(&entry.content, only))
+            wrapped(&format!("  version {version} by {writer} at {at}: {}", entry_line(&entry.content, only)), 4)
         })
         .collect();
     format!("\nhistory\n{}", if entries.is_empty() { "  none\n" } else { &entries })

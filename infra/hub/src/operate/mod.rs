@@ -25,6 +25,8 @@ use crate::out::CommandError;
 pub trait DeadLetters {
     /// Receives at most ten messages and hides them from other receivers for that many seconds.
     async fn receive(&self, queue: &QueueName, visibility_s: u32) -> Result<Vec<Delivery>, PortError>;
+    /// How many messages can be received, and how many are hidden: in work, or waiting for their next attempt.
+    async fn count(&self, queue: &QueueName) -> Result<(u64, u64), PortError>;
     /// Deletes a received message.
     async fn delete(&self, queue: &QueueName, receipt: &str) -> Result<(), PortError>;
 }

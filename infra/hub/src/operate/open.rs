@@ -68,6 +68,10 @@ impl DeadLetters for Aws {
         Aws::receive(self, queue, visibility_s).await
     }
 
+    async fn count(&self, queue: &QueueName) -> Result<(u64, u64), PortError> {
+        Aws::count(self, queue).await
+    }
+
     async fn delete(&self, queue: &QueueName, receipt: &str) -> Result<(), PortError> {
         Aws::delete(self, queue, receipt).await
     }

@@ -4,7 +4,7 @@
 //! caused until they are sent. An *account line* holds the outcome of one received event. The accounting equation counts these
 //! lines, so a redelivery can never count twice.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use canonical::{ConnectionName, EventRef, GoldenId, ObjectType, Outcome};
 use serde::{Deserialize, Serialize};
@@ -225,21 +225,71 @@ pub async fn retained_events<P: Store + Clock>(
     }
 }
 
-/// Counts the outcomes of a connection's events of one day.
+/// What the account lines of one connection and one day add up to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DayCount {
+    /// The number of events by outcome, in the order of [`Outcome::ALL`].
+    pub outcomes: Vec<(Outcome, u64)>,
+    /// The number of events by the reason why fields of theirs were set aside.
+    pub quarantined: BTreeMap<String, u64>,
+    /// The number of records that changed something although no event had reported it: sweeps and comparisons brought them.
+    pub swept: u64,
+}
+
+/// Counts a connection's events of one day by their outcomes.
 pub async fn count_outcomes<P: Store>(ports: &P, connection: &str, day: i64) -> Result<Vec<(Outcome, u64)>, PortError> {
-    let mut counts: Vec<(Outcome, u64)> = Outcome::ALL.iter().map(|o| (*o, 0)).collect();
+    let mut count = DayCount::default();
+    count_lines(ports, connection, day, &mut count).await?;
+    Ok(count.outcomes)
+}
+
+/// Counts what a connection's account lines and swept records of one day say.
+pub async fn count_day<P: Store>(ports: &P, connection: &str, day: i64) -> Result<DayCount, PortError> {
+    let mut count = DayCount::default();
+    count_lines(ports, connection, day, &mut count).await?;
+    let mut after = None;
+    loop {
+        let page = ports.query(Table::Journal, &swept_partition(connection, day), "", 1_000, after.as_ref()).await?;
+        count.swept += page.items.len() as u64;
+        after = page.next;
+        if after.is_none() {
+            return Ok(count);
+        }
+    }
+}
+
+async fn count_lines<P: Store>(ports: &P, connection: &str, day: i64, count: &mut DayCount) -> Result<(), PortError> {
+    count.outcomes = Outcome::ALL.iter().map(|o| (*o, 0)).collect();
     let mut after = None;
     loop {
         let page: Page = ports.query(Table::Journal, &account_partition(connection, day), "", 1_000, after.as_ref()).await?;
         for item in &page.items {
             let outcome = item.s("outcome").and_then(Outcome::parse);
-            if let Some(count) = counts.iter_mut().find(|(o, _)| Some(*o) == outcome) {
-                count.1 += 1;
+            if let Some(known) = count.outcomes.iter_mut().find(|(o, _)| Some(*o) == outcome) {
+                known.1 += 1;
+            }
+            if let (Some(Outcome::Quarantined), Some(reason)) = (outcome, item.s("reason")) {
+                *count.quarantined.entry(reason.to_owned()).or_default() += 1;
             }
         }
         after = page.next;
         if after.is_none() {
-            return Ok(counts);
+            return Ok(());
         }
     }
+}
+
+/// The partition of the records of one day that changed something although no event had reported it.
+pub fn swept_partition(connection: &str, day: i64) -> String {
+    format!("w#{connection}#{day}")
+}
+
+/// Builds the write that counts a record which a sweep or a comparison brought. `event` names its envelope and the change.
+pub fn build_swept_put(event: &EventRef, outcome: Outcome, journal_days: u32) -> Write {
+    let expires_s = (event.received_at_ms + i64::from(journal_days) * DAY_MS) / 1000;
+    let partition = swept_partition(&event.connection, day(event.received_at_ms));
+    let item = Item::new(Key::new(partition, format!("{}#{:06}", event.envelope, event.index)))
+        .with("outcome", Attr::S(outcome.name().into()))
+        .with("ttl", Attr::N(expires_s));
+    Write::Put { table: Table::Journal, item, condition: Condition::Always }
 }

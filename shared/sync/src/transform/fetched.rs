@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use canonical::{Change, ChangeKind, Envelope, EventRef, Fetched, Outcome, Stamp};
+use canonical::{Change, ChangeKind, Envelope, EventRef, Fetched, Lane, Outcome, QueueName, Stamp};
 use providers::Provider;
 
 use super::{AppliedChange, JournaledChange, Ports, Transform, dispatches_of, event_ref};
 use crate::batch::{Metric, measure_handled};
 use crate::failure::{Code, Failure};
 use crate::ports::Table;
-use crate::record::journal::{AccountLine, close_account_line, entry_key};
+use crate::record::journal::{AccountLine, build_swept_put, close_account_line, entry_key};
 use crate::record::{SourceRecord, identity_key, remote_hash};
 
 impl<P: Ports> Transform<'_, P> {
@@ -44,6 +44,9 @@ impl<P: Ports> Transform<'_, P> {
             let journaled = JournaledChange { change, entry_key: entry_key.clone(), causes };
             let AppliedChange { entry, .. } = self.apply_change(envelope, &own_event, journaled).await?;
             causes = &[];
+            if unique.is_empty() && *self.queue == QueueName::ingest(Lane::Bulk) {
+                self.count_swept(&own_event, index, entry.outcome).await?;
+            }
             metrics.push(Metric::count("fetched", 1.0, connection));
             if !entry.dispatched {
                 self.send_dispatches(&dispatches_of(&entry, envelope)).await?;
@@ -55,6 +58,17 @@ impl<P: Ports> Transform<'_, P> {
             close_account_line(self.ports, line, self.config.hub().journal_days).await?;
         }
         metrics.extend(measure_handled(false, connection));
+        Ok(())
+    }
+
+    /// Counts a record that changed something although no event had reported it. Sweeps and comparisons come by the bulk lane, and
+    /// without an event that caused them.
+    async fn count_swept(&self, envelope: &EventRef, change: usize, outcome: Outcome) -> Result<(), Failure> {
+        if !matches!(outcome, Outcome::Applied | Outcome::Quarantined) {
+            return Ok(());
+        }
+        let event = EventRef { index: u32::try_from(change).unwrap_or(u32::MAX), ..envelope.clone() };
+        self.ports.write(vec![build_swept_put(&event, outcome, self.config.hub().journal_days)], None).await?;
         Ok(())
     }
 
