@@ -34,7 +34,7 @@ pub fn of_connection(name: &str, connection: &Connection, quiet_ms: Option<u64>)
     let who = named(name, connection);
     let mut alarms = Vec::new();
     if connection.source {
-        alarms.push(refused(name, &who));
+        alarms.push(refused(connection.signing_secret.as_deref().unwrap_or("its certificate"), &who));
         alarms.extend(quiet_ms.map(|ms| silent(&who, ms / 1_000)));
     }
     if connection.api_secret.is_some() {
@@ -46,11 +46,11 @@ pub fn of_connection(name: &str, connection: &Connection, quiet_ms: Option<u64>)
     text
 }
 
-fn refused<'a>(name: &str, who: &str) -> Alarm<'a> {
+fn refused<'a>(secret: &str, who: &str) -> Alarm<'a> {
     Alarm {
         kind: "Refused",
         text: format!(
-            "Webhooks to {who} are refused with 4xx. The sender signs with another secret than `{name}/signing` holds, or is a \
+            "Webhooks to {who} are refused with 4xx. The sender signs with another secret than `{secret}`, or is a \
              stranger. Page: docs/alarms.md#refused"
         ),
         metric: "refused",

@@ -12,6 +12,7 @@ use crate::operate::import::{self, ImportArgs};
 use crate::operate::open::HubArgs;
 use crate::operate::pause::{self, PauseArgs, ResumeArgs};
 use crate::operate::plan::{self, PlanArgs};
+use crate::operate::quarantine::{self, QuarantineArgs};
 use crate::operate::resolve::{self, ResolveArgs};
 use crate::operate::retained::{self, RetainedArgs};
 use crate::operate::review::{self, MergeArgs, ReviewArgs, UnmergeArgs};
@@ -60,6 +61,8 @@ pub enum Command {
     Status(StatusArgs),
     /// List events that are stored as they came because no rule maps them
     Retained(RetainedArgs),
+    /// List events of which fields were set aside, or send them again after the mapping was corrected
+    Quarantine(QuarantineArgs),
     /// Explain where the values of a record come from
     Explain(ExplainArgs),
     /// List pairs of records that may be the same, and decide about them
@@ -122,6 +125,7 @@ impl Cli {
             Command::Send(args) => send::run(args),
             Command::Status(args) => status::run(args),
             Command::Retained(args) => retained::run(args),
+            Command::Quarantine(args) => quarantine::run(args),
             Command::Explain(args) => explain::run(args),
             Command::Review(args) => review::run_review(args),
             Command::Merge(args) => review::run_merge(args),

@@ -25,16 +25,16 @@ pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text;
     }
-    let mut kept = String::new();
+    let mut shown = String::new();
     let mut columns = 1;
     for c in text.chars() {
         columns += c.width().unwrap_or(0);
         if columns > width {
             break;
         }
-        kept.push(c);
+        shown.push(c);
     }
-    kept + "…"
+    shown + "…"
 }
 
 /// A text in lines of at most [`WIDTH`] columns. Lines after the first begin with `indent` spaces. A word that is longer than a line

@@ -403,7 +403,7 @@ async fn status_shows_what_waits_what_is_held_set_aside_and_swept() {
     fits(&text);
     assert!(text.contains("1 quarantined event: bad-field: `phone` at `data.object.phone`: no country"), "{text}");
     assert!(text.contains("1 change brought by sweeps"), "{text}");
-    assert!(text.contains("paused: maintenance \\u{1b}[2J\\u{202e}\\r\\n"), "{text}");
+    assert!(text.contains("  paused: maintenance\n    \\u{1b}[2J\\u{202e}\\r\\nyyy"), "{text}");
     let hubspot = text.lines().find(|line| line.starts_with("upsert-hubspot")).expect("its queue");
     assert_eq!(hubspot.split_whitespace().collect::<Vec<_>>(), ["upsert-hubspot", "0", "0", "1"]);
 

@@ -89,10 +89,9 @@ pub fn measure_handled(failed: bool, connection: &str) -> [Metric; 2] {
         .map(|(name, value)| Metric::of_connection(name, value, connection))
 }
 
-/// True for a failure that counts in the error rate. A wait for another worker, for a rate limit or for the end of a pause is none.
+/// True when a piece of work failed and that counts in the error rate.
 pub fn is_error(result: &Result<(), Failure>) -> bool {
-    let counts = |class| matches!(class, Class::Transient | Class::Auth | Class::Permanent | Class::Defect);
-    result.as_ref().is_err_and(|failure| counts(failure.class))
+    result.as_ref().is_err_and(|failure| failure.class.is_error())
 }
 
 /// Writes one item if its condition holds, and returns whether it did. A write that meets another transaction is tried again: that

@@ -39,6 +39,12 @@ impl Class {
             Class::Defect => "defect",
         }
     }
+
+    /// True for a failure that counts in the error rate. A wait for another worker, for a rate limit or for the end of a pause is
+    /// none.
+    pub const fn is_error(self) -> bool {
+        matches!(self, Class::Transient | Class::Auth | Class::Permanent | Class::Defect)
+    }
 }
 
 /// What the batch runner does with a message.

@@ -42,8 +42,8 @@ const fn explain(outcome: Outcome) -> (&'static str, &'static str) {
             "If you need it: add a mapping. `cargo hub map --provider P FILE` shows what the hub reads.",
         ),
         Outcome::Quarantined => (
-            "The event was applied, except for a field whose value has no canonical form. The hub does not store that value.",
-            "Correct the value at its source. `cargo hub map --provider P FILE` says which field it is and why.",
+            "The event was applied, except for a field whose value has no canonical form. The hub keeps the event, sealed.",
+            "`cargo hub quarantine list` shows field, path and reason. Correct the value at its source, or the mapping, and then `drain`.",
         ),
         Outcome::Held => (
             "The event was stored, and nothing identifies its person or company yet. No destination hears of it before a key arrives.",
@@ -73,6 +73,9 @@ const TABLES: &[(&str, &[Column])] = &[
                 "received",
                 "Events that the hub answered with 2xx: the sum of the outcomes. A destination that sends no webhooks has none.",
             ),
+            ("waiting", "Messages of a queue that a function can take now."),
+            ("in work or retried later", "Messages that a function works on, or that wait for their next attempt."),
+            ("parked", "Messages in the dead-letter queue of a queue."),
             ("rejected", "Only in the demo: forged or broken requests that the hub refused, as it must. They are not events."),
         ],
     ),
@@ -112,11 +115,11 @@ const TABLES: &[(&str, &[Column])] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operate::status::render_with;
+    use crate::operate::status::wide_table;
 
     #[test]
     fn the_page_explains_every_column_of_status() {
-        let table = render_with(&[], Some(("rejected", &std::collections::BTreeMap::new())));
+        let table = wide_table(&[], ("rejected", &std::collections::BTreeMap::new()));
         let page = page();
         let headings = table.lines().next().unwrap_or_default().split("  ").map(str::trim).filter(|heading| !heading.is_empty());
         for heading in headings {

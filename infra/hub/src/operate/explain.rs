@@ -324,7 +324,7 @@ fn field_text(explanation: &Explanation, hub: &Hub, name: &FieldName) -> String 
 
 /// The explanation for programs, of one field or of all.
 pub fn as_json(explanation: &Explanation, hub: &Hub, only: Option<&str>) -> serde_json::Value {
-    let Explanation { golden, members, links, history } = explanation;
+    let Explanation { golden, members, links, history, shared } = explanation;
     let policy = hub.object(golden.object);
     let names: BTreeSet<&FieldName> = members.iter().flat_map(|m| m.fields.keys()).chain(golden.fields.keys()).collect();
     let field = |name: &FieldName| {
@@ -352,11 +352,16 @@ pub fn as_json(explanation: &Explanation, hub: &Hub, only: Option<&str>) -> serd
             "deleted": link.is_gone(), "refused_at_version": link.refused_at(), "in_flight": link.push().is_in_flight(),
         })
     };
+    let source = |member: &SourceRecord| {
+        let joined = ties_text(member, members);
+        json!({"source": member.source.to_string(), "deleted": member.is_deleted(), "joined": joined.trim_start()})
+    };
     let entry = |entry: &AuditEntry| json!({"key": entry.key, "at": entry.at_ms.map(instant), "content": entry.content});
     json!({
         "object": golden.object.name(), "id": golden.id.as_str(), "version": golden.version, "generation": golden.generation,
         "deleted": golden.deleted,
-        "sources": members.iter().map(|m| json!({"source": m.source.to_string(), "deleted": m.is_deleted()})).collect::<Vec<_>>(),
+        "sources": members.iter().map(source).collect::<Vec<_>>(),
+        "shared_keys": shared.iter().map(|(key, others)| json!({"key": key, "other_records": others})).collect::<Vec<_>>(),
         "fields": fields,
         "destinations": links.iter().map(link).collect::<Vec<_>>(),
         "history": history.iter().map(entry).collect::<Vec<_>>(),

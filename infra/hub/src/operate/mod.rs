@@ -9,6 +9,7 @@ pub mod import;
 pub mod open;
 pub mod pause;
 pub mod plan;
+pub mod quarantine;
 pub mod resolve;
 pub mod retained;
 pub mod review;

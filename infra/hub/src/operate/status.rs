@@ -210,6 +210,9 @@ fn account_text(account: &Account) -> String {
     for (reason, count) in quarantined {
         line(format!("{}: {reason}", counted(*count, "quarantined event")));
     }
+    if !quarantined.is_empty() {
+        line(format!("`hub quarantine drain {connection}` sends them again after the fix"));
+    }
     text
 }
 

@@ -193,7 +193,8 @@ impl JobReport {
     /// The measurements of a job that has run: that it has finished, which of its parts failed, and what it watched.
     pub fn metrics(&self, job: Job) -> Vec<Metric> {
         let finished = Metric::of_job("finished", f64::from(u8::from(!self.unfinished)), job.name());
-        let connections = self.failed.iter().filter(|(name, _)| name != LINKS);
+        let is_error = |code: &str| Code::ALL.iter().any(|known| known.name() == code && known.class().is_error());
+        let connections = self.failed.iter().filter(|(name, code)| name != LINKS && is_error(code));
         let failed = connections.flat_map(|(connection, _)| measure_handled(true, connection));
         let paused = self.paused.iter().map(|(name, paused)| Metric::of_connection("paused", f64::from(u8::from(*paused)), name));
         std::iter::once(finished).chain(failed).chain(paused).collect()

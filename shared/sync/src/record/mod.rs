@@ -6,6 +6,7 @@ pub mod identity;
 pub mod journal;
 pub mod link;
 pub mod observation;
+pub mod quarantined;
 pub mod review;
 pub mod source;
 pub mod split;

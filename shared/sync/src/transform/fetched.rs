@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use canonical::{Change, ChangeKind, Envelope, EventRef, Fetched, Lane, Outcome, QueueName, Stamp};
 use providers::Provider;
 
+use super::quarantine::key_with_drains;
 use super::{AppliedChange, JournaledChange, Ports, Transform, dispatches_of, event_ref};
 use crate::batch::{Metric, measure_handled};
 use crate::failure::{Code, Failure};
@@ -33,6 +34,7 @@ impl<P: Ports> Transform<'_, P> {
         envelope: &Envelope,
         fetched: &Fetched,
         changes: Vec<Change>,
+        drains: i64,
         metrics: &mut Vec<Metric>,
     ) -> Result<(), Failure> {
         let connection = &fetched.source.connection;
@@ -40,7 +42,7 @@ impl<P: Ports> Transform<'_, P> {
         let unique: Vec<EventRef> = fetched.causes.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
         let mut causes: &[EventRef] = &unique;
         for (index, change) in self.with_effects(&changes).iter().enumerate() {
-            let entry_key = entry_key(self.vault, connection, &envelope.id, index);
+            let entry_key = entry_key(self.vault, connection, &key_with_drains(&envelope.id, drains), index);
             let journaled = JournaledChange { change, entry_key: entry_key.clone(), causes };
             let AppliedChange { entry, .. } = self.apply_change(envelope, &own_event, journaled).await?;
             causes = &[];

@@ -18,6 +18,8 @@ mod long_values;
 pub mod merge;
 mod observe;
 pub mod plan;
+mod proof;
+mod quarantine;
 mod regroup;
 mod requests;
 mod retain;
@@ -40,14 +42,15 @@ use crate::import::is_imported;
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
 use crate::outbox::{self, DeadLetter, send_dead_letter};
-use crate::ports::{Attr, Blob, Clock, Condition, Delivery, Item, Key, Queue, Secrets, Store, Table, Write, WriteError};
+use crate::ports::{Attr, Blob, Clock, Condition, Delivery, Key, Queue, Secrets, Store, Table, Write, WriteError};
 use crate::quarantine::quarantine_reason;
-use crate::record::journal::{AccountLine, DAY_MS, JournalEntry, entry_key, outcome_of, proof_key};
+use crate::record::journal::{AccountLine, DAY_MS, JournalEntry, entry_key, outcome_of};
 use crate::seal::Vault;
 use crate::transform::effects::derive_changes;
 use crate::transform::fuse::BatchFuses;
 use crate::transform::long_values::set_long_values_aside;
 use crate::transform::plan::Merged;
+use crate::transform::quarantine::{SetAside, drains_of, key_with_drains};
 use crate::transform::transaction::Transaction;
 
 /// The ports that `transform` needs.
@@ -127,6 +130,8 @@ struct Incoming<'a> {
     envelope: &'a Envelope,
     event: &'a InboundEvent,
     event_ref: EventRef,
+    /// How often the event was drained from quarantine.
+    drains: i64,
 }
 
 /// One change, and the key of the journal entry that recognises it.
@@ -191,7 +196,11 @@ impl<P: Ports> Transform<'_, P> {
         match &envelope.kind {
             EnvelopeKind::Fetched(fetched) => {
                 let changes = self.read_changes(&provider, fetched, &body).await?;
-                self.handle_fetched(&envelope, fetched, changes, metrics).await
+                if let Some(reason) = quarantine_reason(changes.iter().flat_map(|change| &change.problems)) {
+                    let aside = SetAside { index: None, event_type: &fetched.source.object, reason: &reason };
+                    self.keep_quarantined(&envelope, delivery, aside).await?;
+                }
+                self.handle_fetched(&envelope, fetched, changes, drains_of(delivery), metrics).await
             }
             EnvelopeKind::Webhook => {
                 let inbound = Inbound {
@@ -220,10 +229,15 @@ impl<P: Ports> Transform<'_, P> {
 
     /// Handles one event up to its account line. A failure that concerns only this event parks only this event.
     async fn handle_event(&self, envelope: &Envelope, event: &InboundEvent, delivery: &Delivery) -> Result<Outcome, Failure> {
-        let incoming = Incoming { envelope, event, event_ref: event_ref(envelope, event.index) };
+        let drains = drains_of(delivery);
+        let incoming = Incoming { envelope, event, event_ref: event_ref(envelope, event.index), drains };
         let event_ref = &incoming.event_ref;
         let result = match self.handle_event_body(&incoming).await.at(Stage::Plan) {
             Ok(result) => result,
+            // What was set aside before is set aside again: it must not be lost where only its message would be parked.
+            Err(failure) if failure.disposition() == Disposition::Park && drains > 0 => {
+                EventResult::with_reason(Outcome::Quarantined, failure.code.name())
+            }
             Err(failure) if failure.disposition() == Disposition::Park => {
                 // When another event of the envelope is retried, this one comes again: it is parked only once.
                 let redriven = delivery.attributes.contains_key("event");
@@ -238,6 +252,10 @@ impl<P: Ports> Transform<'_, P> {
             }
             Err(failure) => return Err(failure),
         };
+        if let (Outcome::Quarantined, Some(reason)) = (result.outcome, &result.reason) {
+            let aside = SetAside { index: Some(event.index), event_type: &event.event_type, reason };
+            self.keep_quarantined(envelope, delivery, aside).await?;
+        }
         self.send_dispatches(&result.dispatches).await?;
         let mut writes = result.close;
         if result.outcome != Outcome::InFlight {
@@ -272,26 +290,6 @@ impl<P: Ports> Transform<'_, P> {
         }
     }
 
-    /// Remembers the proof of an event that is not covered by it, so that the same proof is accepted with no other event.
-    pub(super) async fn spend_proof(&self, incoming: &Incoming<'_>) -> Result<(), Failure> {
-        let Incoming { envelope, event, .. } = incoming;
-        let Some(token) = &event.single_use_token else { return Ok(()) };
-        let proof_key = proof_key(self.vault, &envelope.connection, token);
-        let event_hash = self.vault.hash(&["event", &envelope.connection, &event.key]);
-        let item = Item::new(proof_key.clone())
-            .with("event", Attr::S(event_hash.clone()))
-            .with("ttl", Attr::N(self.expires_s(envelope)));
-        if write_if(self.ports, Write::Put { table: Table::Journal, item, condition: Condition::Absent }).await? {
-            return Ok(());
-        }
-        match self.ports.get(Table::Journal, &proof_key).await? {
-            Some(item) if item.s("event") != Some(&event_hash) => {
-                Err(Failure::new(Code::ProofReused, "its signature came with another event before"))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// True unless a change comes from a test record and the connection does not allow them: test records would end in the CRM
     /// beside real customers.
     fn accepts(&self, connection: &str, changes: &[Change]) -> bool {
@@ -309,12 +307,13 @@ impl<P: Ports> Transform<'_, P> {
     }
 
     async fn apply_changes(&self, incoming: &Incoming<'_>, changes: &[Change]) -> Result<EventResult, Failure> {
-        let Incoming { envelope, event, event_ref } = incoming;
+        let Incoming { envelope, event, event_ref, drains } = incoming;
+        let event_key = key_with_drains(&event.key, *drains);
         let mut outcomes = Vec::new();
         let mut problems = Vec::new();
         let mut result = EventResult::new(Outcome::Ignored);
         for (index, change) in changes.iter().enumerate() {
-            let entry_key = entry_key(self.vault, &envelope.connection, &event.key, index);
+            let entry_key = entry_key(self.vault, &envelope.connection, &event_key, index);
             let journaled = JournaledChange { change, entry_key: entry_key.clone(), causes: &[] };
             let AppliedChange { entry, duplicate } = self.apply_change(envelope, event_ref, journaled).await?;
             outcomes.push(if duplicate { Outcome::Duplicate } else { entry.outcome });
@@ -426,6 +425,11 @@ impl<P: Ports> Transform<'_, P> {
     /// Closes the account lines of an envelope that is parked as a whole: each of its events without an outcome ends as dead.
     async fn close_parked_events(&self, delivery: &Delivery, failure: &Failure) -> Result<(), Failure> {
         let Ok(envelope) = envelope::parse(&delivery.body) else { return Ok(()) };
+        if drains_of(delivery) > 0 {
+            // Only quarantine remembers that it was drained; a redrive from the dead letters would count as a duplicate.
+            let index = delivery.attributes.get("event").and_then(|index| index.parse().ok());
+            self.keep_quarantined(&envelope, delivery, SetAside { index, event_type: "", reason: failure.code.name() }).await?;
+        }
         let events = self.events_of(&envelope).await;
         for event in &events {
             let condition = match outcome_of(self.ports, event).await? {

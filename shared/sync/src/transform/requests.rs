@@ -18,7 +18,7 @@ impl<P: Ports> Transform<'_, P> {
     /// Handles a thin event: requests the records that it names, unless it only reports the hub's own write. Its account line
     /// stays in flight until the read is merged.
     pub(super) async fn request_fetch(&self, incoming: &Incoming<'_>, sources: &[RemoteId]) -> Result<EventResult, Failure> {
-        let Incoming { envelope, event, event_ref } = incoming;
+        let Incoming { envelope, event, event_ref, .. } = incoming;
         let requests = |cause: &EventRef| {
             let fetch = |source: &RemoteId| {
                 let (cause, trace) = (Some(cause.clone()), envelope.trace.clone());

@@ -10,7 +10,7 @@ use crate::record::journal::{JournalEntry, RetainedEvent, day, entry_key, retain
 impl<P: Ports> Transform<'_, P> {
     /// Stores an event as it came, once, and sealed, because it may hold personal data.
     pub(super) async fn retain_event(&self, incoming: &Incoming<'_>, reason: &str, text: &str) -> Result<EventResult, Failure> {
-        let Incoming { envelope, event, event_ref } = incoming;
+        let Incoming { envelope, event, event_ref, .. } = incoming;
         if text.len() > self.config.hub().limits.item_bytes {
             return Err(Failure::new(Code::CapExceeded, format!("an event of {} bytes does not fit one item", text.len())));
         }
