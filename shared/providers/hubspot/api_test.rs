@@ -1,6 +1,7 @@
 //! HubSpot's API: requests and parsed responses.
 
 use super::*;
+use crate::api::Scope;
 
 fn target(object: &str) -> Target {
     Target {
