@@ -33,7 +33,7 @@ pub(super) fn find_belonging<'k>(change: &'k Change, known: &'k Known, policy: &
             belonging.shared.insert(hash);
         } else if lead.holders.len() > policy.people_per_value {
             // The value says no longer who it is.
-        } else if lead.passed_on || group.has_other_objects_than(cluster) {
+        } else if group.has_other_objects_than(cluster) {
             belonging.suggested.entry(cluster.id.clone()).or_default().insert(key.name.clone());
         } else {
             group.add(cluster);

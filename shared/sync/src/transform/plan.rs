@@ -29,9 +29,6 @@ pub struct Lead {
     pub golden: GoldenId,
     /// The live records that hold the value and are not the same: `golden`, and the others.
     pub holders: BTreeSet<GoldenId>,
-    /// True when another object of the same kind at the change's connection had the value and has it no more: the value may have
-    /// passed from one to the other.
-    pub passed_on: bool,
 }
 
 /// What the store holds that matters to a change, and what was hashed for it.

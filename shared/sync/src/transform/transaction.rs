@@ -14,7 +14,7 @@ use crate::record::{
     read_link, read_source, unchanged_since,
 };
 use crate::seal::Vault;
-use crate::transform::identity::{HUB_NAMESPACE, current_keys, founded_id, identity_keys, is_identified, remote_keys};
+use crate::transform::identity::{HUB_NAMESPACE, founded_id, identity_keys, is_identified, remote_keys};
 use crate::transform::merge::merge;
 use crate::transform::plan::{FieldDifferences, Known, Lead, MergeInput, Merged};
 
@@ -58,7 +58,6 @@ impl<P: Store + Clock> Transaction<'_, P> {
         let mut known = Known { source, keys, identified, founded_id, ..Known::default() };
         self.read_clusters(&mut known).await?;
         self.read_members(&mut known).await?;
-        self.find_passed_on(&mut known);
         self.read_links(&mut known).await?;
         Ok(known)
     }
@@ -86,7 +85,7 @@ impl<P: Store + Clock> Transaction<'_, P> {
             for other in &claim.others {
                 holders.extend(self.live_record(other).await?.map(|record| record.id));
             }
-            known.leads.insert(hash, Lead { claim, golden, holders, passed_on: false });
+            known.leads.insert(hash, Lead { claim, golden, holders });
         }
         let clusters: BTreeMap<GoldenId, GoldenRecord> = live.into_values().map(|record| (record.id.clone(), record)).collect();
         known.clusters = clusters.into_values().collect();
@@ -121,23 +120,6 @@ impl<P: Store + Clock> Transaction<'_, P> {
             }
         }
         Ok(())
-    }
-
-    /// Finds keys that another object of the same kind had at the change's connection, and has no more.
-    fn find_passed_on(&self, known: &mut Known) {
-        let Self { vault, hub, change, .. } = self;
-        let is_like = |member: &&SourceRecord| {
-            member.source.connection == change.source.connection && member.source.object == change.source.object
-        };
-        let policy = hub.object(change.object);
-        let Known { keys, members, leads, clusters, .. } = known;
-        let is_field = |hash: &KeyHash| keys.get(hash).is_some_and(|key| policy.keys().any(|name| *name == key.name));
-        for (hash, lead) in leads {
-            let Some(cluster) = clusters.iter().find(|cluster| cluster.id == lead.golden) else { continue };
-            let mut like = cluster.members.iter().filter_map(|member| members.get(member)).filter(is_like);
-            lead.passed_on = is_field(hash)
-                && like.any(|member| member.keys.contains_key(hash) && !current_keys(vault, policy, member).contains_key(hash));
-        }
     }
 
     /// The link to the change's own connection matters for echoes. When clusters join, the links to all destinations matter.

@@ -59,7 +59,7 @@ impl Tables {
     fn lead(&self, claim: &Claim) -> Option<Lead> {
         let golden = self.follow(&claim.golden)?.id.clone();
         let others = claim.others.iter().filter_map(|id| self.follow(id)).map(|golden| golden.id.clone());
-        Some(Lead { claim: claim.clone(), holders: others.chain([golden.clone()]).collect(), golden, passed_on: false })
+        Some(Lead { claim: claim.clone(), holders: others.chain([golden.clone()]).collect(), golden })
     }
 
     fn apply(&mut self, hub: &Hub, vault: &Vault, change: &Change) {

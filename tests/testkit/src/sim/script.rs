@@ -11,7 +11,7 @@ use super::rng::Rng;
 pub const START_MS: i64 = 1_772_438_400_000;
 
 /// Numbers that people type where one is required.
-pub const PLACEHOLDERS: &[&str] = &["+19999999999", "+15555555555", "+12345678901"];
+pub const PLACEHOLDERS: &[&str] = &["+33612345678", "+447777777777", "+493012345678"];
 
 /// What one source said about one person at one moment.
 #[derive(Debug, Clone, PartialEq)]
