@@ -73,7 +73,7 @@ fn names_that_do_not_exist_are_suggested() {
     one("status = [\"trialing\"]", "status = [\"trialling\"]", &["never `trialling`", "did you mean `trialing`?"]);
     one("text = \"proposal\"", "text = \"proposed\"", &["`deal.stage` is never `proposed`", "did you mean `proposal`?"]);
     one(
-        "rule = \"most_restrictive\", why = \"an opt-out holds everywhere until the person takes it back\" }\nlead",
+        "rule = \"most_restrictive\", why = \"an opt-out applies everywhere until the person withdraws it\" }\nlead",
         "rule = \"strict\", why = \"x\" }\nlead",
         &["`strict` is not a value of `rule`", "most_restrictive"],
     );
@@ -138,7 +138,7 @@ fn effects_are_typed() {
         "about = [\"number\"]\nset = { lifecycle",
         &["`number` is of kind id and refers to no record"],
     );
-    one("why = \"a deal is won when the money is there\"\n", "", &["this effect has no `why`"]);
+    one("why = \"a deal is won when the money has arrived\"\n", "", &["this effect has no `why`"]);
     one(
         "name = { text = \"Invoice {number}\" }",
         "name = { text = \"Invoice {nummer}\" }",

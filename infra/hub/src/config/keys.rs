@@ -30,16 +30,16 @@ const CONFIGURATION_KEYS: &[Key] = &[
     )
     .default("the time of packing"),
     key("connections", CONNECTIONS, "One account at one provider each.").needed(),
-    key("destinations", DESTINATIONS, "Canonical object = connection = the object that it becomes there."),
-    key("purposes", NAMES, "Canonical object = why its personal data may go to destinations. `hub check` warns where such data goes without a purpose."),
+    key("destinations", DESTINATIONS, "By canonical object and connection: the object there that it is written to."),
+    key("purposes", NAMES, "By canonical object: why its personal data may be written to destinations. `hub check` warns if such data is written without a purpose."),
     key("fields", OWN_FIELDS, "Canonical object = fields of your own, which the hub's catalogue does not have."),
-    key("identity", IDENTITIES, "Canonical object = by which values its records are one ([identity](decisions/identity.md))."),
+    key("identity", IDENTITIES, "By canonical object: which equal values make records one ([identity](decisions/identity.md))."),
     key("survivorship", ValueType::Table(&SURVIVORSHIP), "Whose value counts when sources differ."),
-    key("effects", EFFECTS, "What a change of one object says about another one."),
+    key("effects", EFFECTS, "How a change of one object also changes another one."),
     key("retry", ValueType::Table(&RETRY), "When a message is tried again."),
     key("fuses", ValueType::Table(&FUSES), "How much a connection may report before the rest is held."),
-    key("limits", ValueType::Table(&LIMITS), "Bounds."),
-    key("journal", ValueType::Table(&JOURNAL), "How long events are remembered."),
+    key("limits", ValueType::Table(&LIMITS), "Limits."),
+    key("journal", ValueType::Table(&JOURNAL), "How long events are recognised."),
 ];
 
 /// `[fuses]`
@@ -81,24 +81,28 @@ const ROLES: ValueType = ValueType::List(&ValueType::OneOf(&["source", "destinat
 const ACCOUNT_KEYS: &[Key] = &[
     key("provider", TEXT, "The folder in `shared/providers/`.").needed(),
     key("roles", ROLES, "`source`: it sends webhooks. `destination`: the hub writes to it.").needed(),
-    key("account", TEXT, "The tenant, company or mailbox at the provider, where its API asks for one."),
+    key("account", TEXT, "The tenant, company or mailbox at the provider, if its API needs one."),
     key("time_zone", TEXT, "The account's time zone, as an IANA name. A day that the provider keeps as a point in time, such as HubSpot's close date, is a day in this zone.").default("`UTC`"),
     key(
         "test_records",
         FLAG,
-        "Events about test records (Stripe's test mode, trial submissions of a form) count as well. Without it, they are ignored, and counted as such.",
+        "Handle events about test records too (Stripe's test mode, test submissions of a form). Otherwise they end as `ignored`.",
     ),
 ];
 
 const WEBHOOK_KEYS: &[Key] = &[
-    key("lane", ValueType::OneOf(&["urgent", "bulk"]), "`urgent`: what a person waits for. `bulk`: what comes in bursts.")
-        .default("`urgent`"),
+    key(
+        "lane",
+        ValueType::OneOf(&["urgent", "bulk"]),
+        "`urgent`: events that a person waits for. `bulk`: events that arrive in bursts.",
+    )
+    .default("`urgent`"),
     key(
         "signing_secret",
         TEXT,
-        "The name of the signing secret in Secrets Manager, below the stack's prefix; never the secret itself. Each use has a secret of its own. Amazon SES needs none, because the certificate that a message names is fetched from Amazon; with one, the secret is the certificate (PEM), and no other is accepted.",
+        "The name of the signing secret in Secrets Manager, without the stack's prefix; never the secret itself. Each use has a secret of its own. Amazon SES needs no secret, because the hub fetches the certificate that a message names from Amazon. If you set one, it is a certificate (PEM), and no other certificate is accepted.",
     ),
-    key("signature", ValueType::Table(&SIGNATURE), "How signatures are checked, where it differs from the provider's manifest."),
+    key("signature", ValueType::Table(&SIGNATURE), "How signatures are checked, if that differs from the provider's manifest."),
     key("rotate_signing_secret", FLAG, "The hub issues the signing secret itself and changes it on a schedule."),
 ];
 
@@ -110,22 +114,18 @@ static SIGNATURE: KeyTable = KeyTable::inline(
             TEXT_LIST,
             "The signature versions that are accepted (HubSpot: `[\"v3\"]` unless you add `\"v2\"` or `\"v1\"`).",
         ),
-        key("tolerance", DURATION, "The sender's clock may be off by so much."),
-        key(
-            "topics",
-            TEXT_LIST,
-            "The ARNs of the Amazon SNS topics that are the connection's own. Without any, every message is refused.",
-        ),
+        key("tolerance", DURATION, "How far the sender's clock may differ."),
+        key("topics", TEXT_LIST, "The ARNs of the connection's own Amazon SNS topics. Without any, every message is refused."),
     ])],
 );
 
 const API_KEYS: &[Key] = &[
-    key("base_url", TEXT, "Where its API is. Needed when the connection is written to or swept."),
-    key("api_version", TEXT, "The version of the API, where requests carry one and you need another than the manifest's."),
+    key("base_url", TEXT, "The URL of its API. Needed if the connection is a destination or is swept."),
+    key("api_version", TEXT, "The version of the API, if requests name one and you need another than the manifest's."),
     key(
         "api_secret",
         TEXT,
-        "The name of the API's secret in Secrets Manager, below the stack's prefix. Needed when the connection is written to or swept.",
+        "The name of the API's secret in Secrets Manager, without the stack's prefix. Needed if the connection is a destination or is swept.",
     ),
     key(
         "rate",
@@ -140,20 +140,20 @@ const API_KEYS: &[Key] = &[
     key(
         "sweep",
         TEXT_LIST,
-        "Objects, in the provider's words, that are read on a schedule, to find what no webhook reported. The hub must be able to list them ([APIs](generated/api-capabilities.md)). The first sweep begins when it runs: what is older is taken in by `hub import`, and only then.",
+        "Objects, by the provider's names, that are read on a schedule to find changes that no webhook reported. The hub must be able to list them ([APIs](generated/api-capabilities.md)). The first sweep begins when it runs: what is older is taken in by `hub import`, and only then.",
     ),
 ];
 
 static RATE: KeyTable = KeyTable::inline(
     "`rate`",
     &[one_group(&[
-        key("requests", ValueType::Number { least: 2 }, "So many requests,").needed(),
-        key("per", DURATION, "in a window of this length.").needed(),
+        key("requests", ValueType::Number { least: 2 }, "How many requests").needed(),
+        key("per", DURATION, "are allowed in a window of this length.").needed(),
     ])],
 );
 
 const PEOPLE_KEYS: &[Key] = &[
-    key("mappings", NAMES, "Map = your own mapping file on top of the provider's, relative to `hub.toml`."),
+    key("mappings", NAMES, "By map: your own mapping file, which overrides the provider's; its path is relative to `hub.toml`."),
     key("owner", TEXT, "The team or person whom alarms name. `hub check` warns without one."),
     key(
         "sla",
@@ -200,23 +200,23 @@ pub static IDENTITY: KeyTable = KeyTable::section(
         key(
             "strong",
             TEXT_LIST,
-            "Fields whose equal values mean one record. `\"email+channel+purpose\"` joins several into one key; all of them must have a value.",
+            "Fields whose equal values make records one. `\"email+channel+purpose\"` joins several fields into one key, and all of them must have a value.",
         ),
         key(
             "weak",
             TEXT_LIST,
-            "Fields whose equal values mean one record unless a strong key tells the records apart: two records with different e-mail addresses stay two, whatever telephone number they share.",
+            "Fields whose equal values make records one, unless a strong key distinguishes them: two records with different e-mail addresses stay two, even with the same telephone number.",
         ),
         key(
             "people_per_value",
             ValueType::Number { least: 1 },
-            "A value that more different records hold joins no further ones. Records are different if a strong key tells them apart or a person has decided so.",
+            "How many different records may hold a value; if more hold it, it joins no further ones. Records are different if a strong key distinguishes them or a person has decided so.",
         )
         .default("1"),
         key(
             "blocked",
             TEXT_LIST,
-            "Further values that never link: exact ones, or a beginning with `*` (`vip@*`). Role addresses, shared hosts and placeholder numbers never link anyway.",
+            "Further values that never link records: exact values, or a beginning with `*` (`vip@*`). Role addresses, shared hosts and placeholder numbers never link records.",
         ),
     ])],
 );
@@ -225,7 +225,7 @@ pub static IDENTITY: KeyTable = KeyTable::section(
 static SURVIVORSHIP: KeyTable = KeyTable::section(
     "`[survivorship]`",
     "survivorship",
-    &[one_group(&[key("default", SURVIVORSHIP_RULE, "The rule of every field that has none of its own.").default("`latest`")])],
+    &[one_group(&[key("default", SURVIVORSHIP_RULE, "The rule of every field without a rule of its own.").default("`latest`")])],
 )
 .with_others(ValueType::Named(&ValueType::Table(&FIELD_POLICY)));
 
@@ -240,17 +240,17 @@ pub static FIELD_POLICY: KeyTable = KeyTable::section(
         key(
             "rule",
             SURVIVORSHIP_RULE,
-            "`latest`: the newest value by the sources' own clocks. `first`: the oldest. `union`: all of them, as a set. `most_restrictive`: the strictest level of consent; only the person's own newer word loosens it.",
+            "`latest`: the newest value by the sources' own clocks. `first`: the oldest. `union`: all of them, as a set. `most_restrictive`: the strictest level of consent; only the person's own newer statement loosens it.",
         ),
-        key("owner", TEXT, "The value of this connection; while it has none, the newest."),
-        key("prefer", TEXT_LIST, "The value of the first of these connections that has one; else the newest."),
+        key("owner", TEXT, "The value of this connection; if it has none, the newest value."),
+        key("prefer", TEXT_LIST, "The value of the first of these connections that has one; if none has one, the newest value."),
         key(
             "cleared",
             ValueType::OneOf(&["keep", "clear"]),
-            "`keep`: a source that empties the field does not empty it elsewhere. `clear`: it does, if it wins.",
+            "`keep`: if a source clears the field, the other values stay. `clear`: the field is cleared if that source wins.",
         )
         .default("`keep`"),
-        key("why", TEXT, "Say in a few words why this field differs; `hub explain` and the data dictionary show it.").needed(),
+        key("why", TEXT, "Why this field differs, in a few words. `hub explain` and the data dictionary show it.").needed(),
     ])],
 );
 
@@ -263,15 +263,15 @@ pub static EFFECT: KeyTable = KeyTable::section(
     "effect",
     &[one_group(&[
         key("from", TEXT, "The canonical object that changes.").needed(),
-        key("when", CONDITIONS, "Fields of that object = the values of which they must have one. All must hold."),
-        key("to", TEXT, "The canonical object that is changed in turn.").needed(),
+        key("when", CONDITIONS, "By field of that object: the values that it may have. All of these must hold."),
+        key("to", TEXT, "The canonical object that is changed as a consequence.").needed(),
         key(
             "about",
             TEXT_LIST,
-            "The references that lead to the affected record. A reference to a record of the kind `to` is that record; another one lends its id, so that all invoices of one subscription lead to one deal. Without a value there, each changed object leads to a record of its own.",
+            "The references that name the affected record. A reference to an object of the type `to` names that record. For a reference to another object, that object's id identifies the record, so that all invoices of one subscription change one deal. If no reference has a value, each changed object has a record of its own.",
         ),
-        key("set", ASSIGNMENTS, "Fields of the affected record = their values; `\"field\"` copies a field.").needed(),
-        key("why", TEXT, "Say in a few words why one object says something about another.").needed(),
+        key("set", ASSIGNMENTS, "By field of the affected record: its value. `\"field\"` copies a field.").needed(),
+        key("why", TEXT, "Why one object changes another one, in a few words.").needed(),
     ])],
 );
 
@@ -282,7 +282,7 @@ static ASSIGNMENT: KeyTable = KeyTable::inline(
         key(
             "text",
             TEXT,
-            "A text, in which `{field}` is filled in; `{id}` is the object's own id. A text with a field that has no value sets nothing.",
+            "A text in which `{field}` is replaced by its value, and `{id}` by the object's own id. If a field has no value, nothing is set.",
         ),
     ])],
 );
@@ -294,7 +294,7 @@ pub static RETRY: KeyTable = KeyTable::section(
     &[one_group(&[
         key("schedule", ValueType::List(&ValueType::Duration), "The waits before the second, third, … attempt. After the last one the message is parked with its reason ([error codes](errors/README.md)). A wait is at least 1s and, with its jitter, at most 11h 45m; all of them together are shorter than 14 days.")
             .default("1m, 5m, 30m"),
-        key("jitter_percent", ValueType::Number { least: 0 }, "Up to this share of each wait is added at random.").default("20"),
+        key("jitter_percent", ValueType::Number { least: 0 }, "A random share of each wait, up to this one, is added.").default("20"),
     ])],
 );
 
@@ -305,13 +305,13 @@ const LIMIT_KEYS: &[Key] = &[
     key(
         "members",
         ValueType::Number { least: 1 },
-        "Source records of one golden record. Beyond it, the message is parked (`cap-exceeded`).",
+        "The most source records of one golden record. Beyond it, the message is parked (`cap-exceeded`).",
     )
     .default("40"),
     key(
         "union_entries",
         ValueType::Number { least: 1 },
-        "Entries of a union. Beyond it, the message is parked (`cap-exceeded`).",
+        "The most entries of a union. Beyond it, the message is parked (`cap-exceeded`).",
     )
     .default("200"),
     key(
@@ -335,10 +335,10 @@ const LIMIT_KEYS: &[Key] = &[
     key(
         "claim_check_bytes",
         ValueType::Number { least: 1_000 },
-        "A larger body goes to S3 first; so does a smaller one whose message would be larger than 1 MiB.",
+        "A larger body is stored in S3 first, and so is a smaller one whose message would exceed 1 MiB.",
     )
     .default("700000"),
-    key("future", DURATION, "A stamp that is further ahead is brought back to the time of receipt, and flagged.").default("2m"),
+    key("future", DURATION, "A stamp that is further in the future is replaced by the time of receipt, and flagged.").default("2m"),
     key("echo", DURATION, "An equal value that arrives later than this after our write is treated as a person's edit.")
         .default("2s"),
 ];
