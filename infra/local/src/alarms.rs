@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_counts_as_the_alarm_says() {
+    fn missing_data_counts_as_the_alarm_states() {
         let of = |missing: &str| {
             json!({"Namespace": "n", "MetricName": "m", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 2, "Threshold": 1,
                    "ComparisonOperator": "LessThanThreshold", "TreatMissingData": missing})
