@@ -52,6 +52,9 @@ pub fn finish<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+/// A function that answers a request in place of a CRM.
+pub type Answerer = fn(&HttpRequest) -> HttpResponse;
+
 /// The ports.
 #[derive(Debug, Default)]
 pub struct Twin {
@@ -64,7 +67,7 @@ pub struct Twin {
     /// The CRMs by the host name in their base URL.
     pub crms: RefCell<Crms>,
     /// Functions that answer every request to a host, by the host name.
-    pub answers: RefCell<BTreeMap<String, fn(&HttpRequest) -> HttpResponse>>,
+    pub answers: RefCell<BTreeMap<String, Answerer>>,
     /// The beginnings of URLs that refuse every request, and with which status.
     pub refused: RefCell<BTreeMap<String, u16>>,
     now: Cell<i64>,

@@ -112,7 +112,7 @@ fn live_objects<'k>(cluster: &'k GoldenRecord, known: &'k Known, policy: &'k Obj
         let here = cluster.members.iter().filter(|member| member.connection == *destination && member.object == *native);
         let own = known.source.as_ref();
         let record = |member: &RemoteId| own.filter(|own| own.source == *member).or_else(|| known.members.get(member));
-        let made_from = here.filter(|member| exists(&record(*member))).map(|member| member.id.as_str());
+        let made_from = here.filter(|member| exists(&record(member))).map(|member| member.id.as_str());
         let ids: BTreeSet<&str> = made_from.chain(linked).collect();
         if !ids.is_empty() {
             objects.insert(destination, ids);

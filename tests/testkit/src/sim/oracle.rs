@@ -72,7 +72,7 @@ fn keys_of(facts: &[&Fact], field: &str) -> BTreeSet<String> {
 }
 
 /// Joins groups that have a key in common, directly or through others.
-fn tied<'f>(all: Vec<(Vec<&'f Fact>, BTreeSet<String>)>) -> Vec<Vec<&'f Fact>> {
+fn tied(all: Vec<(Vec<&Fact>, BTreeSet<String>)>) -> Vec<Vec<&Fact>> {
     let mut groups: Vec<(Vec<&Fact>, BTreeSet<String>)> = Vec::new();
     for (mut members, mut keys) in all {
         let mut rest = Vec::new();

@@ -87,7 +87,7 @@ fn a_refused_value_is_left_out_until_it_changes() {
     let source = Property::of(Kind::Enum(vec!["Web".to_owned()]));
     options = options.define("Contact", "LeadSource", source);
     hub.twin.crms.borrow_mut().0.insert("salesforce.test".to_owned(), Box::new(sandbox::Salesforce::new(options)));
-    let (report, log) = logged(|| hub.push("salesforce", &[dispatch.clone()]));
+    let (report, log) = logged(|| hub.push("salesforce", std::slice::from_ref(&dispatch)));
     let there = hub.records("salesforce", "Contact");
     assert_eq!((there.len(), text(&there[0], "LastName"), text(&there[0], "LeadSource")), (1, "Lovelace", ""));
     assert_eq!((hub.parked("salesforce").len(), hub.control("refused#").len()), (0, 0));
@@ -106,7 +106,7 @@ fn a_refused_value_is_left_out_until_it_changes() {
     assert_eq!(hub.calls("salesforce") - before, 2, "a write and its read-back");
     finish(hub.twin.sleep(60_000));
     let dispatch = hub.store(ObjectType::Contact, "c1", &[("lead_source", "Web")]);
-    hub.push("salesforce", &[dispatch.clone()]);
+    hub.push("salesforce", std::slice::from_ref(&dispatch));
     let there = hub.records("salesforce", "Contact");
     assert_eq!((text(&there[0], "LeadSource"), text(&there[0], "Title")), ("Web", "Countess"));
     assert!(hub.link("salesforce", &dispatch).set_aside().is_empty());
@@ -131,7 +131,7 @@ fn a_field_that_the_org_does_not_show_is_left_out_of_reads() {
     options.objects.get_mut("Contact").unwrap().properties.remove("Birthdate");
     let hub = Hub::with(hubspot_options(), options);
     let dispatch = hub.store(ObjectType::Contact, "c1", &[("email", "ada@example.com"), ("last_name", "Lovelace")]);
-    hub.push("salesforce", &[dispatch.clone()]);
+    hub.push("salesforce", std::slice::from_ref(&dispatch));
     assert_eq!(hub.records("salesforce", "Contact").len(), 1);
     assert_eq!(hub.link("salesforce", &dispatch).pushed_version(), 1);
     assert_eq!(hub.parked("salesforce").len(), 0);
@@ -153,7 +153,7 @@ fn a_country_that_the_list_of_the_org_lacks_is_left_out_alone() {
     let address = [("address_country", "DE"), ("address_region", "Bayern"), ("address_city", "Ulm")];
     let fields: Vec<(&str, &str)> = [("email", "ada@example.com"), ("last_name", "Roe")].into_iter().chain(address).collect();
     let dispatch = hub.store(ObjectType::Contact, "c1", &fields);
-    hub.push("salesforce", &[dispatch.clone()]);
+    hub.push("salesforce", std::slice::from_ref(&dispatch));
     let there = hub.records("salesforce", "Contact");
     assert_eq!((there.len(), text(&there[0], "MailingCity"), hub.parked("salesforce").len()), (1, "Ulm", 0));
     let left_out: Vec<String> = hub.link("salesforce", &dispatch).set_aside().keys().cloned().collect();

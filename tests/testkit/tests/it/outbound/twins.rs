@@ -34,7 +34,7 @@ fn a_company_is_found_under_a_further_domain() {
     let held = properties(json!({"name": "Acme", "domain": "acme.com", "hs_additional_domains": "acme.org;acme.net"}));
     let id = hub.at("hubspot", |crm| crm.seed("companies", &held, super::hub::NOW_MS - 1_000_000)).unwrap();
     let dispatch = hub.store(ObjectType::Company, "c1", &[("domain", "acme.net"), ("name", "Acme")]);
-    hub.push("hubspot", &[dispatch.clone()]);
+    hub.push("hubspot", std::slice::from_ref(&dispatch));
     hub.run("hubspot", 120_000);
     assert_eq!(hub.link("hubspot", &dispatch).remote_id(), Some(id.as_str()));
     assert_eq!(hub.records("hubspot", "companies").len(), 1);
@@ -48,7 +48,7 @@ fn a_website_is_found_in_every_spelling() {
         let id = hub.at("salesforce", |crm| crm.seed("Account", &account, super::hub::NOW_MS - 1_000_000)).unwrap();
         let dispatch =
             hub.store(ObjectType::Company, "c1", &[("domain", "acme.com"), ("website", "https://acme.com"), ("name", "Acme")]);
-        hub.push("salesforce", &[dispatch.clone()]);
+        hub.push("salesforce", std::slice::from_ref(&dispatch));
         hub.run("salesforce", 120_000);
         assert_eq!(hub.link("salesforce", &dispatch).remote_id(), Some(id.as_str()), "{held}");
         assert_eq!(hub.records("salesforce", "Account").len(), 1, "{held}");
@@ -92,7 +92,7 @@ fn a_duplicate_rule_leads_to_adoption_or_to_a_review_with_both_records() {
     hub.at("salesforce", |crm| crm.fault(Fault::always(nothing).on("/query").times(1)));
     hub.answers("salesforce", "composite/sobjects/Contact", "ada@example.com", 200, &rule(&same));
     let ada = hub.store(ObjectType::Contact, "c1", &[("email", "ada@example.com"), ("last_name", "Lovelace")]);
-    hub.push("salesforce", &[ada.clone()]);
+    hub.push("salesforce", std::slice::from_ref(&ada));
     hub.run("salesforce", 300_000);
     assert_eq!(hub.link("salesforce", &ada).remote_id(), Some(same.as_str()));
     let bob = hub.store(ObjectType::Contact, "c2", &[("email", "bob@example.com"), ("last_name", "Bobson")]);
@@ -112,7 +112,7 @@ fn an_address_that_another_object_holds_is_set_aside_for_a_linked_one() {
     hub.at("hubspot", |crm| crm.create("contacts", &held, super::hub::NOW_MS)).unwrap();
     finish(sync::ports::Clock::sleep(&hub.twin, 60_000));
     let ada = hub.store(ObjectType::Contact, "c1", &[("email", "countess@example.com"), ("job_title", "Countess")]);
-    hub.push("hubspot", &[ada.clone()]);
+    hub.push("hubspot", std::slice::from_ref(&ada));
     hub.run("hubspot", 300_000);
     let there = hub.records("hubspot", "contacts");
     assert!(there.iter().any(|r| text(r, "email") == "ada@example.com" && text(r, "jobtitle") == "Countess"), "{there:#?}");
