@@ -242,6 +242,8 @@ async fn park<P: Queue>(
     let detail = if exhausted { format!("{}: {}", failure.code, failure.chain()) } else { failure.chain() };
     let class = if exhausted { Class::Permanent } else { failure.class };
     tracing::error!(code = %code, class = class.name(), stage = failure.stage_name(), detail = %detail, message = %delivery.id, "parked");
-    let letter = DeadLetter { origin: queue, body: &delivery.body, code, detail: &detail, event: None };
+    // A single event that was redriven stays a single event.
+    let event = delivery.attributes.get("event").and_then(|index| index.parse().ok());
+    let letter = DeadLetter { origin: queue, body: &delivery.body, code, detail: &detail, event };
     send_dead_letter(ports, letter).await
 }

@@ -30,8 +30,9 @@ async fn take_token<P: Store + Clock>(ports: &P, connection: &str, bucket: &Buck
     let Bucket { name, per_second, .. } = bucket;
     let key = Key::new(format!("bucket#{connection}"), name.clone());
     for _ in 0..MAX_BUCKET_WRITES {
-        let now_ms = ports.now_ms();
         let stored = ports.get(Table::Control, &key).await?;
+        // A clock that is behind must not set the bucket back: the next clock that is ahead would fill it for the same time again.
+        let now_ms = ports.now_ms().max(stored.as_ref().and_then(|item| item.n("at")).unwrap_or(0));
         let version = stored.as_ref().and_then(|item| item.n("ver"));
         let level = level(stored.as_ref(), bucket, now_ms);
         if level < ONE_TOKEN {

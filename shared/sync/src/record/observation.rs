@@ -229,6 +229,7 @@ mod tests {
         };
         assert_eq!(level(&[("withdrawn", 5, false), ("granted", 9, false)]).as_deref(), Some("withdrawn"));
         assert_eq!(level(&[("withdrawn", 5, false), ("granted", 9, true)]).as_deref(), Some("granted"));
+        assert_eq!(level(&[("withdrawn", 5, false), ("granted", 5, true)]).as_deref(), Some("withdrawn"), "equal stamps");
         assert_eq!(level(&[("granted", 9, true), ("withdrawn", 10, false)]).as_deref(), Some("withdrawn"));
         assert_eq!(level(&[("granted", 3, false)]).as_deref(), Some("granted"));
         assert_eq!(level(&[("granted", 3, true), ("granted", 9, false)]).as_deref(), Some("granted"));

@@ -29,15 +29,17 @@ impl Candidate<'_> {
     }
 }
 
-/// Resolves every field of a cluster. Deleted members are left out.
+/// Resolves every field of a cluster. The values of deleted members are left out, but not their consent: a refusal outlives the
+/// record that carried it.
 pub fn resolve<'a>(
     members: impl Iterator<Item = &'a SourceRecord>,
     policy: &ObjectPolicy,
     limits: &Limits,
 ) -> Result<BTreeMap<FieldName, Resolved>, Failure> {
     let mut by_field: BTreeMap<&FieldName, Vec<(&RemoteId, &Observation)>> = BTreeMap::new();
-    for member in members.filter(|m| !m.is_deleted()) {
-        for (field, observation) in &member.fields {
+    for member in members {
+        let counts = |field: &str| !member.is_deleted() || *policy.rule(field).0 == Survivorship::MostRestrictive;
+        for (field, observation) in member.fields.iter().filter(|(field, _)| counts(field)) {
             by_field.entry(field).or_default().push((&member.source, observation));
         }
     }

@@ -1,3 +1,4 @@
 //! The laws of merging, checked on random histories.
 
+mod consent;
 mod laws;
