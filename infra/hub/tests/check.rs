@@ -245,7 +245,7 @@ fn retries_and_retention_that_cannot_be_are_refused() {
     let schedule = "schedule = [\"1m\", \"5m\", \"30m\"]";
     one(schedule, "schedule = [\"1m\", \"11h\"]", &["11 h 45 min at most", "`jitter_percent`"]);
     one(schedule, "schedule = [\"500ms\"]", &["must be a second or longer"]);
-    let waits = ["\"10h\""; 30].join(", ");
+    let waits = ["\"9h\""; 40].join(", ");
     one(schedule, &format!("schedule = [{waits}]"), &["less than 14 days together"]);
     one("jitter_percent = 20", "jitter_percent = 120", &["at most 100"]);
     one("days = 45 ", "days = 27 ", &["`days` must be 28 or more", "count a second time"]);

@@ -229,7 +229,7 @@ async fn a_field_of_ones_own_is_stored_and_explained() {
         label: "A score.".to_owned(),
     }]);
     let text = explained(&hub).await;
-    assert!(text.contains("lead_score = high   [latest]"), "{text}");
+    assert!(text.contains("lead_score = high [latest]"), "{text}");
 }
 
 #[tokio::test]

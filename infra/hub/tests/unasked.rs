@@ -69,7 +69,8 @@ fn an_import_is_planned_begun_paused_and_resumed() {
     let wanted = Import::new("hubspot", Scope { objects: vec!["contacts".to_owned()], ..scope }, 600, None, story.now_ms());
     let rehearsal = story.finish(rehearse(&ports, story.config(), wanted.clone())).unwrap();
     let text = plan::render(&rehearsal, false);
-    assert!(text.contains("salesforce   Contact   30       0       0"), "{text}");
+    let row = ["salesforce", "Contact", "30", "0", "0", "0"];
+    assert!(text.lines().any(|line| line.split_whitespace().eq(row)), "{text}");
     assert!(text.contains("nothing was written"), "{text}");
 
     story.finish(import::start(&ports, wanted.clone())).unwrap();

@@ -281,7 +281,7 @@ fn salesforce_limits_locks_and_tokens() {
         row("g1", None, json!({"LastName": "C"})),
         row("g2", None, json!({"LastName": "D", "Email": "A@x.test"})),
     ];
-    let expected = ["Locked UNABLE_TO_LOCK_ROW", "created", "DuplicateKey DUPLICATES_DETECTED"];
+    let expected = ["Locked UNABLE_TO_LOCK_ROW", "created", "Similar DUPLICATES_DETECTED"];
     assert_eq!(kinds(&upsert(&mut salesforce, "Contact", &rows, T0 + 1)), expected);
     let fail = |salesforce: &mut Salesforce, t: &Target, at: i64| {
         let answer = send(salesforce, &api.upsert(t, &rows), at);

@@ -66,8 +66,8 @@ fn joined(first: &[(&str, &str)], deleted: bool) -> sync::record::GoldenRecord {
 
 #[test]
 fn of_a_deleted_record_only_the_refusal_counts() {
-    let says = [("first_name", "Ada"), ("email_consent", "withdrawn")];
-    let golden = joined(&says, true);
+    let reported = [("first_name", "Ada"), ("email_consent", "withdrawn")];
+    let golden = joined(&reported, true);
     assert_eq!(golden.fields["email_consent"].value, Value::text("withdrawn"));
     assert!(!golden.fields.contains_key("first_name"));
     assert!(!golden.deleted);
