@@ -16,9 +16,7 @@ pub struct MergeInput<'a> {
     pub change: &'a Change,
     /// When the change was received. It is used where the provider gives no stamp.
     pub received_ms: i64,
-    /// Where the change comes from a read: when that read began, by our clock.
-    pub read_ms: Option<i64>,
-    /// The time by our clock.
+    /// The time by our clock; limits stamps from the future.
     pub now_ms: i64,
 }
 

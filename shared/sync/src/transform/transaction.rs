@@ -11,7 +11,7 @@ use crate::ports::{Clock, Key, Store, Table, Write};
 use crate::record::audit::{AuditSubject, build_audit_put};
 use crate::record::{
     Claim, GoldenRecord, IdentityKeys, Link, Review, SourceRecord, build_put, build_put_as, golden_by_id, identity_key,
-    read_link, read_source, unchanged,
+    read_link, read_source, unchanged_since,
 };
 use crate::seal::Vault;
 use crate::transform::identity::{HUB_NAMESPACE, founded_id, identity_keys, is_identified, remote_keys};
@@ -36,8 +36,6 @@ pub struct Transaction<'a, P> {
     pub change: &'a Change,
     /// The event that brought it.
     pub event: &'a EventRef,
-    /// Where it comes from a read: when that read began, by our clock.
-    pub read_ms: Option<i64>,
 }
 
 impl<P: Store + Clock> Transaction<'_, P> {
@@ -45,7 +43,7 @@ impl<P: Store + Clock> Transaction<'_, P> {
     pub async fn plan(&self) -> Result<Merged, Failure> {
         let known = self.read().await?;
         let (received_ms, now_ms) = (self.event.received_at_ms, self.ports.now_ms());
-        merge(MergeInput { hub: self.hub, change: self.change, received_ms, read_ms: self.read_ms, now_ms }, &known)
+        merge(MergeInput { hub: self.hub, change: self.change, received_ms, now_ms }, &known)
     }
 
     async fn read(&self) -> Result<Known, Failure> {
@@ -157,12 +155,12 @@ impl<P: Store + Clock> Transaction<'_, P> {
             writes.push(build_put(*ports, vault, SourceRecord::key(vault, &source.source), &key_id, source)?);
         }
         let golden_key = GoldenRecord::key(object, &golden.id);
-        // Every change of a member writes the golden record, also where no value changes. What this merge has read of the other
-        // members is still true as long as nobody else has written the golden record.
-        if plan.golden_changed || plan.source.is_some() {
+        if plan.golden_changed {
             writes.push(build_put_as(*ports, vault, golden_key, &key_id, golden, plan.next_version)?);
-        } else if !plan.links.is_empty() {
-            writes.push(Write::Check { table: Table::Golden, key: golden_key, condition: unchanged(golden) });
+        } else if plan.source.is_some() {
+            // The source record was resolved together with this version of the golden record.
+            let condition = unchanged_since(golden.version);
+            writes.push(Write::Check { table: Table::Golden, key: golden_key, condition });
         }
         for retired in &plan.retired {
             let key_id = self.load_data_key(&retired.id).await?;

@@ -2,8 +2,7 @@
 
 use canonical::{ObjectType, RemoteId};
 
-use super::{Job, Note, Ports, Upsert};
-use crate::batch::write_if;
+use super::{Job, Ports, Upsert};
 use crate::failure::{Class, Code, Failure};
 use crate::mutant::{Mutant, mutant};
 use crate::ports::{Table, Write, WriteError};
@@ -54,7 +53,6 @@ impl<P: Ports> Upsert<'_, P> {
             && failure.class == Class::Permanent
         {
             job.link.refuse(work.golden.version);
-            job.note.get_or_insert(Note::Refused);
         }
         let mut committed = self.commit(job).await;
         for _ in 1..RELEASES {
@@ -69,17 +67,13 @@ impl<P: Ports> Upsert<'_, P> {
 
     async fn commit(&self, job: &mut Job) -> Result<(), Failure> {
         let Some(work) = &job.work else { return Ok(()) };
-        let (object, record) = (work.golden.object, work.golden.id.clone());
-        let record = record.as_str();
-        self.build_audit(job).await?;
+        let (object, record) = (work.golden.object, work.golden.id.as_str());
         for _ in 0..COMMITS {
             let stored = self.read_link(object, record).await?;
             if stored.moved_to().is_some() {
-                self.write_audit(job).await?;
                 return self.hand_over(object, &stored, &job.link).await;
             }
             if stored.lease().fencing_token != job.link.lease().fencing_token && !mutant(Mutant::NoFence) {
-                self.write_audit(job).await?;
                 return self.report_fenced_out(object, record, stored).await;
             }
             let mut next = job.link.with_changes_of_others(&job.stored, &stored);
@@ -88,15 +82,14 @@ impl<P: Ports> Upsert<'_, P> {
             if let Some(id) = next.remote_id().filter(|id| stored.remote_id() != Some(*id)) {
                 writes.push(self.build_pointer_put(object, record, id));
             }
-            let audit_index = writes.len();
-            writes.extend(job.audit.clone());
+            if next.pushed_version() != stored.pushed_version() {
+                writes.push(self.build_audit_put(object, record, &next, job)?);
+            }
             match self.ports().write(writes, None).await {
                 Ok(()) => {
                     job.link = next;
                     return Ok(());
                 }
-                // The answer to an earlier try was lost: its entry is in the log.
-                Err(WriteError::Conflict { failed }) if failed.contains(&audit_index) => job.audit = None,
                 Err(WriteError::Conflict { .. }) => {}
                 Err(WriteError::Port(error)) => return Err(error.into()),
             }
@@ -118,27 +111,14 @@ impl<P: Ports> Upsert<'_, P> {
         Claim::build_overwrite(object, &remote_hash(self.destination.vault, &remote), &record.into(), self.ports().now_ms())
     }
 
-    /// Builds the audit entry of what the destination has said, if it has said anything.
-    async fn build_audit(&self, job: &mut Job) -> Result<(), Failure> {
-        let (Some(note), Some(work), None) = (job.note, &job.work, &job.audit) else { return Ok(()) };
-        let (object, record) = (work.golden.object, work.golden.id.as_str());
+    fn build_audit_put(&self, object: ObjectType, record: &str, link: &Link, job: &Job) -> Result<Write, Failure> {
+        let properties = job.work.as_ref().map(|work| work.intent.changed.clone()).unwrap_or_default();
         let entry = serde_json::json!({
-            "what": note.name(), "destination": self.name(), "trace": job.dispatch.trace, "remote": job.link.remote_id(),
-            "properties": work.intent.changed,
+            "what": "pushed", "destination": self.name(), "trace": job.dispatch.trace, "remote": link.remote_id(),
+            "properties": properties,
         });
-        self.destination.vault.ensure_key(self.ports(), &GoldenRecord::key_id(object, record)).await?;
-        let subject = AuditSubject { object, record, version: work.golden.version, writer: self.name() };
-        job.audit = Some(build_audit_put(self.ports(), self.destination.vault, subject, &entry)?);
-        Ok(())
-    }
-
-    /// Writes the audit entry of a worker that can no longer commit: what the destination has taken stays true.
-    async fn write_audit(&self, job: &mut Job) -> Result<(), Failure> {
-        if let Some(write) = job.audit.clone() {
-            write_if(self.ports(), write).await?;
-            job.audit = None;
-        }
-        Ok(())
+        let subject = AuditSubject { object, record, version: link.pushed_version(), writer: self.name() };
+        build_audit_put(self.ports(), self.destination.vault, subject, &entry)
     }
 
     /// Another worker took the lease over while this one was writing, so nobody knows what the destination holds: the link says

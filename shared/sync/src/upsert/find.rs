@@ -126,8 +126,6 @@ impl<P: Ports> Destination<'_, P> {
         }
         let read = self.read(object, &ids).await.map_err(CallError::into_failure).at(Stage::Find)?;
         let found = |want: &Wanted<'_>| match want.remote {
-            // An answer under another id, without the record's id, is what the object was merged into. `transform` decides what
-            // that means.
             Some(remote) => {
                 let by_id = |r: &&RemoteRecord| r.id == remote || r.hub_id.as_deref() == Some(want.hub_id);
                 read.records.iter().find(by_id).filter(|r| !r.archived).cloned()

@@ -27,7 +27,7 @@ use crate::join::join;
 use crate::mutant::{Mutant, mutant};
 use crate::outbox::{send_dispatch_after, send_dispatches};
 use crate::pause::{Pauses, hold_dispatch};
-use crate::ports::{Clock, Delivery, Http, Queue, Secrets, Store, Table, Write};
+use crate::ports::{Clock, Delivery, Http, Queue, Secrets, Store, Table};
 use crate::record::{GoldenRecord, Link};
 use crate::seal::Vault;
 
@@ -64,31 +64,6 @@ struct Job {
     work: Option<Work>,
     result: Option<Result<(), Failure>>,
     latency_ms: Option<i64>,
-    /// What the audit log is to say, once the destination has said so.
-    note: Option<Note>,
-    /// The write of the audit entry: built once, so that no retry makes a second entry.
-    audit: Option<Write>,
-}
-
-/// What a destination said about a push.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Note {
-    /// It has taken it.
-    Pushed,
-    /// A look-up has found what an earlier push sent, whose answer was lost.
-    FoundPushed,
-    /// It has refused it.
-    Refused,
-}
-
-impl Note {
-    const fn name(self) -> &'static str {
-        match self {
-            Note::Pushed => "pushed",
-            Note::FoundPushed => "found pushed",
-            Note::Refused => "refused",
-        }
-    }
 }
 
 /// What a job writes under its lease.
@@ -100,8 +75,7 @@ struct Work {
 impl Job {
     fn new(dispatch: Dispatch) -> Job {
         let (link, stored) = (Link::default(), Link::default());
-        let deliveries = Vec::new();
-        Job { deliveries, dispatch, link, stored, work: None, result: None, latency_ms: None, note: None, audit: None }
+        Job { deliveries: Vec::new(), dispatch, link, stored, work: None, result: None, latency_ms: None }
     }
 
     fn object(&self) -> ObjectType {
@@ -239,7 +213,7 @@ impl<P: Ports> Upsert<'_, P> {
                 continue;
             }
             tracing::warn!(destination = self.name(), object = %job.object(), reason = %pause.reason, "paused: messages are held");
-            job.end(hold_dispatch(self.ports(), self.name(), pause, &job.dispatch).await);
+            job.end(hold_dispatch(self.ports(), self.name(), &job.dispatch).await);
         }
         self.destination.client.load_refused().await
     }

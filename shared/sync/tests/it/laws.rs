@@ -78,7 +78,7 @@ impl Tables {
         let members = members.collect();
         let founded_id = founded_id(vault, change);
         let known = Known { source, founded_id, keys, leads, own, members, clusters, links: BTreeMap::new(), identified: true };
-        let merged = merge(MergeInput { hub, change, received_ms: NOW_MS, read_ms: None, now_ms: NOW_MS }, &known).unwrap();
+        let merged = merge(MergeInput { hub, change, received_ms: NOW_MS, now_ms: NOW_MS }, &known).unwrap();
         self.keys.extend(merged.claims.changed);
         if let Some(mut source) = merged.source {
             source.version += 1;

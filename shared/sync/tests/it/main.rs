@@ -1,4 +1,4 @@
-//! The laws of merging, checked on random histories, and what counts as evidence.
+//! The laws of merging, checked on random histories.
 
-mod evidence;
+mod consent;
 mod laws;
