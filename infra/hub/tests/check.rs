@@ -93,11 +93,6 @@ fn values_of_the_wrong_type_are_shown() {
 fn rules_that_cannot_work_are_refused() {
     one("weak = [\"phone\"]", "weak = [\"email\"]", &["`email` is a strong and a weak key", "one of the two lists"]);
     one("strong = [\"email\"]\n", "", &["a weak key without a strong one", "`strong`"]);
-    one(
-        "lead_source   = {",
-        "first_name = { rule = \"first\", why = \"x\" }\nlead_source   = {",
-        &["same source record as `last_name`"],
-    );
     one("people_per_value = 1", "people_per_value = 0", &["`people_per_value`", "1"]);
     one(
         "phone         = { prefer = [\"form\"], why = \"people know their own number best\" }",

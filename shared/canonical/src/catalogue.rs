@@ -158,33 +158,6 @@ pub fn fields_of(object: ObjectType) -> impl Iterator<Item = &'static FieldDef> 
     CATALOGUE.iter().filter(move |field| field.object == object)
 }
 
-/// Fields that make sense only together. A golden record takes all of them from one source record, so that the names or the addresses
-/// of two people never mix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FieldGroup {
-    /// The fields.
-    pub fields: &'static [&'static str],
-    /// The field whose survivorship rule holds for all of them. A source record that lacks it counts only if every one lacks it.
-    pub core: &'static str,
-}
-
-const ADDRESS: FieldGroup = FieldGroup {
-    fields: &["address_city", "address_country", "address_line", "address_postcode", "address_region"],
-    core: "address_line",
-};
-
-/// A whole name stands for itself; a name in two parts is a group.
-const NAME: FieldGroup = FieldGroup { fields: &["first_name", "last_name"], core: "last_name" };
-
-/// The groups of an object's fields.
-pub fn groups_of(object: ObjectType) -> &'static [FieldGroup] {
-    match object {
-        ObjectType::Contact => &[NAME, ADDRESS],
-        ObjectType::Company => &[ADDRESS],
-        _ => &[],
-    }
-}
-
 /// A field of an object by name.
 pub fn find_field(object: ObjectType, name: &str) -> Option<&'static FieldDef> {
     CATALOGUE.iter().find(|field| field.object == object && field.name == name)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use canonical::{ConnectionName, FieldDef, FieldKind, ObjectType, groups_of};
+use canonical::{ConnectionName, FieldDef, FieldKind, ObjectType};
 use mapping::file::{Entries, Span, Spanned, TextOr};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -100,13 +100,7 @@ pub(super) fn survivorship(
         }
     }
     for object in ObjectType::ALL {
-        let policy = objects.entry(*object).or_default();
-        policy.default.clone_from(&default);
-        for group in groups_of(*object) {
-            if let Some(rule) = policy.fields.get(group.core).cloned() {
-                policy.fields.extend(group.fields.iter().map(|field| ((*field).to_owned(), rule.clone())));
-            }
-        }
+        objects.entry(*object).or_default().default.clone_from(&default);
     }
 }
 
@@ -142,7 +136,6 @@ fn field_policy(
     let (cleared, why) = (table.cleared, table.why.clone());
     let rule = one_rule(context, &at, table)?;
     check_kind(context, definition, field, &rule);
-    check_group(context, definition, field);
     Some(FieldPolicy { rule, cleared, why })
 }
 
@@ -162,15 +155,6 @@ fn one_rule(context: &mut Context<'_>, at: &Span, table: FieldPolicyTable) -> Op
             }
             None
         }
-    }
-}
-
-/// The fields of a name or of an address follow one rule.
-fn check_group(context: &mut Context<'_>, definition: &FieldDef, field: &Spanned<String>) {
-    let group = groups_of(definition.object).iter().find(|group| group.fields.contains(&definition.name));
-    if let Some(group) = group.filter(|group| group.core != definition.name) {
-        let message = format!("`{}` is taken from the same source record as `{}`", definition.name, group.core);
-        context.report.error(field.span(), message).help(format!("give `{}` the rule", group.core));
     }
 }
 

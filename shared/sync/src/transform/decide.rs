@@ -141,7 +141,7 @@ impl<P: Ports> Transform<'_, P> {
 
     /// Reads the source records, the links, and those of the claims that matter.
     async fn read_stored(&self, records: &[GoldenRecord], matters: impl Fn(&KeyHash) -> bool) -> Result<Stored, Failure> {
-        let mut stored = Stored { now_ms: self.ports.now_ms(), ..Stored::default() };
+        let mut stored = Stored::default();
         for record in records {
             let policy = self.config.hub().object(record.object);
             self.read_members_of(record, policy, &mut stored).await?;

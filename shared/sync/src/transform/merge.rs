@@ -36,7 +36,7 @@ pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
 
     let (suggested, reviewed) = suggest(&mut golden, &belonging, known);
     let claims = claims(known, policy, &golden.id, &belonging);
-    take_over(&mut golden, hub, input.now_ms, &belonging.joined)?;
+    take_over(&mut golden, input, &belonging)?;
     let differences = update_golden(&mut golden, &source, known, hub)?;
     let state_changed = before.is_none_or(|b| (b.deleted, b.no_key) != (golden.deleted, golden.no_key));
     let values_changed = !differences.is_empty() || state_changed || !retired.is_empty();
@@ -140,8 +140,9 @@ const TAKE_OVER_MS: i64 = 900_000;
 ///
 /// # Errors
 /// A newer configuration has just resolved it: this process may be one that a deployment is about to end.
-pub(super) fn take_over(golden: &mut GoldenRecord, hub: &Hub, now_ms: i64, clusters: &[&GoldenRecord]) -> Result<(), Failure> {
-    let newer = clusters.iter().filter(|cluster| cluster.generation > hub.generation);
+fn take_over(golden: &mut GoldenRecord, input: MergeInput<'_>, belonging: &Belonging<'_>) -> Result<(), Failure> {
+    let MergeInput { hub, now_ms, .. } = input;
+    let newer = belonging.joined.iter().filter(|cluster| cluster.generation > hub.generation);
     let wait_ms = TAKE_OVER_MS / i64::from(hub.retry.speed.max(1));
     let free_ms = newer.map(|cluster| cluster.generation_since_ms + wait_ms).max().unwrap_or(0);
     if free_ms > now_ms {

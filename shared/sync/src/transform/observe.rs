@@ -1,8 +1,6 @@
 //! Observing: what a change reports is added to its source record, and to the link to its object.
 
-use std::collections::BTreeSet;
-
-use canonical::{ChangeKind, FieldGroup, FieldKind, FieldName, FieldValue, Outcome, Stamp, Value, groups_of};
+use canonical::{ChangeKind, FieldKind, FieldName, FieldValue, Outcome, Stamp, Value};
 
 use crate::config::{ObjectPolicy, Survivorship};
 use crate::failure::{Code, Failure};
@@ -61,7 +59,6 @@ impl<'a> Observer<'a> {
         let carries_hub_id = change.external_ids.iter().any(|(namespace, _)| namespace == HUB_NAMESPACE);
         let mut link = link.filter(|link| link.is_about(&change.source.id, carries_hub_id));
         self.observe_object(source, link.as_deref_mut());
-        let mut reports = Vec::new();
         // A field outside the catalogue only qualifies the others.
         let catalogue = self.input.hub.fields;
         for (name, field) in change.fields.iter().filter(|(name, _)| catalogue.find(change.object, name).is_some()) {
@@ -76,14 +73,7 @@ impl<'a> Observer<'a> {
                 Some(link) => self.observe_at_destination(&report, source, link)?,
                 None => false,
             };
-            reports.push((report, is_echo));
-        }
-        let is_news =
-            |report: &FieldReport<'_>| self.golden_value(report.name) != Some(&report.value).filter(|value| !is_blank(value));
-        let foreign: BTreeSet<&FieldName> =
-            reports.iter().filter(|(report, is_echo)| !is_echo && is_news(report)).map(|(report, _)| report.name).collect();
-        for (report, is_echo) in reports {
-            if is_echo && !self.is_left_as_it_is(&report, &foreign) && !mutant(Mutant::EchoAsObservation) {
+            if is_echo && !mutant(Mutant::EchoAsObservation) {
                 self.counts.echo += 1;
             } else {
                 self.observe_at_source(report, source);
@@ -95,21 +85,6 @@ impl<'a> Observer<'a> {
             link.forget_unmentioned(|name| change.fields.contains_key(name), self.unbounded_stamp(None));
         }
         Ok(())
-    }
-
-    /// The value of a field before the change, if it has one.
-    fn golden_value(&self, field: &FieldName) -> Option<&Value> {
-        let resolved = self.before.and_then(|golden| golden.fields.get(field));
-        resolved.map(|resolved| &resolved.value).filter(|value| !is_blank(value))
-    }
-
-    /// True for the half of a name or of an address that somebody left as it is when they changed the other half: the two are one
-    /// statement, although this half is the hub's own write.
-    fn is_left_as_it_is(&self, report: &FieldReport<'_>, foreign: &BTreeSet<&FieldName>) -> bool {
-        let is_current = self.golden_value(report.name) == Some(&report.value);
-        let is_changed = |name: &&str| foreign.iter().any(|changed| &***changed == *name);
-        let of_field = |group: &&FieldGroup| group.fields.contains(&&**report.name);
-        is_current && groups_of(self.input.change.object).iter().filter(of_field).any(|group| group.fields.iter().any(is_changed))
     }
 
     /// Observes that the object exists, was deleted or was merged.
@@ -249,8 +224,4 @@ impl<'a> Observer<'a> {
             Outcome::Unchanged
         }
     }
-}
-
-fn is_blank(value: &Value) -> bool {
-    value.is_null() || value.as_text() == Some("")
 }

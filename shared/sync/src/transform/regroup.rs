@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use canonical::{ConnectionName, GoldenId, KeyHash, RemoteId};
 
-use super::merge::{differences, join_clusters, move_links, take_over};
+use super::merge::{differences, join_clusters, move_links};
 use super::plan::FieldDifferences;
 use super::survivorship::resolve;
 use crate::config::Hub;
@@ -23,8 +23,6 @@ pub(super) struct Stored {
     pub links: LinkMap,
     /// Where their identity keys lead.
     pub claims: BTreeMap<KeyHash, Claim>,
-    /// The time by our clock, in milliseconds.
-    pub now_ms: i64,
 }
 
 /// What is to be stored.
@@ -48,8 +46,10 @@ impl Regrouped {
             let detail = format!("the cluster would have {} members, the limit is {}", record.members.len(), hub.limits.members);
             return Err(Failure::new(Code::CapExceeded, detail));
         }
-        let read = record.clone();
-        take_over(&mut record, hub, stored.now_ms, &[&read])?;
+        if record.generation > hub.generation {
+            return Err(Failure::new(Code::OutdatedConfiguration, "a newer configuration resolved this record"));
+        }
+        record.generation = hub.generation;
         let members = || record.members.iter().filter_map(|member| stored.members.get(member));
         let fields = resolve(members(), hub.object(record.object), &hub.limits)?;
         record.deleted = members().all(SourceRecord::is_deleted);

@@ -21,7 +21,6 @@ pub const NAMED: &[(&str, Write)] = &[
     ("outage-of-one-destination", outage_of_one_destination),
     ("firewall-in-front", firewall_in_front),
     ("question-without-answer", question_without_answer),
-    ("half-a-name-is-edited", half_a_name_is_edited),
     ("shared-number", shared_number),
     ("number-of-one-person", number_of_one_person),
     ("placeholder-numbers", placeholder_numbers),
@@ -110,26 +109,6 @@ fn merge_between_create_and_commit(seed: u64) -> Script {
     author.customer("cus_1", "ada@other.example", "Ada", None, START_MS + 2_000, at);
     // If both have an object by then, the hub only suggests it.
     author.script.verdicts = vec![Verdict::AcceptAll];
-    done(author)
-}
-
-/// A person corrects the first name in HubSpot. The last name, which the hub has written, stays.
-fn half_a_name_is_edited(seed: u64) -> Script {
-    let mut author = Author::new(seed);
-    let whole = Form { last_name: Some("Vogt".into()), ..form(None, Some("Adda")) };
-    author.form(&whole, START_MS, START_MS + 100);
-    let at_ms = START_MS + 60_000 + author.rng.range(0, 60_000);
-    author.script.edits.push(Edit {
-        at_ms,
-        crm: "hubspot.test",
-        object: "contacts",
-        email: MAIL.into(),
-        properties: Map::from_iter([("firstname".to_owned(), json!("Ada"))]),
-        fact: Some(("first_name", "Ada".to_owned())),
-        person: None,
-    });
-    let at = START_MS + 200_000 + author.rng.range(0, 60_000);
-    author.form(&form(Some("+14155552001"), None), START_MS + 200_000, at);
     done(author)
 }
 

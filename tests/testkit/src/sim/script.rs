@@ -163,8 +163,6 @@ pub struct Form<'a> {
     pub phone: Option<String>,
     /// First name, if given.
     pub first_name: Option<String>,
-    /// Last name, if given.
-    pub last_name: Option<String>,
     /// Company, if given.
     pub company: Option<String>,
     /// Marketing consent, if the form requests it.
@@ -196,7 +194,6 @@ impl Author {
         let optional = [
             ("phone", "phone", &form.phone),
             ("first_name", "first_name", &form.first_name),
-            ("last_name", "last_name", &form.last_name),
             ("company", "company_name", &form.company),
         ];
         for (native, canonical, value) in optional {
@@ -309,7 +306,6 @@ pub fn write(seed: u64) -> Script {
                 email: &email,
                 phone: author.rng.chance(5_000).then(|| phone(n, serial % 40)),
                 first_name: author.rng.chance(5_000).then(|| format!("First{serial}")),
-                last_name: None,
                 company: author.rng.chance(3_000).then(|| format!("Company {serial}")),
                 consent: author.rng.chance(3_000).then(|| author.rng.chance(5_000)),
             };
