@@ -118,6 +118,9 @@ def fitted(template, pack, dropped):
     for name in [n for n, r in resources.items() if r["Type"] == "AWS::SecretsManager::RotationSchedule"]:
         del resources[name]
         dropped.append(f"{name}: AWS::SecretsManager::RotationSchedule is not supported; rotation is not scheduled")
+    for name in [n for n, r in resources.items() if "Metrics" in r.get("Properties", {})]:
+        del resources[name]
+        dropped.append(f"{name}: alarms on a calculation of several metrics are not supported")
     template["Globals"]["Function"]["Architectures"] = ["x86_64"]
     for name, resource in resources.items():
         properties = resource.get("Properties", {})
