@@ -277,7 +277,7 @@ const ROTATION: &str = "\
     SecretId: !Ref <secret>
     RotationLambdaARN: !GetAtt Rotate.Arn
     RotationRules: {AutomaticallyAfterDays: !Ref RotationDays}
-    # A change of the schedule is no reason to rotate during a deploy.
+    # A change of the schedule is not a reason to rotate during a deploy.
     RotateImmediatelyOnUpdate: false
 ";
 

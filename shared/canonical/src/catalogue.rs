@@ -458,7 +458,7 @@ catalogue! {
         duration_s: Int, plain, "Length in seconds.";
         ended_at: Instant, plain, "When it ended.";
         from: Phone, personal, "Calling number.";
-        from_address: Text, personal, "The caller, where it is no number: a SIP address, a client's name.";
+        from_address: Text, personal, "The caller, where it is not a number: a SIP address, a client's name.";
         parent: Ref(ObjectType::Call), plain, "The call that this leg or recording belongs to.";
         recording_channels: Int, plain, "Channels of the recording.";
         recording_consent: Bool, plain, "True when consent to recording is known.";
@@ -473,7 +473,7 @@ catalogue! {
         started_at: Instant, plain, "When it began.";
         status: Enum(CALL_STATUS), plain, "How it went.";
         to: Phone, personal, "Called number.";
-        to_address: Text, personal, "Who is called, where it is no number: a SIP address, a client's name.";
+        to_address: Text, personal, "Who is called, where it is not a number: a SIP address, a client's name.";
     }
     Meeting {
         all_day: Bool, plain, "True when it has days instead of times.";

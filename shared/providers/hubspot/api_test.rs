@@ -90,7 +90,7 @@ fn a_missing_object_is_named_by_its_id() {
     let mixed = answer(207, &json!({"status": "COMPLETE", "results": [ok], "errors": [error]}));
     let t = target("deals");
     assert_eq!(kinds(&API.parse_written(&t, &rows(2), &mixed).expect("answer")), ["done 500 false", "NotFound OBJECT_NOT_FOUND"]);
-    assert_eq!(API.parse_found(&t, &mixed).expect("a missing object is no failure").records.len(), 1);
+    assert_eq!(API.parse_found(&t, &mixed).expect("a missing object is not a failure").records.len(), 1);
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub enum Verdict {
 }
 
 impl Decision {
-    /// Reads a message; `None` if it is no decision.
+    /// Reads a message; `None` if it is not a decision.
     pub fn parse(body: &str) -> Option<Decision> {
         serde_json::from_str(body).ok()
     }

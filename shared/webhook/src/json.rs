@@ -22,7 +22,7 @@ pub fn whole_characters(json: &[u8]) -> Cow<'_, [u8]> {
                 repaired.get_or_insert_with(|| json.to_vec())[at..at + 6].copy_from_slice(b"\\ufffd");
                 at += 6;
             }
-            // Another escape: the character behind the backslash is no backslash of its own.
+            // Another escape: the character after the backslash is not itself a backslash that escapes.
             None => at += 2,
         }
     }

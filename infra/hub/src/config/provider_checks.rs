@@ -74,7 +74,7 @@ fn check_sweeps(compiled: &Compiled, providers: &BTreeMap<String, Provider>, rep
 /// Names of hosts and parts of names that nobody has: they stand in examples until somebody writes the own host.
 const PLACEHOLDERS: &[&str] = &["example", "your-domain", "yourdomain", "mydomain", "my-domain", "your-company", "localhost"];
 
-/// Warns of a base URL that nobody has replaced yet. It is no error, because the local stack replaces every base URL.
+/// Warns of a base URL that nobody has replaced yet. It is not an error, because the local stack replaces every base URL.
 fn check_base_urls(compiled: &Compiled, report: &mut Report) {
     for (name, at) in &compiled.positions.base_urls {
         let Some(connection) = compiled.hub.connections.get(name.as_str()) else { continue };

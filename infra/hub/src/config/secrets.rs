@@ -55,7 +55,7 @@ pub(super) fn uses(connection: &str, table: &ConnectionTable) -> Vec<SecretUse> 
     named.into_iter().filter_map(found).collect()
 }
 
-/// Reports what looks like a secret of a provider, wherever it stands in the file.
+/// Reports what looks like a secret of a provider, anywhere in the file.
 pub(super) fn check_text(report: &mut Report) {
     let text = report.source().text.clone();
     let mut start = 0;
@@ -78,7 +78,7 @@ fn has_shape(word: &str) -> bool {
 /// An error about a secret. Its excerpt shows `*` in place of the value, because what `hub check` prints ends in logs.
 fn pasted(at: Span, report: &mut Report) {
     let source = masked(report.source(), &at);
-    let help = "store the value in Secrets Manager and write its name here, such as \"stripe/signing\"; whoever has seen this file \
+    let help = "store the value in Secrets Manager and write its name here, such as \"stripe/signing\"; everybody who has seen this file \
                 knows the value, so create a new one at the provider";
     let error = report.error(at, "this looks like a secret, and the file holds only names of secrets");
     error.label("pasted here").help(help).source = source;
@@ -90,7 +90,7 @@ fn masked(source: &Source, at: &Span) -> Source {
     Source::new(source.file.clone(), text)
 }
 
-/// Checks the names: a name is no value, fits Secrets Manager and the template, and no two uses share a secret.
+/// Checks the names: a name is not the value itself, fits Secrets Manager and the template, and no two uses share a secret.
 pub(super) fn check_names(uses: &[SecretUse], report: &mut Report) {
     for (index, used) in uses.iter().enumerate() {
         let (name, at) = (used.name.get_ref().as_str(), used.name.span());

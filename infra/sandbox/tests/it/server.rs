@@ -48,7 +48,7 @@ fn what_was_answered_outlives_the_process() {
     let second = open();
     assert_eq!(second.lock().dump(), first.lock().dump());
     assert_eq!(second.lock().answer(request("b@x.test"), 2_000).expect("logged").status, 201);
-    // A line that was cut off is no step.
+    // A line that was cut off is not a step.
     let log =
         std::fs::read_dir(&folder).expect("a folder").flatten().find(|f| f.path().extension().is_some_and(|e| e == "jsonl"));
     let mut log = std::fs::OpenOptions::new().append(true).open(log.expect("a log").path()).expect("opened");

@@ -169,7 +169,7 @@ fn zone(table: &RuleTable, slots: &mut Slots, report: &mut Report) -> ZoneRule {
     ZoneRule { from: slots.inputs(&table.zone_from), fixed: table.zone.as_ref().map(|name| name.get_ref().clone()) }
 }
 
-/// The members of a field that the hub's own catalogue does not have, because whoever reads the map knows that catalogue alone.
+/// The members of a field that the hub's own catalogue does not have, because the reader of the map knows that catalogue only.
 fn own_members(def: &FieldDef) -> Vec<String> {
     match def.kind {
         FieldKind::Enum(members) if find_field(def.object, def.name).is_none() => {

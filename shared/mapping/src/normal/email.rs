@@ -28,7 +28,7 @@ pub fn email(text: &str) -> Result<String, Fault> {
 /// What is in the angle brackets, where a display name stands before them.
 fn without_name(text: &str) -> Result<&str, Fault> {
     let Some((name, address)) = text.strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) else { return Ok(text) };
-    // A name may be the address itself, but a list of addresses is no name.
+    // A name may be the address itself, but a list of addresses is not a name.
     if name.contains(['<', '>']) || (name.contains('@') && name.contains([',', ';'])) {
         return Err(Fault("more than one e-mail address"));
     }

@@ -27,7 +27,7 @@ pub fn is_blank(text: &str) -> bool {
     text.chars().all(|c| c.is_whitespace() || is_invisible(c))
 }
 
-/// The text without control characters that are no white space, for free text.
+/// The text without those control characters that are not white space, for free text.
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
     without(text, |c| c.is_control() && !c.is_whitespace())
 }

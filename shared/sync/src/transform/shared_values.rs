@@ -1,4 +1,4 @@
-//! Values that many people or companies share, or that stand for no value: they are no identity keys.
+//! Values that many people or companies share, or that stand for no value: they are not identity keys.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -70,7 +70,7 @@ fn is_placeholder_number(number: &str) -> bool {
     })
 }
 
-/// So many digits in a row are no coincidence.
+/// So many digits in a row, all the same or all one step apart, are not a coincidence.
 const MIN_RUN: usize = 6;
 
 #[cfg(test)]
