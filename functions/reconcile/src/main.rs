@@ -31,6 +31,9 @@ async fn main() -> Result<(), Error> {
         let job: Job = serde_json::from_value(event.payload).map_err(|e| not_ours(&e))?;
         let report = run_job(invocation, job).await.map_err(|f| diagnose(&f))?;
         hub.emit("reconcile", &report.metrics(job));
+        if let Some(failure) = report.needs_person() {
+            return Err(diagnose(&failure));
+        }
         serde_json::to_value(report).map_err(|e| not_ours(&e))
     }))
     .await

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::operate::absences::{self, AbsencesArgs};
 use crate::operate::dlq::{self, DlqArgs};
 use crate::operate::explain::{self, ExplainArgs};
 use crate::operate::fuse::{self, FuseArgs};
@@ -85,6 +86,8 @@ pub enum Command {
     Pause(PauseArgs),
     /// End a pause and send the held messages
     Resume(ResumeArgs),
+    /// List linked objects that a reconciliation did not find, or confirm that they are gone
+    Absences(AbsencesArgs),
     /// Search for violated invariants with the simulator
     Sim(sim::SimArgs),
     /// Print the completions of a shell for the command `hub`
@@ -137,6 +140,7 @@ impl Cli {
             Command::Fuse(args) => fuse::run(args),
             Command::Pause(args) => pause::run_pause(args),
             Command::Resume(args) => pause::run_resume(args),
+            Command::Absences(args) => absences::run(args),
             Command::Sim(args) => sim::run(args),
             Command::Completions(args) => args.run(),
         }

@@ -111,6 +111,8 @@ pub enum FaultKind {
     },
     /// The answer of an exhausted rate limit.
     Throttle,
+    /// Reads by id find nothing, as if the user might not see the records.
+    Blind,
     /// The answer is late.
     Slow {
         /// By how many milliseconds.
@@ -133,6 +135,7 @@ pub(crate) struct Effects {
     pub(crate) answer: Option<Response>,
     pub(crate) status: Option<(u16, Option<u64>)>,
     pub(crate) throttle: bool,
+    pub(crate) blind: bool,
     pub(crate) delay_ms: u64,
     pub(crate) lose_answer: bool,
     pub(crate) lose_request: bool,
@@ -154,6 +157,7 @@ impl Effects {
                     effects.answer = Some(answer.with("content-type", media));
                 }
                 FaultKind::Throttle => effects.throttle = true,
+                FaultKind::Blind => effects.blind = true,
                 FaultKind::Slow { ms } => effects.delay_ms += *ms,
                 FaultKind::LoseAnswer => effects.lose_answer = true,
                 FaultKind::LoseRequest => effects.lose_request = true,

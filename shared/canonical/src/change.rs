@@ -94,6 +94,11 @@ pub enum ChangeKind {
     },
     /// A deleted object exists again. Its fields must be fetched.
     Restored,
+    /// A read did not find the object. The change's stamp is the time of the first such read, by our clock.
+    Absent {
+        /// True when a second look, after the provider's declared lag, did not find it either.
+        confirmed: bool,
+    },
 }
 
 /// What one event reports about one source object, in canonical terms.

@@ -51,8 +51,11 @@ pub struct Fetched {
     pub source: RemoteId,
     /// True when the object does not exist at the provider.
     pub missing: bool,
-    /// When it was read, by our clock, in milliseconds since the epoch.
+    /// When the read began, by our clock, in milliseconds since the epoch. Of two reads, the later one counts.
     pub read_at_ms: i64,
+    /// Where the read was a second look: since when the object was not found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent_since_ms: Option<i64>,
     /// The thin events that requested this read. Their account lines are closed with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<EventRef>,
@@ -105,6 +108,10 @@ pub struct FetchRequest {
     pub cause: Option<EventRef>,
     /// The stamp of that event. A read that is older must be repeated.
     pub not_before: Option<Stamp>,
+    /// Where the request is a second look: when an earlier call did not find the object, by our clock, in milliseconds since
+    /// the epoch. If this read does not find it either, the object is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent_since_ms: Option<i64>,
     /// The trace of the causing envelope.
     pub trace: Trace,
 }

@@ -123,8 +123,9 @@ impl Api for HubSpot {
     fn parse_merged(&self, target: &Target, response: &HttpResponse) -> Result<String, CallFailure> {
         let body = match response.status {
             200 => body_json(response)?,
-            // HubSpot explains these two only in a sentence. Either way there is nothing left to merge.
-            400 | 404 => return Err(RowFailure::new(FailureKind::NotFound, "NOT_MERGED", "")),
+            404 => return Err(RowFailure::new(FailureKind::NotFound, "NOT_MERGED", "")),
+            // HubSpot explains only in a sentence whether one of the two does not exist or whether it does not merge them.
+            400 => return Err(RowFailure::new(FailureKind::Rejected, "NOT_MERGED", "")),
             _ => return Err(call_failure(target, response)),
         };
         text(&body, "id")

@@ -5,7 +5,7 @@ use canonical::QueueName;
 use crate::config::{Config, Hub};
 use crate::failure::{Class, Code, Disposition, Failure};
 use crate::mutant::{Mutant, mutant};
-use crate::outbox::{DeadLetter, send_dead_letter};
+use crate::outbox::{DeadLetter, send_copy, send_dead_letter};
 use crate::ports::{Attr, Clock, Condition, Delivery, Item, Key, Queue, Store, Table, Write, WriteError};
 
 /// What one invocation of a function works with.
@@ -120,6 +120,10 @@ const OPERATOR_WAIT_RECEIVES: u32 = 30;
 /// How long such a message waits then, in milliseconds: so long that its queue's retention ends before its receive count does.
 const OPERATOR_WAIT_MS: u64 = 1_500_000;
 
+/// The receive count from which such a message is replaced by a copy of itself, after about six days: a queue forgets a message
+/// after 14 days, whatever it waits for.
+const RENEW_RECEIVES: u32 = 400;
+
 /// True when only an operator can remove the cause.
 fn waits_for_operator(failure: &Failure) -> bool {
     matches!(failure.code, Code::Paused | Code::FuseBlown | Code::ProviderDenied | Code::ProviderLimit)
@@ -151,6 +155,7 @@ pub async fn finish_delivery<P: Store + Queue + Clock>(
     };
     let keep = match retry_or_park(invocation, queue, delivery, &failure).await {
         Ok(Handled::WillRetry) => Ok(true),
+        Ok(Handled::Renewed) => Ok(false),
         Ok(Handled::Parked) => on_park(&failure).await.map(|()| false),
         Err(failure) => Err(failure),
     };
@@ -165,6 +170,8 @@ pub async fn finish_delivery<P: Store + Queue + Clock>(
 enum Handled {
     /// Its queue keeps it, and delivers it again later.
     WillRetry,
+    /// Its queue has a copy of it, which is as old as a new message.
+    Renewed,
     /// It is in the dead-letter queue.
     Parked,
 }
@@ -194,6 +201,10 @@ async fn retry_or_park<P: Store + Queue + Clock>(
         Disposition::Park => None,
     };
     match wait_ms {
+        Some(_) if waits_for_operator(failure) && delivery.receive_count >= RENEW_RECEIVES => {
+            send_copy(ports, queue, delivery).await?;
+            Ok(Handled::Renewed)
+        }
         Some(ms) => {
             tracing::info!(code = %failure.code, class = failure.class.name(), stage = failure.stage_name(), detail = %failure.chain(), wait_ms = ms, "will try again");
             ports.delay(queue, &delivery.receipt, seconds(config.hub(), ms)).await?;

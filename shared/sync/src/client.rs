@@ -21,7 +21,7 @@ use crate::ports::{Clock, Http, HttpError, Secrets, Store};
 use crate::quarantine::{PropertyOf, PropertyUse, RefusedProperties};
 use crate::rate_limit::{take_tokens, warn_if_nearly_used};
 
-pub use reads::Reads;
+pub use reads::{ReadById, Reads};
 
 /// The longest that a call waits for the tokens of its buckets, in milliseconds, where the invocation has the time.
 const LONGEST_BUCKET_WAIT_MS: u64 = 30_000;

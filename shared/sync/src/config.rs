@@ -223,6 +223,13 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of a body above which it is stored in the bucket.
     pub claim_check_bytes: usize,
+    /// Linked objects of one type at one connection that may be missing at once, in percent: of more, a person decides whether they
+    /// are gone.
+    #[serde(default = "default_absent_percent")]
+    pub absent_percent: u32,
+    /// The same as a number: whichever is smaller counts.
+    #[serde(default = "default_absent_objects")]
+    pub absent_objects: usize,
     /// How far a provider's stamp may be ahead of the hub's clock, in milliseconds, before it is clamped.
     pub future_ms: i64,
     /// How much later than a write the event that echoes it may be stamped, in milliseconds.
@@ -238,10 +245,20 @@ impl Default for Limits {
             item_bytes: 350_000,
             body_bytes: 6_000_000,
             claim_check_bytes: 700_000,
+            absent_percent: default_absent_percent(),
+            absent_objects: default_absent_objects(),
             future_ms: 120_000,
             echo_ms: 2_000,
         }
     }
+}
+
+fn default_absent_percent() -> u32 {
+    1
+}
+
+fn default_absent_objects() -> usize {
+    20
 }
 
 /// How much of something a connection may report in a time.

@@ -121,6 +121,12 @@ codes! {
     AdoptionPending = "adoption-pending", Class::Transient;
     /// Another object at the destination holds a value that must be unique.
     KeyTaken = "key-taken", Class::Transient;
+    /// The destination did not find a record's object. It is read once more before that counts.
+    ObjectMissing = "object-missing", Class::Transient;
+    /// More linked objects than the limit were not found at once: a person decides whether they are gone.
+    AbsencesHeld = "absences-held", Class::Permanent;
+    /// The provider refused to merge two objects of one record.
+    MergeRefused = "merge-refused", Class::Permanent;
     /// The provider has locked the record.
     ProviderLocked = "provider-locked", Class::Transient;
     /// A read is older than the event that requested it.

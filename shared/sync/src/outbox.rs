@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use canonical::{Dispatch, Lane, QueueName, ReadRequest};
+use canonical::{Dispatch, FetchRequest, Lane, QueueName, ReadRequest, RemoteId};
 use serde::Serialize;
 
+use crate::config::Config;
 use crate::decision::Decision;
 use crate::envelope::IngestMessage;
 use crate::failure::{Code, Failure, Stage};
-use crate::ports::{Outgoing, PortError, Queue, is_sendable};
+use crate::ports::{Delivery, Outgoing, PortError, Queue, is_sendable};
 
 /// Sends envelopes to the ingest queue of a lane. Fair-queue groups keep one connection's burst from delaying the others.
 pub async fn send_envelopes<P: Queue>(ports: &P, lane: Lane, envelopes: Vec<IngestMessage>) -> Result<(), PortError> {
@@ -43,6 +44,34 @@ pub async fn send_read_request_after<P: Queue>(ports: &P, request: &ReadRequest,
     send(ports, &QueueName::fetch(), vec![message]).await.map_err(at_send)
 }
 
+/// An object that a call did not find, and that is to be read again before that counts.
+#[derive(Debug, Clone, Copy)]
+pub struct SecondLook<'a> {
+    /// The object.
+    pub source: &'a RemoteId,
+    /// When the call that did not find it began, by our clock.
+    pub since_ms: i64,
+    /// How long the provider's answers may lag behind, as its manifest declares.
+    pub lag_ms: u64,
+}
+
+/// Requests `reconcile` to read an object once more, after the provider's lag.
+pub async fn request_second_look<P: Queue>(ports: &P, config: &Config, look: SecondLook<'_>) -> Result<(), Failure> {
+    let request = FetchRequest {
+        source: look.source.clone(),
+        cause: None,
+        not_before: None,
+        absent_since_ms: Some(look.since_ms),
+        trace: String::new(),
+    };
+    let wait_ms = look.lag_ms / u64::from(config.hub().retry.speed.max(1));
+    let delay_s = u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(MAX_DELAY_S).clamp(1, MAX_DELAY_S);
+    send_read_request_after(ports, &ReadRequest::Fetch(request), delay_s).await
+}
+
+/// The longest delay of a message, in seconds.
+const MAX_DELAY_S: u32 = 900;
+
 /// Dispatches golden records to a destination.
 pub async fn send_dispatches<'d, P: Queue>(
     ports: &P,
@@ -63,6 +92,13 @@ pub async fn send_dispatch_after<P: Queue>(
 ) -> Result<(), Failure> {
     let message = Outgoing { delay_s, ..Outgoing::new(serialize(dispatch)?) };
     send(ports, &QueueName::upsert(destination), vec![message]).await.map_err(at_send)
+}
+
+/// Sends a copy of a message to its own queue.
+pub async fn send_copy<P: Queue>(ports: &P, queue: &QueueName, delivery: &Delivery) -> Result<(), Failure> {
+    let attributes = delivery.attributes.clone();
+    let message = Outgoing { attributes, delay_s: MAX_DELAY_S, ..Outgoing::new(delivery.body.clone()) };
+    send(ports, queue, vec![message]).await.map_err(at_send)
 }
 
 /// A message that is parked: it goes to the dead-letter queue of the queue that it came from.

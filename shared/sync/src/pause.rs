@@ -20,13 +20,15 @@ pub struct Pause {
     pub reason: String,
     /// When it ends by itself, in milliseconds; `None` where somebody must end it.
     pub until_ms: Option<i64>,
+    /// The key of its item.
+    pub key: Key,
 }
 
 impl Pause {
     fn of(item: &Item, now_ms: i64) -> Option<Pause> {
         let until_ms = item.n("until");
         let reason = item.s("reason").unwrap_or_default().to_owned();
-        until_ms.is_none_or(|until| until > now_ms).then_some(Pause { reason, until_ms })
+        until_ms.is_none_or(|until| until > now_ms).then_some(Pause { reason, until_ms, key: item.key.clone() })
     }
 
     /// The failure of work that must wait for the end of the pause.
@@ -155,12 +157,24 @@ pub fn held_partition(destination: &str) -> String {
     format!("held#{destination}")
 }
 
-/// Stores a dispatch until its destination is resumed. A queue would keep it for 14 days only.
-pub async fn hold_dispatch<P: Store + Clock>(ports: &P, destination: &str, dispatch: &Dispatch) -> Result<(), Failure> {
+/// Stores a dispatch until its destination is resumed, if it is still paused for the same reason. A queue would keep it for 14
+/// days only. Whoever resumes the destination first ends the pause and then sends what is held, so that nothing is held after
+/// that.
+pub async fn hold_dispatch<P: Store + Clock>(
+    ports: &P,
+    destination: &str,
+    pause: &Pause,
+    dispatch: &Dispatch,
+) -> Result<(), Failure> {
     let body = serialize(dispatch)?;
     let item = Item::new(Key::new(held_partition(destination), format!("{}#{}", dispatch.object, dispatch.record)))
         .with("dispatch", Attr::S(body))
         .with("at", Attr::N(ports.now_ms()));
-    ports.write(vec![Write::Put { table: Table::Control, item, condition: Condition::Always }], None).await?;
+    let paused = Condition::Equals("reason", Attr::S(pause.reason.clone()));
+    let writes = vec![
+        Write::Check { table: Table::Control, key: pause.key.clone(), condition: paused },
+        Write::Put { table: Table::Control, item, condition: Condition::Always },
+    ];
+    ports.write(writes, None).await?;
     Ok(())
 }

@@ -76,6 +76,8 @@ pub(super) fn limits(table: &LimitsTable, report: &mut Report) -> Limits {
         body_bytes: bytes("body_bytes", &table.body_bytes, URL_BODY_BYTES, "a function URL takes no larger body", report)
             .unwrap_or(default.body_bytes),
         claim_check_bytes: table.claim_check_bytes.unwrap_or(default.claim_check_bytes),
+        absent_percent: table.absent_percent.unwrap_or(default.absent_percent),
+        absent_objects: table.absent_objects.unwrap_or(default.absent_objects),
         future_ms: ms(&table.future).unwrap_or(default.future_ms),
         echo_ms: ms(&table.echo).unwrap_or(default.echo_ms),
     }

@@ -134,6 +134,8 @@ pub(super) struct LimitsTable {
     pub item_bytes: Option<Spanned<usize>>,
     pub body_bytes: Option<Spanned<usize>>,
     pub claim_check_bytes: Option<usize>,
+    pub absent_percent: Option<u32>,
+    pub absent_objects: Option<usize>,
     pub future: Option<Milliseconds>,
     pub echo: Option<Milliseconds>,
 }

@@ -305,13 +305,13 @@ const LIMIT_KEYS: &[Key] = &[
     key(
         "members",
         ValueType::Number { least: 1 },
-        "The most source records of one golden record. Beyond it, the message is parked (`cap-exceeded`).",
+        "The most source records that a golden record lists. Of the oldest ones beyond it, it keeps a summary.",
     )
     .default("40"),
     key(
         "union_entries",
         ValueType::Number { least: 1 },
-        "The most entries of a union. Beyond it, the message is parked (`cap-exceeded`).",
+        "The most entries of a union. Beyond it, the first ones in order count.",
     )
     .default("200"),
     key(
@@ -338,6 +338,14 @@ const LIMIT_KEYS: &[Key] = &[
         "A larger body is stored in S3 first, and so is a smaller one whose message would exceed 1 MiB.",
     )
     .default("700000"),
+    key(
+        "absent_percent",
+        ValueType::Number { least: 0 },
+        "Linked objects of one type at one connection that may be missing at once, in percent. Of more, a person decides whether they are gone (`absences-held`).",
+    )
+    .default("1"),
+    key("absent_objects", ValueType::Number { least: 0 }, "The same as a number. The smaller of the two counts; one alone is never too many.")
+        .default("20"),
     key("future", DURATION, "A stamp that is further in the future is replaced by the time of receipt, and flagged.").default("2m"),
     key("echo", DURATION, "An equal value that arrives later than this after our write is treated as a person's edit.")
         .default("2s"),

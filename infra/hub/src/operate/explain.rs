@@ -380,11 +380,12 @@ fn link_line(link: &Link, only: Option<&str>) -> String {
     let object = link.remote_id().map_or_else(|| "not created yet".to_owned(), |remote| format!("object {remote}"));
     let mut states = vec![format!("pushed version {}", link.pushed_version())];
     let flags = [
-        (link.is_gone(), "deleted there; the hub does not create it again"),
+        (link.is_gone(), "gone there; the hub does not create it again"),
         (link.refused_at().is_some(), "refused there; a newer version is tried again"),
         (link.push().is_in_flight(), "a push is in flight"),
         (link.push().needs_look_up(), "read back before the next push"),
         (!link.duplicates_to_merge().is_empty(), "has duplicates there to merge"),
+        (!link.refused_duplicates().is_empty(), "has duplicates that are not merged there: merge them by hand"),
     ];
     states.extend(link.set_aside().iter().map(|(property, set_aside)| format!("`{property}` is left out: {}", set_aside.code)));
     states.extend(flags.iter().filter(|(set, _)| *set).map(|(_, state)| (*state).to_owned()));

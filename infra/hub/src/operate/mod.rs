@@ -2,6 +2,7 @@
 //! works on the local stack and on AWS.
 #![allow(async_fn_in_trait)]
 
+pub mod absences;
 pub mod dlq;
 pub mod explain;
 pub mod fuse;

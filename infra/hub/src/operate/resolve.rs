@@ -138,7 +138,7 @@ impl<P: Ports> Run<'_, P> {
         plan.records += 1;
         plan.outdated += usize::from(golden.generation != hub.generation);
         let members = self.members(golden).await?;
-        let values = resolve(members.iter(), hub.object(golden.object), &hub.limits)?;
+        let values = resolve(members.iter(), &golden.summary, hub.object(golden.object), &hub.limits);
         let names = values.keys().chain(golden.fields.keys().filter(|name| !values.contains_key(*name)));
         let differs = |name: &&_| values.get(*name).map(|v| &v.value) != golden.fields.get(*name).map(|v| &v.value);
         let fields: Vec<String> = names.filter(differs).map(|name| name.to_string()).collect();
@@ -150,7 +150,8 @@ impl<P: Ports> Run<'_, P> {
             let counts = if readable { &mut plan.reads } else { &mut plan.unreadable };
             *counts.entry(source.connection.clone()).or_default() += 1;
             if readable {
-                let request = FetchRequest { source: source.clone(), cause: None, not_before: None, trace: TRACE.to_owned() };
+                let (source, trace) = (source.clone(), TRACE.to_owned());
+                let request = FetchRequest { source, cause: None, not_before: None, absent_since_ms: None, trace };
                 requests.push(ReadRequest::Fetch(request));
             }
         }

@@ -153,7 +153,7 @@ impl HubSpot {
             ("POST", ["search"]) => self.search(request, object, now_ms),
             ("POST", ["merge"]) => self.merge_call(request, object, now_ms),
             ("POST", ["gdpr-delete"]) => self.gdpr_delete(request, object, now_ms),
-            ("POST", ["batch", "read"]) => self.batch_read(request, object, now_ms),
+            ("POST", ["batch", "read"]) => self.batch_read(request, effects, object, now_ms),
             ("POST", ["batch", "archive"]) => self.batch_archive(request, object, now_ms),
             ("POST", ["batch", op @ ("create" | "update" | "upsert")]) => self.batch_write(request, effects, object, op, now_ms),
             ("GET", [id]) => self.get_one(request, object, id),

@@ -128,7 +128,7 @@ impl HubSpot {
         Err(self.error(400, "VALIDATION_ERROR", &message))
     }
 
-    pub(super) fn batch_read(&mut self, request: &Request, object: &'static str, now_ms: i64) -> Response {
+    pub(super) fn batch_read(&mut self, request: &Request, effects: &Effects, object: &'static str, now_ms: i64) -> Response {
         let history = request.json().is_some_and(|b| !names(&b, "propertiesWithHistory").is_empty());
         let (body, inputs) = match self.inputs(request, if history { BATCH_WITH_HISTORY } else { BATCH }) {
             Ok(read) => read,
@@ -147,7 +147,7 @@ impl HubSpot {
             } else {
                 self.locate(object, id, id_property)
             };
-            match found.and_then(|id| self.engine.record(object, &id)) {
+            match found.filter(|_| !effects.blind).and_then(|id| self.engine.record(object, &id)) {
                 Some(record) if seen.insert(record.id.clone()) => results.push(object_json(object, record, &view)),
                 Some(_) => {}
                 None => missing.push(id.to_owned()),

@@ -31,6 +31,10 @@ pub struct ApiInfo {
     /// Milliseconds after which the hub gives up a call.
     #[serde(default = "ApiInfo::default_timeout_ms")]
     pub timeout_ms: u64,
+    /// How long after a change a read may still not show it, in milliseconds (at most 900,000). An object that a read does not
+    /// find counts as gone only if a second read, at least this much later, does not find it either.
+    #[serde(default = "ApiInfo::default_lag_ms", skip_serializing_if = "ApiInfo::is_default_lag_ms")]
+    pub lag_ms: u64,
     /// How the API authenticates callers, in words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub auth: String,
@@ -71,6 +75,7 @@ impl Default for ApiInfo {
             base_url: String::new(),
             version: String::new(),
             timeout_ms: ApiInfo::default_timeout_ms(),
+            lag_ms: ApiInfo::default_lag_ms(),
             auth: String::new(),
             rates: Vec::new(),
             fetch: BTreeMap::new(),
@@ -83,6 +88,14 @@ impl Default for ApiInfo {
 impl ApiInfo {
     const fn default_timeout_ms() -> u64 {
         10_000
+    }
+
+    const fn default_lag_ms() -> u64 {
+        60_000
+    }
+
+    const fn is_default_lag_ms(lag_ms: &u64) -> bool {
+        *lag_ms == ApiInfo::default_lag_ms()
     }
 }
 

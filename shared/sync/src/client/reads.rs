@@ -7,7 +7,7 @@ use providers::api::{Api, CallFailure, Op, RemoteRecord, Target};
 use providers::http::{HttpRequest, HttpResponse};
 
 use super::{CallError, Client};
-use crate::failure::{Code, Failure};
+use crate::failure::{AtStage, Code, Failure, Stage};
 use crate::ports::{Clock, Http, Secrets, Store};
 use crate::quarantine::PropertyUse;
 use crate::write_log::{Sought, WriteLog};
@@ -24,7 +24,32 @@ pub struct Reads {
     pub refused: BTreeMap<String, Failure>,
 }
 
+/// What was read, by the requested id: the object, `None` when it was not found, or why it could not be read.
+pub type ReadById = BTreeMap<String, Result<Option<RemoteRecord>, Failure>>;
+
 impl<P: Store + Secrets + Http + Clock> Client<'_, P> {
+    /// Reads objects by their ids, each with its own result. An object with another id is what the requested one was merged into.
+    /// A failure that every call would meet ends the reading; what was read before counts.
+    pub async fn read_each(&self, object: &str, ids: &[String]) -> ReadById {
+        let mut results = ReadById::new();
+        let limit = self.api().map_or(1, |api| api.batch_limit(Op::Read));
+        let mut parts: Vec<Vec<String>> = ids.chunks(limit).map(<[String]>::to_vec).collect();
+        while let Some(part) = parts.pop() {
+            match self.read(object, &part).await.map_err(CallError::into_failure).at(Stage::Fetch) {
+                Ok(Reads { records, refused }) => {
+                    let answered = part.into_iter().filter(|id| !refused.contains_key(id)).collect();
+                    results.extend(refused.into_iter().map(|(id, failure)| (id, Err(failure.at(Stage::Fetch)))));
+                    parts.extend(assign_records(answered, records, &mut results));
+                }
+                Err(failure) => {
+                    let rest = part.into_iter().chain(parts.drain(..).flatten());
+                    results.extend(rest.map(|id| (id, Err(failure.clone()))));
+                }
+            }
+        }
+        results
+    }
+
     /// Reads objects by their ids. An object that does not exist is not among the records.
     pub async fn read(&self, object: &str, ids: &[String]) -> Result<Reads, CallError> {
         let api = self.require_api().map_err(CallError::NotSent)?;
@@ -162,4 +187,32 @@ impl CallError {
 
 fn is_about_rows(error: &CallError) -> bool {
     error.is_too_slow() || error.refusal().is_some_and(CallFailure::concerns_rows)
+}
+
+/// Assigns records to the ids that were requested, and returns what is to be read again: an id that is missing although there
+/// are other records may have one of them under another id, which only an answer with one record tells.
+fn assign_records(ids: Vec<String>, records: Vec<RemoteRecord>, results: &mut ReadById) -> Vec<Vec<String>> {
+    if let [id] = ids.as_slice() {
+        results.insert(id.clone(), Ok(records.into_iter().next()));
+        return Vec::new();
+    }
+    let nothing = records.is_empty();
+    let (found, missing): (Vec<String>, Vec<String>) = ids.into_iter().partition(|id| records.iter().any(|r| r.id == *id));
+    let any_found = !found.is_empty();
+    let of_these = records.into_iter().filter(|record| found.contains(&record.id));
+    results.extend(of_these.map(|record| (record.id.clone(), Ok(Some(record)))));
+    if nothing {
+        results.extend(missing.into_iter().map(|id| (id, Ok(None))));
+        return Vec::new();
+    }
+    match missing.len() {
+        0 => Vec::new(),
+        _ if any_found => vec![missing],
+        _ => halves(&missing),
+    }
+}
+
+fn halves(ids: &[String]) -> Vec<Vec<String>> {
+    let (left, right) = ids.split_at(ids.len() / 2);
+    [left, right].into_iter().filter(|part| !part.is_empty()).map(<[String]>::to_vec).collect()
 }

@@ -8,7 +8,7 @@ use providers::fetch::{Fetch, parse_fetched};
 use providers::http::HttpResponse;
 
 use super::{Ports, ReadResult, Reconcile, Requested};
-use crate::client::{CallError, Client};
+use crate::client::{CallError, Client, ReadById};
 use crate::failure::{AtStage, Class, Code, Failure, Stage};
 use crate::outbox::send_envelopes;
 use crate::pause::require_running;
@@ -17,9 +17,6 @@ use crate::pause::require_running;
 const COLLECTION_LOOKBACK_MS: i64 = 3_600_000;
 /// How often a read that is older than the event that requested it is repeated.
 const MAX_STALE_READS: u32 = 5;
-
-/// What was read, by id: the object, `None` when it does not exist, or why it could not be read.
-type Reads = BTreeMap<String, Result<Option<RemoteRecord>, Failure>>;
 
 impl<P: Ports> Reconcile<'_, P> {
     /// Reads the objects of one native type that the requests name, and sends them to `ingest`. Returns the requests that are not
@@ -32,8 +29,9 @@ impl<P: Ports> Reconcile<'_, P> {
     ) -> Result<Vec<(usize, Failure)>, Failure> {
         require_running(self.ports, connection, object).await?;
         let client = self.client(connection)?;
+        let read_at_ms = self.ports.now_ms();
         let reads = match client.api() {
-            Some(_) => read_together(&client, object, requests).await?,
+            Some(_) => read_together(&client, object, requests).await,
             None => self.read_one_by_one(&client, object, requests).await,
         };
         let (mut unfinished, mut envelopes) = (Vec::new(), Vec::new());
@@ -53,7 +51,9 @@ impl<P: Ports> Reconcile<'_, P> {
                 let causes = answered.iter().filter_map(|requested| requested.request.cause.clone()).collect();
                 let source = RemoteId { connection: connection.into(), object: object.into(), id: id.clone() };
                 let trace = Some(last.request.trace.clone());
-                envelopes.push(self.build_envelope(ReadResult { source, record, causes, trace }).await?);
+                let absent_since_ms = answered.iter().filter_map(|requested| requested.request.absent_since_ms).max();
+                let read = ReadResult { causes, trace, absent_since_ms, ..ReadResult::new(source, record, read_at_ms) };
+                envelopes.push(self.build_envelope(read).await?);
             }
         }
         send_envelopes(self.ports, client.connection().lane, envelopes).await?;
@@ -62,14 +62,14 @@ impl<P: Ports> Reconcile<'_, P> {
 
     /// Reads objects one by one, by the paths of the manifest. A failure that the other objects would meet as well ends the reading;
     /// what was read before is kept.
-    async fn read_one_by_one(&self, client: &Client<'_, P>, object: &str, requests: &[Requested<FetchRequest>]) -> Reads {
+    async fn read_one_by_one(&self, client: &Client<'_, P>, object: &str, requests: &[Requested<FetchRequest>]) -> ReadById {
         let mut since: BTreeMap<&str, i64> = BTreeMap::new();
         for Requested { request, .. } in requests {
             let received_ms = request.cause.as_ref().map_or_else(|| self.ports.now_ms(), |cause| cause.received_at_ms);
             let earliest = since.entry(&request.source.id).or_insert(received_ms);
             *earliest = received_ms.min(*earliest);
         }
-        let mut reads = Reads::new();
+        let mut reads = ReadById::new();
         let mut stopped: Option<Failure> = None;
         for (id, received_ms) in since {
             let read = match &stopped {
@@ -88,23 +88,11 @@ impl<P: Ports> Reconcile<'_, P> {
 }
 
 /// Reads objects by the provider's batch protocol.
-async fn read_together<P: Ports>(
-    client: &Client<'_, P>,
-    object: &str,
-    requests: &[Requested<FetchRequest>],
-) -> Result<Reads, Failure> {
+async fn read_together<P: Ports>(client: &Client<'_, P>, object: &str, requests: &[Requested<FetchRequest>]) -> ReadById {
     let ids: BTreeSet<&String> = requests.iter().map(|requested| &requested.request.source.id).collect();
     let ids: Vec<String> = ids.into_iter().cloned().collect();
-    let read = client.read(object, &ids).await.map_err(CallError::into_failure).at(Stage::Fetch)?;
-    let mut reads: Reads = ids.into_iter().map(|id| (id, Ok(None))).collect();
-    reads.extend(read.refused.into_iter().map(|(id, failure)| (id, Err(failure.at(Stage::Fetch)))));
-    for record in read.records.into_iter().filter(|record| !record.archived) {
-        // After a merge at the provider, a record may come back under an id that was not requested.
-        if let Some(read) = reads.get_mut(&record.id) {
-            *read = Ok(Some(record));
-        }
-    }
-    Ok(reads)
+    let reads = client.read_each(object, &ids).await;
+    reads.into_iter().map(|(id, read)| (id, read.map(|record| record.filter(|record| !record.archived)))).collect()
 }
 
 /// Reads one object by the path of the manifest.

@@ -49,6 +49,7 @@ impl<P: Ports> Reconcile<'_, P> {
         // A cursor goes on in the list that it came from, which began at the beginning.
         let from_ms = if cursor.is_some() { 0 } else { since_ms };
         let progress = Progress { since_ms: from_ms, cursor };
+        let read_at_ms = self.ports.now_ms();
         let Some(page) = list(client, &object, &progress).await? else {
             (import.position.cursor, import.position.step) = (None, import.position.step + 1);
             return Ok(0);
@@ -65,7 +66,8 @@ impl<P: Ports> Reconcile<'_, P> {
             import.taken += 1;
             let source = RemoteId { connection: import.connection.clone(), object: object.clone(), id: record.id.clone() };
             let causes = vec![import.event(envelopes.len())];
-            envelopes.push(self.build_envelope(ReadResult { source, record: Some(record), causes, trace: None }).await?);
+            envelopes
+                .push(self.build_envelope(ReadResult { causes, ..ReadResult::new(source, Some(record), read_at_ms) }).await?);
         }
         let stamp = |record: &RemoteRecord| record.stamp.map_or(0, |stamp| stamp.at_ms);
         let newest_ms = page.records.iter().map(stamp).max().unwrap_or(0).max(since_ms);

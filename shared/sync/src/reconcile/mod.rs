@@ -4,6 +4,7 @@
 //! sweeps what changed at each connection since its watermark, *verifies* the linked objects at the destinations, and dispatches
 //! the golden records that a destination is behind with. Every few minutes it *watches*: it measures which connections are paused.
 
+pub mod absences;
 mod dispatch_behind;
 mod fetch;
 mod import;
@@ -200,6 +201,18 @@ impl JobReport {
         std::iter::once(finished).chain(failed).chain(paused).collect()
     }
 
+    /// The failure of a job that a person must look at although all of its work is done: it raises the alarm of the function.
+    pub fn needs_person(&self) -> Option<Failure> {
+        let held: Vec<&str> = self
+            .failed
+            .iter()
+            .filter(|(_, code)| code == Code::AbsencesHeld.name())
+            .map(|(connection, _)| connection.as_str())
+            .collect();
+        let detail = || format!("too many linked objects were not found at {}: see `hub absences`", held.join(", "));
+        (!held.is_empty()).then(|| Failure::new(Code::AbsencesHeld, detail()))
+    }
+
     fn add_failure(&mut self, name: &str, failure: &Failure) {
         tracing::warn!(connection = name, code = %failure.code, stage = failure.stage_name(), detail = %failure.chain(), "a part of the job did not finish");
         self.unfinished |= matches!(failure.code, Code::Deadline | Code::RateLimited);
@@ -219,9 +232,9 @@ impl<'a, P: Ports> Reconcile<'a, P> {
 
     /// The envelope of a record that was read, or of the finding that it does not exist.
     async fn build_envelope(&self, read: ReadResult<'_>) -> Result<IngestMessage, Failure> {
-        let ReadResult { source, record, causes, trace } = read;
+        let ReadResult { source, record, causes, trace, read_at_ms, absent_since_ms } = read;
         let text = record.map(|record| record.raw.to_string()).unwrap_or_default();
-        let fetched = Fetched { source, missing: record.is_none(), read_at_ms: self.ports.now_ms(), causes };
+        let fetched = Fetched { source, missing: record.is_none(), read_at_ms, absent_since_ms, causes };
         Ok(IngestMessage::from_read(self.ports, &self.config.hub().limits, fetched, trace, text.as_bytes()).await?)
     }
 
@@ -247,6 +260,17 @@ struct ReadResult<'r> {
     causes: Vec<EventRef>,
     /// The trace of the event that requested the read; `None` where no event did.
     trace: Option<String>,
+    /// When the read began, by our clock.
+    read_at_ms: i64,
+    /// Where the read was a second look: since when the object was not found.
+    absent_since_ms: Option<i64>,
+}
+
+impl<'r> ReadResult<'r> {
+    /// The result of a read that no event requested.
+    fn new(source: RemoteId, record: Option<&'r RemoteRecord>, read_at_ms: i64) -> ReadResult<'r> {
+        ReadResult { source, record, causes: Vec::new(), trace: None, read_at_ms, absent_since_ms: None }
+    }
 }
 
 /// Destination, object and record of a link's key.

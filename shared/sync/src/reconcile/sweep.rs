@@ -144,6 +144,7 @@ impl<P: Ports> Reconcile<'_, P> {
     ) -> Result<Watermark, Failure> {
         let mut progress = Progress { since_ms, cursor: None };
         loop {
+            let read_at_ms = self.ports.now_ms();
             let Some(page) = list(client, object, &progress).await? else {
                 // The cursor has expired: the pages begin anew at the newest change.
                 progress = Progress { since_ms: watermark.newest_ms.max(since_ms), cursor: None };
@@ -153,8 +154,7 @@ impl<P: Ports> Reconcile<'_, P> {
             for record in &page.records {
                 watermark.newest_ms = watermark.newest_ms.max(record.stamp.map_or(0, |stamp| stamp.at_ms));
                 let source = RemoteId { connection: connection.into(), object: object.into(), id: record.id.clone() };
-                let read = ReadResult { source, record: Some(record), causes: Vec::new(), trace: None };
-                envelopes.push(self.build_envelope(read).await?);
+                envelopes.push(self.build_envelope(ReadResult::new(source, Some(record), read_at_ms)).await?);
             }
             report.read += page.records.len() as u64;
             send_envelopes(self.ports, Lane::Bulk, envelopes).await?;

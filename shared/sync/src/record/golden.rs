@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::IdentityKeys;
 use super::split::Split;
-use super::stored::{Stored, as_number, version_of};
+use super::stored::{Stored, as_number, number_of, version_of};
+use super::summary::Summary;
 use crate::failure::{Code, Failure};
 use crate::ports::{Attr, Clock, Item, Key, Store, Table};
 use crate::seal::Vault;
@@ -35,16 +36,23 @@ pub struct GoldenRecord {
     pub id: GoldenId,
     /// Its canonical object type.
     pub object: ObjectType,
-    /// Rises with every change; each write checks it.
+    /// Rises with every change of the record.
     #[serde(skip)]
     pub version: u64,
+    /// Rises with every write of the record or of one of its members; each write checks it. So two changes of different members
+    /// at the same time cannot both be merged with what the other one has replaced.
+    #[serde(skip)]
+    pub revision: u64,
     /// The generation of the configuration that resolved it.
     pub generation: u64,
     /// Since when configurations of that generation resolve it, by our clock, in milliseconds.
     #[serde(default)]
     pub generation_since_ms: i64,
-    /// Its source records.
+    /// Its source records, up to the limit.
     pub members: BTreeSet<RemoteId>,
+    /// What the source records beyond the limit contribute.
+    #[serde(default, skip_serializing_if = "Summary::is_empty")]
+    pub summary: Summary,
     /// The identity keys of its members.
     pub keys: IdentityKeys,
     /// Records that may be the same, with the names of the keys that say so. A person decides.
@@ -73,9 +81,11 @@ impl GoldenRecord {
             id,
             object,
             version: 0,
+            revision: 0,
             generation: 0,
             generation_since_ms: 0,
             members: BTreeSet::new(),
+            summary: Summary::default(),
             keys: IdentityKeys::new(),
             reviews: BTreeMap::new(),
             splits: BTreeSet::new(),
@@ -119,8 +129,12 @@ impl GoldenRecord {
 
 impl Stored for GoldenRecord {
     const TABLE: Table = Table::Golden;
+    const GUARD: &'static str = "rev";
     fn version(&self) -> u64 {
         self.version
+    }
+    fn guard(&self) -> u64 {
+        self.revision
     }
     fn plain(&self, item: Item) -> Item {
         let item = item
@@ -140,6 +154,7 @@ impl Stored for GoldenRecord {
 pub async fn read_golden<P: Store + Clock>(ports: &P, vault: &Vault, item: &Item) -> Result<GoldenRecord, Failure> {
     let mut record: GoldenRecord = vault.unseal(ports, item).await?;
     record.version = version_of(item);
+    record.revision = number_of(item, "rev");
     Ok(record)
 }
 

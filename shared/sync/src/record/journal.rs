@@ -30,6 +30,10 @@ pub struct JournalEntry {
     pub received_at_ms: i64,
     /// How the change ended.
     pub outcome: Outcome,
+    /// Whether the record was new, changed or unchanged to the hub; empty for an event that changes no record of its own.
+    pub novelty: String,
+    /// How further events end that the same read answers: its change is counted only once.
+    pub outcome_of_others: Outcome,
     /// The object type of the golden record to dispatch; `None` when the event changes no record of its own.
     pub object: Option<ObjectType>,
     /// The golden record to dispatch.
@@ -65,6 +69,8 @@ impl JournalEntry {
             index: event.index,
             received_at_ms: event.received_at_ms,
             outcome,
+            novelty: String::new(),
+            outcome_of_others: outcome,
             object: None,
             record: GoldenId::default(),
             version: 0,
@@ -95,6 +101,8 @@ impl JournalEntry {
             .with("index", Attr::N(i64::from(self.index)))
             .with("received", Attr::N(self.received_at_ms))
             .with("outcome", Attr::S(self.outcome.name().into()))
+            .with("novelty", Attr::S(self.novelty.clone()))
+            .with("others", Attr::S(self.outcome_of_others.name().into()))
             .with("object", Attr::S(self.object.map_or("", ObjectType::name).into()))
             .with("record", Attr::S(self.record.to_string()))
             .with("version", Attr::N(as_number(self.version)))
@@ -112,6 +120,8 @@ impl JournalEntry {
             index: u32::try_from(item.n("index")?).ok()?,
             received_at_ms: item.n("received")?,
             outcome: Outcome::parse(item.s("outcome")?)?,
+            novelty: item.s("novelty").unwrap_or_default().to_owned(),
+            outcome_of_others: Outcome::parse(item.s("others")?)?,
             object: item.s("object").and_then(|name| name.parse().ok()),
             record: item.s("record").unwrap_or_default().into(),
             version: item.n("version").and_then(|v| u64::try_from(v).ok()).unwrap_or(0),

@@ -11,6 +11,7 @@ pub mod review;
 pub mod source;
 pub mod split;
 pub mod stored;
+pub mod summary;
 
 pub use golden::{GoldenRecord, Resolved, golden_by_id, read_golden};
 pub use identity::{Claim, IdentityKey, IdentityKeys, REMOTE_KEY, add_keys, identity_key, remote_hash};
@@ -18,4 +19,5 @@ pub use link::{Link, LinkMap, Object, read_link};
 pub use review::{Review, ReviewState, read_reviews};
 pub use source::{SourceRecord, read_source};
 pub use split::Split;
-pub use stored::{build_put, build_put_as, unchanged_since};
+pub use stored::{build_put, build_put_as, unchanged, unchanged_since};
+pub use summary::Summary;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{Change, ChangeKind, ConnectionName, GoldenId, KeyHash, RemoteId};
+use canonical::{Change, ConnectionName, FieldName, GoldenId, KeyHash, RemoteId};
 
 use super::plan::{Claims, Known, Lead};
 use crate::config::ObjectPolicy;
@@ -19,9 +19,9 @@ pub(super) struct Belonging<'k> {
 }
 
 /// Decides which clusters a change belongs to. The record that its object is known to be comes first. Other clusters are joined
-/// by keys, the strong ones before the weak ones.
-pub(super) fn find_belonging<'k>(change: &'k Change, known: &'k Known, policy: &'k ObjectPolicy) -> Belonging<'k> {
-    let mut group = Group::own(change, known, policy);
+/// by keys, the strong ones before the weak ones. `gone` is true if the changed object no longer exists.
+pub(super) fn find_belonging<'k>(change: &'k Change, known: &'k Known, policy: &'k ObjectPolicy, gone: bool) -> Belonging<'k> {
+    let mut group = Group::own(change, known, policy, gone);
     let mut belonging = Belonging { joined: Vec::new(), shared: BTreeSet::new(), suggested: BTreeMap::new() };
     for (hash, key, lead) in evidence(known, policy) {
         if group.clusters.iter().any(|cluster| cluster.id == lead.golden) {
@@ -39,6 +39,9 @@ pub(super) fn find_belonging<'k>(change: &'k Change, known: &'k Known, policy: &
             group.add(cluster);
         }
     }
+    if gone {
+        group.add_made_anew();
+    }
     // What a later key has joined is no suggestion any more.
     belonging.suggested.retain(|id, _| group.clusters.iter().all(|cluster| cluster.id != *id));
     belonging.joined = group.clusters;
@@ -55,15 +58,18 @@ struct Group<'k> {
     clusters: Vec<&'k GoldenRecord>,
     keys: IdentityKeys,
     objects: LiveObjects<'k>,
+    /// The changed object, if it no longer exists.
+    gone: Option<&'k RemoteId>,
 }
 
 impl<'k> Group<'k> {
     /// The clusters that the changed object itself is known to belong to; the one of its source record comes first.
-    fn own(change: &'k Change, known: &'k Known, policy: &'k ObjectPolicy) -> Group<'k> {
-        let mut group = Group { known, policy, clusters: Vec::new(), keys: known.keys.clone(), objects: LiveObjects::new() };
-        let exists = !matches!(change.kind, ChangeKind::Delete { .. } | ChangeKind::MergedInto { .. });
+    fn own(change: &'k Change, known: &'k Known, policy: &'k ObjectPolicy, gone: bool) -> Group<'k> {
+        let keys = known.keys.clone();
+        let gone = gone.then_some(&change.source);
+        let mut group = Group { known, policy, clusters: Vec::new(), keys, objects: LiveObjects::new(), gone };
         if let Some((destination, native)) = policy.destinations.get_key_value(&change.source.connection)
-            && exists
+            && gone.is_none()
             && *native == change.source.object
         {
             group.objects.entry(destination).or_default().insert(&change.source.id);
@@ -82,7 +88,7 @@ impl<'k> Group<'k> {
 
     fn add(&mut self, cluster: &'k GoldenRecord) {
         add_keys(&mut self.keys, cluster.keys.clone());
-        for (destination, ids) in live_objects(cluster, self.known, self.policy) {
+        for (destination, ids) in self.live_objects(cluster) {
             self.objects.entry(destination).or_default().extend(ids);
         }
         self.clusters.push(cluster);
@@ -94,31 +100,59 @@ impl<'k> Group<'k> {
 
     /// True when both have an object at the same destination, and not the same one.
     fn has_other_objects_than(&self, cluster: &'k GoldenRecord) -> bool {
-        let theirs = live_objects(cluster, self.known, self.policy);
+        let theirs = self.live_objects(cluster);
         theirs.iter().any(|(destination, ids)| self.objects.get(destination).is_some_and(|own| own.is_disjoint(ids)))
     }
-}
 
-/// The objects of a cluster at each destination where it has any: that of its link, and those that it was made from.
-fn live_objects<'k>(cluster: &'k GoldenRecord, known: &'k Known, policy: &'k ObjectPolicy) -> LiveObjects<'k> {
-    let exists = |source: &Option<&SourceRecord>| source.is_some_and(|source| !source.is_deleted());
-    let mut objects = LiveObjects::new();
-    for (destination, native) in &policy.destinations {
-        let link = known.links.get(&(cluster.id.clone(), destination.clone()));
-        let linked = link.and_then(|link| match link.object() {
-            Object::Live(object) => Some(object.id.as_str()),
-            _ => None,
-        });
-        let here = cluster.members.iter().filter(|member| member.connection == *destination && member.object == *native);
-        let own = known.source.as_ref();
-        let record = |member: &RemoteId| own.filter(|own| own.source == *member).or_else(|| known.members.get(member));
-        let made_from = here.filter(|member| exists(&record(member))).map(|member| member.id.as_str());
-        let ids: BTreeSet<&str> = made_from.chain(linked).collect();
-        if !ids.is_empty() {
-            objects.insert(destination, ids);
+    /// The objects of a cluster at each destination where it has any: that of its link, and those that it was made from.
+    fn live_objects(&self, cluster: &'k GoldenRecord) -> LiveObjects<'k> {
+        let known = self.known;
+        let exists = |source: &Option<&SourceRecord>| source.is_some_and(|source| !source.is_deleted());
+        let mut objects = LiveObjects::new();
+        for (destination, native) in &self.policy.destinations {
+            let link = known.links.get(&(cluster.id.clone(), destination.clone()));
+            let linked = link.and_then(|link| match link.object() {
+                Object::Live(object) => Some(object.id.as_str()),
+                _ => None,
+            });
+            let here = cluster.members.iter().filter(|member| member.connection == *destination && member.object == *native);
+            let own = known.source.as_ref();
+            let record = |member: &RemoteId| own.filter(|own| own.source == *member).or_else(|| known.members.get(member));
+            let made_from = here.filter(|member| exists(&record(member))).map(|member| member.id.as_str());
+            let is_gone = |id: &str| self.gone.is_some_and(|gone| gone.connection == *destination && gone.id == id);
+            let ids: BTreeSet<&str> = made_from.chain(linked).filter(|id| !is_gone(id)).collect();
+            if !ids.is_empty() {
+                objects.insert(destination, ids);
+            }
+        }
+        objects
+    }
+
+    /// Adds the clusters of which only the object that is gone now was a reason to doubt that they are the same: a person has
+    /// deleted it and made it anew, and the new object was seen first.
+    fn add_made_anew(&mut self) {
+        let known = self.known;
+        let reviews: Vec<_> = self.clusters.iter().flat_map(|own| own.reviews.keys().map(|id| (*own, id))).collect();
+        for (own, id) in reviews {
+            let Some(other) = known.clusters.iter().find(|cluster| known.reviewed.get(id) == Some(&cluster.id)) else { continue };
+            let added = self.clusters.iter().any(|cluster| cluster.id == other.id);
+            let doubted = self.must_stay_apart_from(other) || self.has_other_objects_than(other);
+            if !added && !doubted && self.have_the_same_key(own, other) {
+                self.add(other);
+            }
         }
     }
-    objects
+
+    /// True when both records have the same values of a strong key today. That one had them once is not enough: an address passes
+    /// from one person to another.
+    fn have_the_same_key(&self, one: &GoldenRecord, other: &GoldenRecord) -> bool {
+        let same = |field: &str| {
+            let field = FieldName::from(field);
+            let [one, other] = [one, other].map(|record| record.fields.get(&field).map(|resolved| &resolved.value));
+            one.is_some_and(|value| !value.is_null()) && one == other
+        };
+        self.policy.strong.iter().any(|key| key.split('+').all(same))
+    }
 }
 
 /// The keys that lead somewhere, the strong ones first. The order is the same wherever the hub learns of them.

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{ConnectionName, FieldName, GoldenId, Outcome};
+use canonical::{ConnectionName, FieldName, GoldenId, Outcome, RemoteId};
 
 use crate::config::{Hub, ObjectPolicy};
 use crate::failure::{Code, Failure};
-use crate::record::{GoldenRecord, LinkMap, Resolved, SourceRecord, add_keys};
+use crate::record::{GoldenRecord, LinkMap, REMOTE_KEY, Resolved, SourceRecord, add_keys};
 use crate::transform::clusters::{Belonging, claims, find_belonging};
-use crate::transform::observe::Observer;
+use crate::transform::observe::{Observer, is_gone_after};
 use crate::transform::plan::{FieldDifferences, Known, MergeInput, Merged};
 use crate::transform::survivorship::resolve;
 
@@ -17,7 +17,7 @@ use crate::transform::survivorship::resolve;
 pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
     let MergeInput { hub, change, .. } = input;
     let policy = hub.object(change.object);
-    let belonging = find_belonging(change, known, policy);
+    let belonging = find_belonging(change, known, policy, is_gone_after(input, known.source.as_ref()));
     let joined = belonging.joined.iter().map(|cluster| (*cluster).clone()).collect();
     let founded = || (GoldenRecord::new(known.founded_id.clone(), change.object), Vec::new());
     let (mut golden, retired) = join_clusters(joined).unwrap_or_else(founded);
@@ -33,6 +33,7 @@ pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
     add_keys(&mut source.keys, known.keys.clone());
     source.test |= change.test;
     source.no_key = !known.identified && known.source.as_ref().is_none_or(|stored| stored.no_key);
+    let revived = follow_members(policy, &golden, &source, known, &mut links);
 
     let (suggested, reviewed) = suggest(&mut golden, &belonging, known);
     let claims = claims(known, policy, &golden.id, &belonging);
@@ -42,7 +43,8 @@ pub fn merge(input: MergeInput<'_>, known: &Known) -> Result<Merged, Failure> {
     let values_changed = !differences.is_empty() || state_changed || !retired.is_empty();
     let golden_changed = before != Some(&golden) || !retired.is_empty();
     // A destination that was found to differ gets the record again, even though the record itself has not changed.
-    let differs = |name: &ConnectionName| observer.destination_differs && *name == change.source.connection;
+    let differs =
+        |name: &ConnectionName| revived.contains(name) || observer.destination_differs && *name == change.source.connection;
     let wanted = |name: &&ConnectionName| !golden.no_key && (values_changed || differs(name));
     let dispatch = policy.destinations.keys().filter(wanted).cloned().collect();
     let outcome = match observer.outcome(values_changed) {
@@ -79,6 +81,7 @@ pub(super) fn join_clusters(mut clusters: Vec<GoldenRecord>) -> Option<(GoldenRe
         golden.splits.append(&mut other.splits);
         golden.reviews.append(&mut other.reviews);
         add_keys(&mut golden.keys, std::mem::take(&mut other.keys));
+        golden.summary.join(std::mem::take(&mut other.summary));
         other.fields.clear();
         other.redirect = Some(golden.id.clone());
         retired.push(other);
@@ -120,14 +123,12 @@ fn update_golden(
 ) -> Result<FieldDifferences, Failure> {
     golden.members.insert(source.source.clone());
     add_keys(&mut golden.keys, known.keys.clone());
-    if golden.members.len() > hub.limits.members {
-        let detail = format!("the cluster would have {} members, the limit is {}", golden.members.len(), hub.limits.members);
-        return Err(Failure::new(Code::CapExceeded, detail));
-    }
-    let members = || golden.members.iter().filter_map(|m| if *m == source.source { Some(source) } else { known.members.get(m) });
-    let fields = resolve(members(), hub.object(golden.object), &hub.limits)?;
-    golden.deleted = members().all(SourceRecord::is_deleted);
-    golden.no_key = members().all(|member| member.no_key);
+    let record_of = |member: &RemoteId| if *member == source.source { Some(source) } else { known.members.get(member) };
+    summarise(golden, record_of, hub);
+    let members = || golden.members.iter().filter_map(record_of);
+    let fields = resolve(members(), &golden.summary, hub.object(golden.object), &hub.limits);
+    golden.deleted = !golden.summary.is_live() && members().all(SourceRecord::is_deleted);
+    golden.no_key = golden.summary.is_empty() && members().all(|member| member.no_key);
     let before = std::mem::replace(&mut golden.fields, fields);
     Ok(differences(before, &golden.fields))
 }
@@ -156,11 +157,69 @@ fn take_over(golden: &mut GoldenRecord, input: MergeInput<'_>, belonging: &Belon
     Ok(())
 }
 
+/// Summarises the members beyond the limit: the oldest first, and those that stand for living objects at destinations last.
+pub(super) fn summarise<'k>(golden: &mut GoldenRecord, record_of: impl Fn(&RemoteId) -> Option<&'k SourceRecord>, hub: &Hub) {
+    let beyond = golden.members.len().saturating_sub(hub.limits.members);
+    if beyond == 0 {
+        return;
+    }
+    let destinations = &hub.object(golden.object).destinations;
+    let newest = |record: &SourceRecord| record.fields.values().filter_map(|o| Some(o.current()?.seen)).max();
+    let rank = |member: &RemoteId| {
+        let record = record_of(member);
+        let written = destinations.get(&member.connection) == Some(&member.object);
+        let living = record.is_some_and(|record| !record.is_deleted());
+        (written && living, record.and_then(newest), member.clone())
+    };
+    let mut ranked: Vec<_> = golden.members.iter().map(rank).collect();
+    ranked.sort();
+    for (_, _, member) in ranked.into_iter().take(beyond) {
+        golden.members.remove(&member);
+        if let Some(record) = record_of(&member) {
+            golden.summary.add(record);
+            // Its id still leads to the golden record; only the record's own list of keys stays short.
+            golden.keys.retain(|hash, key| key.name != REMOTE_KEY || !record.keys.contains_key(hash));
+        }
+    }
+}
+
 pub(super) fn differences(before: BTreeMap<FieldName, Resolved>, after: &BTreeMap<FieldName, Resolved>) -> FieldDifferences {
     let names: BTreeSet<&FieldName> = before.keys().chain(after.keys()).collect();
     let value = |fields: &BTreeMap<FieldName, Resolved>, name: &FieldName| fields.get(name).map(|r| r.value.clone());
     let pairs = names.into_iter().map(|name| (name.clone(), (value(&before, name), value(after, name))));
     pairs.filter(|(_, (old, new))| old != new).collect()
+}
+
+/// Lets the links of a golden record follow its members: a link ends with the evidence that its object is gone, proof of life takes
+/// that back, and another living object of the record takes the place of one that is gone. Returns the destinations to which
+/// the record must be written again.
+fn follow_members(
+    policy: &ObjectPolicy,
+    golden: &GoldenRecord,
+    source: &SourceRecord,
+    known: &Known,
+    links: &mut LinkMap,
+) -> BTreeSet<ConnectionName> {
+    let mut revived = BTreeSet::new();
+    for (destination, native) in &policy.destinations {
+        let Some(link) = links.get_mut(&(golden.id.clone(), destination.clone())) else { continue };
+        let others = golden.members.iter().filter(|m| **m != source.source).filter_map(|m| known.members.get(m));
+        let here: Vec<&SourceRecord> =
+            others.chain([source]).filter(|m| m.source.connection == *destination && m.source.object == *native).collect();
+        let mut changed = false;
+        for member in &here {
+            let id = &member.source.id;
+            changed |= if member.is_deleted() { link.note_deleted(id) } else { link.note_alive(id) };
+        }
+        let living = here.iter().filter(|member| !member.is_deleted());
+        if let Some(newest) = living.max_by_key(|member| (member.alive, &member.source)) {
+            changed |= link.replace_gone(&newest.source.id);
+        }
+        if changed {
+            revived.insert(destination.clone());
+        }
+    }
+    revived
 }
 
 /// Moves the links of retired records to the survivor, at every destination.

@@ -38,7 +38,6 @@ use crate::config::Config;
 use crate::decision::Decision;
 use crate::envelope;
 use crate::failure::{AtStage, Code, Disposition, Failure, Stage};
-use crate::import::is_imported;
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
 use crate::outbox::{self, DeadLetter, send_dead_letter};
@@ -138,8 +137,6 @@ struct Incoming<'a> {
 struct JournaledChange<'a> {
     change: &'a Change,
     entry_key: Key,
-    /// The thin events that this change answers; their account lines are closed with it.
-    causes: &'a [EventRef],
 }
 
 /// The result of a change.
@@ -314,8 +311,18 @@ impl<P: Ports> Transform<'_, P> {
         let mut result = EventResult::new(Outcome::Ignored);
         for (index, change) in changes.iter().enumerate() {
             let entry_key = entry_key(self.vault, &envelope.connection, &event_key, index);
-            let journaled = JournaledChange { change, entry_key: entry_key.clone(), causes: &[] };
-            let AppliedChange { entry, duplicate } = self.apply_change(envelope, event_ref, journaled).await?;
+            let journaled = JournaledChange { change, entry_key: entry_key.clone() };
+            let AppliedChange { entry, duplicate } = match self.apply_change(envelope, event_ref, journaled).await {
+                Ok(applied) => applied,
+                Err(failure) => {
+                    // The changes before this one are stored: what they call for must not wait until this one can be applied.
+                    self.send_dispatches(&result.dispatches).await?;
+                    if !result.close.is_empty() {
+                        self.ports.write(result.close, None).await?;
+                    }
+                    return Err(failure);
+                }
+            };
             outcomes.push(if duplicate { Outcome::Duplicate } else { entry.outcome });
             problems.extend(change.problems.iter().filter(|_| !duplicate));
             if !entry.dispatched {
@@ -345,9 +352,13 @@ impl<P: Ports> Transform<'_, P> {
         event_ref: &EventRef,
         journaled: JournaledChange<'_>,
     ) -> Result<AppliedChange, Failure> {
-        let JournaledChange { change, entry_key, causes } = journaled;
+        let JournaledChange { change, entry_key } = journaled;
         let (ports, vault, hub) = (self.ports, self.vault, self.config.hub());
-        let transaction = Transaction { ports, vault, hub, change, event: event_ref };
+        let read_ms = match &envelope.kind {
+            EnvelopeKind::Fetched(fetched) if fetched.source.connection == change.source.connection => Some(fetched.read_at_ms),
+            _ => None,
+        };
+        let transaction = Transaction { ports, vault, hub, change, event: event_ref, read_ms };
         for attempt in 0..MAX_PLANS {
             if let Some(item) = self.ports.get(Table::Journal, &entry_key).await? {
                 let entry = JournalEntry::read(&item).ok_or_else(|| Failure::new(Code::CorruptItem, "a journal entry"))?;
@@ -362,7 +373,6 @@ impl<P: Ports> Transform<'_, P> {
             } else {
                 writes.push(put);
             }
-            writes.extend(self.close_causes(causes, change, &plan).await?);
             if writes.is_empty() {
                 return Ok(AppliedChange { entry, duplicate: false });
             }
@@ -393,24 +403,6 @@ impl<P: Ports> Transform<'_, P> {
             tracing::warn!(object = %change.object, record = %plan.golden.id, %other, "two records may be the same: `hub review list`");
             self.counted.borrow_mut().push(Metric::count("reviews_opened", 1.0, &change.source.connection));
         }
-    }
-
-    /// Builds the writes that close the account lines of the thin events that a read answers.
-    async fn close_causes(&self, causes: &[EventRef], change: &Change, plan: &Merged) -> Result<Vec<Write>, Failure> {
-        let mut writes = Vec::new();
-        for (n, event) in causes.iter().enumerate() {
-            let novelty = || is_imported(event).then(|| plan.novelty().to_owned());
-            let reason = quarantine_reason(&change.problems).or_else(|| held_reason(plan.outcome)).or_else(novelty);
-            // One read answers all of them, and its change is counted only once.
-            let outcome = match plan.outcome {
-                Outcome::Applied if n > 0 && plan.echo => Outcome::Echo,
-                Outcome::Applied if n > 0 => Outcome::Unchanged,
-                outcome => outcome,
-            };
-            let line = AccountLine { event, outcome, reason: reason.as_deref() };
-            writes.extend(line.build_close(self.ports, self.config.hub().journal_days).await?);
-        }
-        Ok(writes)
     }
 
     async fn send_dispatches(&self, dispatches: &[(ConnectionName, Dispatch)]) -> Result<(), Failure> {
@@ -469,6 +461,12 @@ fn entry_of(plan: &Merged, envelope: &Envelope, event_ref: &EventRef) -> Journal
         index: event_ref.index,
         received_at_ms: envelope.received_at_ms,
         outcome: plan.outcome,
+        novelty: plan.novelty().to_owned(),
+        outcome_of_others: match plan.outcome {
+            Outcome::Applied if plan.echo => Outcome::Echo,
+            Outcome::Applied => Outcome::Unchanged,
+            outcome => outcome,
+        },
         object: Some(plan.golden.object),
         record: plan.golden.id.clone(),
         version: plan.next_version,

@@ -35,6 +35,18 @@ struct FieldReport<'f> {
     clamped: bool,
 }
 
+/// True if the changed object no longer exists, as far as anybody knows once the change is observed.
+pub(super) fn is_gone_after(input: MergeInput<'_>, stored: Option<&SourceRecord>) -> bool {
+    let change = input.change;
+    let mut source = SourceRecord::new(change.source.clone(), change.object, Default::default());
+    if let Some(stored) = stored {
+        (source.deleted, source.alive, source.absence, source.found_ms) =
+            (stored.deleted, stored.alive, stored.absence, stored.found_ms);
+    }
+    Observer::new(input, None).note_life(&mut source);
+    source.is_deleted()
+}
+
 /// Observes one change.
 pub(super) struct Observer<'a> {
     input: MergeInput<'a>,
@@ -59,6 +71,9 @@ impl<'a> Observer<'a> {
         let carries_hub_id = change.external_ids.iter().any(|(namespace, _)| namespace == HUB_NAMESPACE);
         let mut link = link.filter(|link| link.is_about(&change.source.id, carries_hub_id));
         self.observe_object(source, link.as_deref_mut());
+        if let Some(link) = link.as_deref_mut().filter(|_| carries_hub_id && !source.is_deleted()) {
+            self.observe_duplicate(link);
+        }
         // A field outside the catalogue only qualifies the others.
         let catalogue = self.input.hub.fields;
         for (name, field) in change.fields.iter().filter(|(name, _)| catalogue.find(change.object, name).is_some()) {
@@ -80,46 +95,63 @@ impl<'a> Observer<'a> {
             }
         }
         if let (ChangeKind::Snapshot, Some(link)) = (&change.kind, link)
-            && !link.is_duplicate(&change.source.id)
+            && !link.stands_for_another(&change.source.id)
         {
             link.forget_unmentioned(|name| change.fields.contains_key(name), self.unbounded_stamp(None));
         }
         Ok(())
     }
 
-    /// Observes that the object exists, was deleted or was merged.
+    /// Observes that the object exists, was deleted or merged, or was not found. What that means for the link is decided once
+    /// all members of the cluster are known (`merge.rs`).
     fn observe_object(&mut self, source: &mut SourceRecord, link: Option<&mut Link>) {
         let change = self.input.change;
-        let (stamp, _) = self.bounded_stamp(None);
-        match &change.kind {
-            ChangeKind::Delete { .. } => {
-                self.observe_deletion(source, stamp);
-                if let Some(link) = link.filter(|_| source.is_deleted()) {
-                    link.note_deleted(&change.source.id);
-                }
-            }
-            ChangeKind::MergedInto { id } => {
-                if let Some(link) = link {
-                    link.note_merged(&change.source.id, id);
-                }
-                self.observe_deletion(source, stamp);
-            }
-            ChangeKind::Restored => {
-                if let Some(link) = link {
-                    link.note_restored(&change.source.id);
-                }
-                source.alive = source.alive.max(Some(stamp));
-            }
-            ChangeKind::Snapshot | ChangeKind::Partial => source.alive = source.alive.max(Some(stamp)),
+        if let (ChangeKind::MergedInto { id }, Some(link)) = (&change.kind, link) {
+            link.note_merged(&change.source.id, id);
+            self.destination_differs = true;
+        }
+        match self.note_life(source) {
+            Some(Observed::Changed) => self.counts.changed += 1,
+            Some(Observed::Same) => self.counts.same += 1,
+            Some(Observed::Older) => self.counts.older += 1,
+            None => {}
         }
     }
 
-    fn observe_deletion(&mut self, source: &mut SourceRecord, stamp: Stamp) {
-        if source.deleted.is_none_or(|deleted| deleted < stamp) {
-            source.deleted = Some(stamp);
-            self.counts.changed += 1;
-        } else {
-            self.counts.older += 1;
+    /// Notes on the source record what the change proves about the life of its object; `None` where the change only shows that it
+    /// exists.
+    fn note_life(&self, source: &mut SourceRecord) -> Option<Observed> {
+        let (stamp, _) = self.bounded_stamp(None);
+        match &self.input.change.kind {
+            ChangeKind::Delete { .. } | ChangeKind::MergedInto { .. } => Some(match source.deleted {
+                Some(deleted) if deleted >= stamp => Observed::Older,
+                _ => {
+                    source.deleted = Some(stamp);
+                    Observed::Changed
+                }
+            }),
+            ChangeKind::Absent { confirmed } => {
+                let news = source.note_absent(stamp.at_ms, *confirmed) && *confirmed;
+                Some(if news { Observed::Changed } else { Observed::Same })
+            }
+            ChangeKind::Restored | ChangeKind::Snapshot | ChangeKind::Partial => {
+                source.alive = source.alive.max(Some(stamp));
+                if let Some(read_ms) = self.input.read_ms {
+                    source.note_found(read_ms);
+                }
+                None
+            }
+        }
+    }
+
+    /// A living object that carries the record's id, or that of a record merged into it, is a duplicate of the one that the link
+    /// stands for: a worker was killed after it had created the object.
+    fn observe_duplicate(&mut self, link: &mut Link) {
+        let source = &self.input.change.source;
+        let written = self.policy.destinations.get(&source.connection) == Some(&source.object);
+        if written && !link.is_gone() && link.stands_for_another(&source.id) && !link.is_duplicate(&source.id) {
+            link.add_duplicate(source.id.clone());
+            self.destination_differs = true;
         }
     }
 
@@ -138,7 +170,7 @@ impl<'a> Observer<'a> {
             value: &field.value,
             stamp: *stamp,
             own_stamp: field.stamp.is_some() || self.input.change.kind == ChangeKind::Partial,
-            of_duplicate: link.is_duplicate(&self.input.change.source.id),
+            of_duplicate: link.stands_for_another(&self.input.change.source.id),
             tolerance_ms: self.input.hub.limits.echo_ms,
         };
         let drifted = link.has_drifted(name, reported.value, golden_value.is_none_or(|golden| golden == value));
@@ -186,11 +218,11 @@ impl<'a> Observer<'a> {
         own.or(self.input.change.stamp).unwrap_or(Stamp::at(self.input.received_ms))
     }
 
-    /// The stamp of a field or of the whole change. A stamp too far in our future is replaced by the time of arrival; then the
-    /// second value is true.
+    /// The stamp of a field or of the whole change. A stamp that was too far in our future when the change was received is
+    /// replaced by that time; then the second value is true. When the change is worked on does not matter.
     fn bounded_stamp(&self, own: Option<Stamp>) -> (Stamp, bool) {
         let stamp = self.unbounded_stamp(own);
-        let bound = self.input.now_ms + self.input.hub.limits.future_ms;
+        let bound = self.input.received_ms + self.input.hub.limits.future_ms;
         if stamp.at_ms > bound { (Stamp { at_ms: self.input.received_ms, ..stamp }, true) } else { (stamp, false) }
     }
 

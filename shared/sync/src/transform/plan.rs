@@ -16,7 +16,9 @@ pub struct MergeInput<'a> {
     pub change: &'a Change,
     /// When the change was received. It is used where the provider gives no stamp.
     pub received_ms: i64,
-    /// The time by our clock; limits stamps from the future.
+    /// Where the change comes from a read: when that read began, by our clock.
+    pub read_ms: Option<i64>,
+    /// The time by our clock.
     pub now_ms: i64,
 }
 
@@ -46,8 +48,11 @@ pub struct Known {
     pub identified: bool,
     /// The id of the golden record that the change founds if it belongs to no cluster.
     pub founded_id: GoldenId,
-    /// The live golden records that the change's identity keys, its source record and its hub id lead to.
+    /// The live golden records that the change's identity keys, its source record and its hub id lead to. Where the change may end
+    /// an object, also those that may be the same as these.
     pub clusters: Vec<GoldenRecord>,
+    /// Which live record the id in a review leads to, for those of `clusters` that are there because of a review.
+    pub reviewed: BTreeMap<GoldenId, GoldenId>,
     /// The members of those clusters.
     pub members: BTreeMap<RemoteId, SourceRecord>,
     /// The links of those clusters.

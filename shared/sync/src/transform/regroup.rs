@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use canonical::{ConnectionName, GoldenId, KeyHash, RemoteId};
 
-use super::merge::{differences, join_clusters, move_links};
+use super::merge::{differences, join_clusters, move_links, summarise};
 use super::plan::FieldDifferences;
 use super::survivorship::resolve;
 use crate::config::Hub;
@@ -42,18 +42,16 @@ pub(super) struct Regrouped {
 
 impl Regrouped {
     fn add(&mut self, mut record: GoldenRecord, next_version: u64, hub: &Hub, stored: &Stored) -> Result<(), Failure> {
-        if record.members.len() > hub.limits.members {
-            let detail = format!("the cluster would have {} members, the limit is {}", record.members.len(), hub.limits.members);
-            return Err(Failure::new(Code::CapExceeded, detail));
-        }
         if record.generation > hub.generation {
             return Err(Failure::new(Code::OutdatedConfiguration, "a newer configuration resolved this record"));
         }
         record.generation = hub.generation;
-        let members = || record.members.iter().filter_map(|member| stored.members.get(member));
-        let fields = resolve(members(), hub.object(record.object), &hub.limits)?;
-        record.deleted = members().all(SourceRecord::is_deleted);
-        record.no_key = members().all(|member| member.no_key);
+        let record_of = |member: &RemoteId| stored.members.get(member);
+        summarise(&mut record, record_of, hub);
+        let members = || record.members.iter().filter_map(record_of);
+        let fields = resolve(members(), &record.summary, hub.object(record.object), &hub.limits);
+        record.deleted = !record.summary.is_live() && members().all(SourceRecord::is_deleted);
+        record.no_key = record.summary.is_empty() && members().all(|member| member.no_key);
         let before = std::mem::replace(&mut record.fields, fields);
         let differences = differences(before, &record.fields);
         self.live.push((record, next_version, differences));

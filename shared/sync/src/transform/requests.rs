@@ -22,7 +22,13 @@ impl<P: Ports> Transform<'_, P> {
         let requests = |cause: &EventRef| {
             let fetch = |source: &RemoteId| {
                 let (cause, trace) = (Some(cause.clone()), envelope.trace.clone());
-                ReadRequest::Fetch(FetchRequest { source: source.clone(), cause, not_before: event.stamp, trace })
+                ReadRequest::Fetch(FetchRequest {
+                    source: source.clone(),
+                    cause,
+                    not_before: event.stamp,
+                    absent_since_ms: None,
+                    trace,
+                })
             };
             sources.iter().map(fetch).collect()
         };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{Change, ConnectionName, EventRef, GoldenId, KeyHash, RemoteId};
+use canonical::{Change, ChangeKind, ConnectionName, EventRef, GoldenId, KeyHash, RemoteId};
 use serde::Serialize;
 
 use crate::config::Hub;
@@ -11,7 +11,7 @@ use crate::ports::{Clock, Key, Store, Table, Write};
 use crate::record::audit::{AuditSubject, build_audit_put};
 use crate::record::{
     Claim, GoldenRecord, IdentityKeys, Link, Review, SourceRecord, build_put, build_put_as, golden_by_id, identity_key,
-    read_link, read_source, unchanged_since,
+    read_link, read_source, unchanged,
 };
 use crate::seal::Vault;
 use crate::transform::identity::{HUB_NAMESPACE, founded_id, identity_keys, is_identified, remote_keys};
@@ -36,6 +36,8 @@ pub struct Transaction<'a, P> {
     pub change: &'a Change,
     /// The event that brought it.
     pub event: &'a EventRef,
+    /// Where it comes from a read: when that read began, by our clock.
+    pub read_ms: Option<i64>,
 }
 
 impl<P: Store + Clock> Transaction<'_, P> {
@@ -43,7 +45,7 @@ impl<P: Store + Clock> Transaction<'_, P> {
     pub async fn plan(&self) -> Result<Merged, Failure> {
         let known = self.read().await?;
         let (received_ms, now_ms) = (self.event.received_at_ms, self.ports.now_ms());
-        merge(MergeInput { hub: self.hub, change: self.change, received_ms, now_ms }, &known)
+        merge(MergeInput { hub: self.hub, change: self.change, received_ms, read_ms: self.read_ms, now_ms }, &known)
     }
 
     async fn read(&self) -> Result<Known, Failure> {
@@ -87,9 +89,29 @@ impl<P: Store + Clock> Transaction<'_, P> {
             }
             known.leads.insert(hash, Lead { claim, golden, holders });
         }
-        let clusters: BTreeMap<GoldenId, GoldenRecord> = live.into_values().map(|record| (record.id.clone(), record)).collect();
+        let mut clusters: BTreeMap<GoldenId, GoldenRecord> =
+            live.into_values().map(|record| (record.id.clone(), record)).collect();
+        if matches!(change.kind, ChangeKind::Delete { .. } | ChangeKind::Absent { confirmed: true }) {
+            known.reviewed = self.read_reviewed(&mut clusters).await?;
+        }
         known.clusters = clusters.into_values().collect();
         Ok(())
+    }
+
+    /// Reads the records that may be the same as these, since the end of an object may be the end of the doubt.
+    async fn read_reviewed(
+        &self,
+        clusters: &mut BTreeMap<GoldenId, GoldenRecord>,
+    ) -> Result<BTreeMap<GoldenId, GoldenId>, Failure> {
+        let ids: BTreeSet<GoldenId> = clusters.values().flat_map(|cluster| cluster.reviews.keys().cloned()).collect();
+        let mut reviewed = BTreeMap::new();
+        for id in ids {
+            if let Some(record) = self.live_record(&id).await? {
+                reviewed.insert(id, record.id.clone());
+                clusters.insert(record.id.clone(), record);
+            }
+        }
+        Ok(reviewed)
     }
 
     async fn live_record(&self, id: &GoldenId) -> Result<Option<GoldenRecord>, Failure> {
@@ -155,12 +177,12 @@ impl<P: Store + Clock> Transaction<'_, P> {
             writes.push(build_put(*ports, vault, SourceRecord::key(vault, &source.source), &key_id, source)?);
         }
         let golden_key = GoldenRecord::key(object, &golden.id);
-        if plan.golden_changed {
+        // Every change of a member writes the golden record, also where no value changes. What this merge has read of the other
+        // members is still true as long as nobody else has written the golden record.
+        if plan.golden_changed || plan.source.is_some() {
             writes.push(build_put_as(*ports, vault, golden_key, &key_id, golden, plan.next_version)?);
-        } else if plan.source.is_some() {
-            // The source record was resolved together with this version of the golden record.
-            let condition = unchanged_since(golden.version);
-            writes.push(Write::Check { table: Table::Golden, key: golden_key, condition });
+        } else if !plan.links.is_empty() {
+            writes.push(Write::Check { table: Table::Golden, key: golden_key, condition: unchanged(golden) });
         }
         for retired in &plan.retired {
             let key_id = self.load_data_key(&retired.id).await?;

@@ -86,18 +86,29 @@ impl<'a, P: Ports> Destination<'a, P> {
             .map_err(|error| error.at(Stage::Write))
     }
 
-    /// Merges one object of the destination into another and gives the id of what remains. The provider must be able to.
-    pub async fn merge(&self, object: ObjectType, primary: &str, other: &str) -> Result<String, CallError> {
+    /// Merges one object of the destination into another and gives the id of what remains; `None` if it did not merge them. The
+    /// provider must be able to.
+    pub async fn merge(&self, object: ObjectType, primary: &str, other: &str) -> Result<Option<String>, CallError> {
         let native = self.native(object).map_err(CallError::NotSent)?;
         if let Some(log) = self.ports.write_log() {
             log.note_merge(self.name);
-            return Ok(primary.to_owned());
+            return Ok(Some(primary.to_owned()));
         }
         let merged = |target: &Target, response: &HttpResponse| match self.api.parse_merged(target, response) {
-            Err(failure) if failure.kind == FailureKind::NotFound => Ok(primary.to_owned()),
-            other => other,
+            Err(failure) if matches!(failure.kind, FailureKind::NotFound | FailureKind::Rejected) => Ok(None),
+            other => other.map(Some),
         };
-        self.client.call(&native, |target| self.api.merge(target, primary, other), merged).await.map_err(|e| e.at(Stage::Write))
+        let request = |target: &Target| self.api.merge(target, primary, other);
+        let answer = self.client.call(&native, request, merged).await.map_err(|e| e.at(Stage::Write))?;
+        if answer.is_some() {
+            return Ok(answer);
+        }
+        // Either there was nothing left to merge, because somebody has merged them, or the destination refuses.
+        let ids = [primary.to_owned(), other.to_owned()];
+        let mut reads = self.client.read_each(&native, &ids).await;
+        let mut read = |id: &str| reads.remove(id).unwrap_or(Ok(None)).map_err(CallError::NotSent);
+        let (first, second) = (read(primary)?, read(other)?);
+        Ok(first.zip(second).filter(|(first, second)| first.id == second.id).map(|(first, _)| first.id))
     }
 
     /// Fills in what the destination made of the rows, where its answer does not say so.

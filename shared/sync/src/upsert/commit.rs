@@ -2,7 +2,8 @@
 
 use canonical::{ObjectType, RemoteId};
 
-use super::{Job, Ports, Upsert};
+use super::{Job, Note, Ports, Upsert};
+use crate::batch::write_if;
 use crate::failure::{Class, Code, Failure};
 use crate::mutant::{Mutant, mutant};
 use crate::ports::{Table, Write, WriteError};
@@ -47,12 +48,37 @@ impl<P: Ports> Upsert<'_, P> {
         }
     }
 
+    /// Stores the link of a job as its next version, if nobody else has written it. The id of an object that it stands for since the
+    /// last time leads to the record from now on.
+    pub(super) async fn store_job(&self, object: ObjectType, record: &str, job: &mut Job) -> Result<(), Failure> {
+        let mut writes = vec![self.build_link_put(object, record, &job.link).await?];
+        if let Some(id) = job.link.remote_id().filter(|id| job.stored.remote_id() != Some(*id)) {
+            writes.push(self.build_pointer_put(object, record, id));
+        }
+        match self.ports().write(writes, None).await {
+            Ok(()) => {
+                job.link.version += 1;
+                job.stored = job.link.clone();
+                Ok(())
+            }
+            Err(WriteError::Conflict { .. }) => Err(Failure::new(Code::WriteConflict, "another worker has written the link")),
+            Err(WriteError::Port(error)) => Err(error.into()),
+        }
+    }
+
+    /// Makes the id of an object lead to the record whose link stands for it.
+    pub(super) async fn store_pointer(&self, object: ObjectType, record: &str, remote: &str) -> Result<(), Failure> {
+        self.ports().write(vec![self.build_pointer_put(object, record, remote)], None).await?;
+        Ok(())
+    }
+
     /// Gives the lease back and stores everything that was learnt, unless another worker has taken the lease over.
     pub(super) async fn release(&self, job: &mut Job, result: Result<(), Failure>) {
         if let (Err(failure), Some(work)) = (&result, &job.work)
             && failure.class == Class::Permanent
         {
             job.link.refuse(work.golden.version);
+            job.note.get_or_insert(Note::Refused);
         }
         let mut committed = self.commit(job).await;
         for _ in 1..RELEASES {
@@ -67,13 +93,17 @@ impl<P: Ports> Upsert<'_, P> {
 
     async fn commit(&self, job: &mut Job) -> Result<(), Failure> {
         let Some(work) = &job.work else { return Ok(()) };
-        let (object, record) = (work.golden.object, work.golden.id.as_str());
+        let (object, record) = (work.golden.object, work.golden.id.clone());
+        let record = record.as_str();
+        self.build_audit(job).await?;
         for _ in 0..COMMITS {
             let stored = self.read_link(object, record).await?;
             if stored.moved_to().is_some() {
+                self.write_audit(job).await?;
                 return self.hand_over(object, &stored, &job.link).await;
             }
             if stored.lease().fencing_token != job.link.lease().fencing_token && !mutant(Mutant::NoFence) {
+                self.write_audit(job).await?;
                 return self.report_fenced_out(object, record, stored).await;
             }
             let mut next = job.link.with_changes_of_others(&job.stored, &stored);
@@ -82,14 +112,15 @@ impl<P: Ports> Upsert<'_, P> {
             if let Some(id) = next.remote_id().filter(|id| stored.remote_id() != Some(*id)) {
                 writes.push(self.build_pointer_put(object, record, id));
             }
-            if next.pushed_version() != stored.pushed_version() {
-                writes.push(self.build_audit_put(object, record, &next, job)?);
-            }
+            let audit_index = writes.len();
+            writes.extend(job.audit.clone());
             match self.ports().write(writes, None).await {
                 Ok(()) => {
                     job.link = next;
                     return Ok(());
                 }
+                // The answer to an earlier try was lost: its entry is in the log.
+                Err(WriteError::Conflict { failed }) if failed.contains(&audit_index) => job.audit = None,
                 Err(WriteError::Conflict { .. }) => {}
                 Err(WriteError::Port(error)) => return Err(error.into()),
             }
@@ -111,14 +142,27 @@ impl<P: Ports> Upsert<'_, P> {
         Claim::build_overwrite(object, &remote_hash(self.destination.vault, &remote), &record.into(), self.ports().now_ms())
     }
 
-    fn build_audit_put(&self, object: ObjectType, record: &str, link: &Link, job: &Job) -> Result<Write, Failure> {
-        let properties = job.work.as_ref().map(|work| work.intent.changed.clone()).unwrap_or_default();
+    /// Builds the audit entry of what the destination has said, if it has said anything.
+    async fn build_audit(&self, job: &mut Job) -> Result<(), Failure> {
+        let (Some(note), Some(work), None) = (job.note, &job.work, &job.audit) else { return Ok(()) };
+        let (object, record) = (work.golden.object, work.golden.id.as_str());
         let entry = serde_json::json!({
-            "what": "pushed", "destination": self.name(), "trace": job.dispatch.trace, "remote": link.remote_id(),
-            "properties": properties,
+            "what": note.name(), "destination": self.name(), "trace": job.dispatch.trace, "remote": job.link.remote_id(),
+            "properties": work.intent.changed,
         });
-        let subject = AuditSubject { object, record, version: link.pushed_version(), writer: self.name() };
-        build_audit_put(self.ports(), self.destination.vault, subject, &entry)
+        self.destination.vault.ensure_key(self.ports(), &GoldenRecord::key_id(object, record)).await?;
+        let subject = AuditSubject { object, record, version: work.golden.version, writer: self.name() };
+        job.audit = Some(build_audit_put(self.ports(), self.destination.vault, subject, &entry)?);
+        Ok(())
+    }
+
+    /// Writes the audit entry of a worker that can no longer commit: what the destination has taken stays true.
+    async fn write_audit(&self, job: &mut Job) -> Result<(), Failure> {
+        if let Some(write) = job.audit.clone() {
+            write_if(self.ports(), write).await?;
+            job.audit = None;
+        }
+        Ok(())
     }
 
     /// Another worker took the lease over while this one was writing, so nobody knows what the destination holds: the link says
@@ -143,6 +187,7 @@ impl<P: Ports> Upsert<'_, P> {
         }
         link.absorb_late_create(remote);
         self.store(object, &survivor.id, &mut link).await?;
+        self.store_pointer(object, &survivor.id, remote).await?;
         self.send_dispatch(object, &survivor.id, 0, "").await
     }
 }

@@ -126,6 +126,8 @@ impl<P: Ports> Destination<'_, P> {
         }
         let read = self.read(object, &ids).await.map_err(CallError::into_failure).at(Stage::Find)?;
         let found = |want: &Wanted<'_>| match want.remote {
+            // An answer under another id, without the record's id, is what the object was merged into. `transform` decides what
+            // that means.
             Some(remote) => {
                 let by_id = |r: &&RemoteRecord| r.id == remote || r.hub_id.as_deref() == Some(want.hub_id);
                 read.records.iter().find(by_id).filter(|r| !r.archived).cloned()
@@ -174,12 +176,13 @@ impl<P: Ports> Destination<'_, P> {
         (!found_otherwise).then(|| want.hub_id.to_owned())
     }
 
-    /// The record's value of a natural key, unless many people share it: that would find somebody else's object.
+    /// The record's value of a natural key, unless many people share it, or a record in review has it as well: that would find
+    /// somebody else's object.
     fn natural_key(&self, object: ObjectType, want: &Wanted<'_>, property: &str) -> Option<String> {
         let value = want.rendering.rendered.properties.get(property)?.as_str().filter(|v| !v.is_empty())?;
         let policy = self.config.hub().object(object);
         let is_of = |(_, names): &(&FieldName, &Vec<String>)| names.iter().any(|name| name == property);
-        let field = want.rendering.rendered.by_field.iter().find(is_of).map(|(field, _)| &**field).unwrap_or_default();
+        let (field, _) = want.rendering.rendered.by_field.iter().find(is_of)?;
         (!is_shared(policy, object, field, &value.to_lowercase())).then(|| value.to_owned())
     }
 }

@@ -6,11 +6,11 @@ use providers::api::{CallFailure, RemoteRecord};
 
 use super::find::{Found, Wanted};
 use super::plan::plan_push;
-use super::{Job, Ports, Upsert};
+use super::{Job, Note, Ports, Upsert};
 use crate::client::CallError;
 use crate::failure::{Class, Code, Failure};
 use crate::join::join;
-use crate::outbox::send_read_requests;
+use crate::outbox::{SecondLook, request_second_look, send_read_requests};
 use crate::record::{golden_by_id, link};
 
 /// What a job does after the destination was read.
@@ -78,15 +78,24 @@ impl<P: Ports> Upsert<'_, P> {
         // If any step fails, the next attempt looks again.
         job.link.mark_unverified();
         let (found, duplicates) = choose(found, &record);
-        match found {
-            Some(remote) => self.adopt(object, job, &record, &remote, duplicates).await?,
-            None if job.link.remote_id().is_some() => job.link.vanish(),
-            None => {}
+        match (found, job.link.remote_id()) {
+            (Some(remote), _) => self.adopt(object, job, &record, &remote, duplicates).await?,
+            (None, Some(id)) => {
+                // What the second look finds concerns this link, even if no source has reported the object.
+                self.store_pointer(object, &record, id).await?;
+                self.request_second_look(object, id).await?;
+                return Err(self.object_missing());
+            }
+            (None, None) => {}
         }
         job.link.finish_look_up();
         if self.merge_duplicate(object, &record, job).await? {
             // The next round reads what the merge made of the two.
             self.send_dispatch(object, &record, 0, "").await?;
+            return Ok(Next::Release);
+        }
+        if self.is_in_review(object, job).await? {
+            // What became of an earlier push is known now: there is no object. It gets none until a person has decided.
             return Ok(Next::Release);
         }
         let Some(work) = &mut job.work else { return Ok(Next::Release) };
@@ -96,8 +105,7 @@ impl<P: Ports> Upsert<'_, P> {
             return Ok(Next::Release);
         }
         job.link.intend_push(work.intent.fields(), self.ports().now_ms());
-        self.store(object, &record, &mut job.link).await?;
-        job.stored = job.link.clone();
+        self.store_job(object, &record, job).await?;
         Ok(Next::Write)
     }
 
@@ -113,12 +121,15 @@ impl<P: Ports> Upsert<'_, P> {
     ) -> Result<(), Failure> {
         let native = self.destination.native(object)?;
         self.check_owner(object, &job.link, record, remote).await?;
-        job.link.adopt(link::Found {
+        let found = job.link.adopt(link::Found {
             id: remote.id.clone(),
             marked: remote.hub_id.as_deref() == Some(record),
             stamp: remote.stamp.unwrap_or(Stamp::at(0)),
             values: self.destination.provider.canonical(&native, &remote.properties),
         });
+        if found {
+            job.note = Some(Note::FoundPushed);
+        }
         duplicates.into_iter().for_each(|id| job.link.add_duplicate(id));
         if job.link.knowledge().has_unobserved() {
             self.request_read(object, &remote.id, &job.dispatch.trace).await?;
@@ -146,7 +157,8 @@ impl<P: Ports> Upsert<'_, P> {
         Ok(())
     }
 
-    /// Has the destination merge one duplicate into the record's object, if there is one. Returns true if it did.
+    /// Has the destination merge one duplicate into the record's object, if there is one. Returns true if it tried: then the record
+    /// is looked at again.
     async fn merge_duplicate(&self, object: ObjectType, record: &str, job: &mut Job) -> Result<bool, Failure> {
         let (Some(own), Some(duplicate)) = (job.link.remote_id(), job.link.duplicates_to_merge().first()) else {
             return Ok(false);
@@ -158,12 +170,19 @@ impl<P: Ports> Upsert<'_, P> {
         let before = job.link.clone();
         // Before the call: what the merge moves may come back before the call returns.
         job.link.begin_merge(self.ports().now_ms());
-        self.store(object, record, &mut job.link).await?;
-        job.stored = job.link.clone();
+        self.store_job(object, record, job).await?;
         match self.destination.merge(object, &own, &duplicate).await {
-            Ok(remains) => {
+            Ok(Some(remains)) => {
                 tracing::info!(destination = self.name(), object = own, duplicate, "merged two objects at the destination");
                 job.link.merged_at_destination(&duplicate, remains);
+                Ok(true)
+            }
+            Ok(None) => {
+                tracing::error!(code = %Code::MergeRefused, destination = self.name(), object = own, duplicate, alert = true, "the destination refused to merge two objects of one record: a person must merge them there");
+                job.link.merge_not_made(&before);
+                job.link.merge_refused(&duplicate);
+                // The refused one may be gone; then it needs no merge.
+                self.request_second_look(object, &duplicate).await?;
                 Ok(true)
             }
             Err(CallError::NotSent(failure)) => {
@@ -174,11 +193,25 @@ impl<P: Ports> Upsert<'_, P> {
         }
     }
 
+    /// An object that the destination did not find is read once more, by `reconcile`: only then it counts as gone, and `transform`
+    /// says so to the link. If it was merged into another object, the read finds that one.
+    async fn request_second_look(&self, object: ObjectType, remote: &str) -> Result<(), Failure> {
+        let source = RemoteId { connection: self.name().into(), object: self.destination.native(object)?, id: remote.to_owned() };
+        let lag_ms = self.destination.provider.manifest().api.lag_ms;
+        let look = SecondLook { source: &source, since_ms: self.ports().now_ms(), lag_ms };
+        request_second_look(self.ports(), self.destination.config, look).await
+    }
+
+    /// Why a push waits for the second look.
+    pub(super) fn object_missing(&self) -> Failure {
+        Failure::new(Code::ObjectMissing, format!("{} did not find the object; it is read once more", self.name()))
+    }
+
     /// Requests a fetch of an object from `reconcile`. Its values go through the ingest queue like everything that a source reports,
     /// and the golden record is dispatched again if they change it.
     pub(super) async fn request_read(&self, object: ObjectType, remote: &str, trace: &str) -> Result<(), Failure> {
         let source = RemoteId { connection: self.name().into(), object: self.destination.native(object)?, id: remote.to_owned() };
-        let request = FetchRequest { source, cause: None, not_before: None, trace: trace.to_owned() };
+        let request = FetchRequest { source, cause: None, not_before: None, absent_since_ms: None, trace: trace.to_owned() };
         send_read_requests(self.ports(), &[ReadRequest::Fetch(request)]).await
     }
 }

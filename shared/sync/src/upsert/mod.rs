@@ -27,7 +27,8 @@ use crate::join::join;
 use crate::mutant::{Mutant, mutant};
 use crate::outbox::{send_dispatch_after, send_dispatches};
 use crate::pause::{Pauses, hold_dispatch};
-use crate::ports::{Clock, Delivery, Http, Queue, Secrets, Store, Table};
+use crate::ports::{Clock, Delivery, Http, Queue, Secrets, Store, Table, Write};
+use crate::record::link::Push;
 use crate::record::{GoldenRecord, Link};
 use crate::seal::Vault;
 
@@ -64,6 +65,31 @@ struct Job {
     work: Option<Work>,
     result: Option<Result<(), Failure>>,
     latency_ms: Option<i64>,
+    /// What the audit log is to say, once the destination has said so.
+    note: Option<Note>,
+    /// The write of the audit entry: built once, so that no retry makes a second entry.
+    audit: Option<Write>,
+}
+
+/// What a destination said about a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Note {
+    /// It has taken it.
+    Pushed,
+    /// A look-up has found what an earlier push sent, whose answer was lost.
+    FoundPushed,
+    /// It has refused it.
+    Refused,
+}
+
+impl Note {
+    const fn name(self) -> &'static str {
+        match self {
+            Note::Pushed => "pushed",
+            Note::FoundPushed => "found pushed",
+            Note::Refused => "refused",
+        }
+    }
 }
 
 /// What a job writes under its lease.
@@ -75,7 +101,8 @@ struct Work {
 impl Job {
     fn new(dispatch: Dispatch) -> Job {
         let (link, stored) = (Link::default(), Link::default());
-        Job { deliveries: Vec::new(), dispatch, link, stored, work: None, result: None, latency_ms: None }
+        let deliveries = Vec::new();
+        Job { deliveries, dispatch, link, stored, work: None, result: None, latency_ms: None, note: None, audit: None }
     }
 
     fn object(&self) -> ObjectType {
@@ -213,7 +240,7 @@ impl<P: Ports> Upsert<'_, P> {
                 continue;
             }
             tracing::warn!(destination = self.name(), object = %job.object(), reason = %pause.reason, "paused: messages are held");
-            job.end(hold_dispatch(self.ports(), self.name(), &job.dispatch).await);
+            job.end(hold_dispatch(self.ports(), self.name(), pause, &job.dispatch).await);
         }
         self.destination.client.load_refused().await
     }
@@ -272,10 +299,22 @@ impl<P: Ports> Upsert<'_, P> {
             if golden.version < job.dispatch.version.max(job.link.pushed_version()) {
                 return Err(Failure::new(Code::GoldenBehind, format!("{object} {record} is at version {}", golden.version)));
             }
+            if !golden.is_pushed() || job.link.is_gone() {
+                self.give_up_push(job, &golden).await?;
+                return Ok(None);
+            }
             // A record that was refused is tried again: an operator may have redriven its message, the refusal may be over.
-            return Ok(Some(golden).filter(|golden| golden.is_pushed() && !job.link.is_gone()));
+            return Ok(Some(golden));
         }
         Err(Failure::new(Code::Bug, "a chain of redirects is too long"))
+    }
+
+    /// Nobody writes to the object any more. If a worker was killed while it was writing, events still wait for what came of that.
+    async fn give_up_push(&self, job: &mut Job, golden: &GoldenRecord) -> Result<(), Failure> {
+        match job.link.give_up_push() {
+            true => self.store(job.object(), &golden.id, &mut job.link).await,
+            false => Ok(()),
+        }
     }
 
     async fn render(&self, job: &mut Job, native: &str, golden: &GoldenRecord) -> Result<Rendering, Failure> {
@@ -318,17 +357,27 @@ impl<P: Ports> Upsert<'_, P> {
     }
 
     /// A worker whose lease expired during a push may still write, and may die before it reports. So the destination is read once
-    /// more, at the time that this returns.
+    /// more, at the time that this returns. As long as nothing new is sent, one recheck is enough.
     async fn schedule_recheck(&self, link: &Link, golden: &GoldenRecord) -> Result<Option<i64>, Failure> {
-        if !link.push().is_in_flight() || mutant(Mutant::NoFence) {
+        let late_ms = LATE_WORKER_MS / i64::from(self.destination.speed());
+        if !link.push().is_in_flight() || self.is_recheck_scheduled(link, late_ms) || mutant(Mutant::NoFence) {
             return Ok(None);
         }
-        let late_ms = LATE_WORKER_MS / i64::from(self.destination.speed());
         let at_ms = self.ports().now_ms() + late_ms;
         let delay_s = u32::try_from(late_ms / 1000 + RECHECK_SLACK_S).unwrap_or(0);
         let dispatch = self.dispatch(golden.object, &golden.id, 0, "");
         send_dispatch_after(self.ports(), self.name(), &dispatch, delay_s).await?;
         Ok(Some(at_ms))
+    }
+
+    /// True when a recheck of what was sent last is scheduled, or has been made. Otherwise each failed look-up would schedule one.
+    fn is_recheck_scheduled(&self, link: &Link, late_ms: i64) -> bool {
+        let scheduled_ms = link.lease().recheck_at_ms;
+        match link.knowledge().last_intended_ms() {
+            _ if link.push() != Push::OutcomeUnknown => false,
+            Some(intended_ms) => scheduled_ms.unwrap_or_else(|| self.ports().now_ms()) >= intended_ms + late_ms,
+            None => scheduled_ms.is_some(),
+        }
     }
 
     /// After the release: a golden record that has a newer version by now is dispatched again.

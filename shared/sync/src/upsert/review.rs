@@ -29,6 +29,15 @@ impl<P: Ports> Upsert<'_, P> {
         Ok(false)
     }
 
+    /// True when the record of a job that was looked up gets no object yet.
+    pub(super) async fn is_in_review(&self, object: ObjectType, job: &Job) -> Result<bool, Failure> {
+        let native = self.destination.native(object)?;
+        match &job.work {
+            Some(work) => self.waits_for_review(job, &native, &work.golden).await,
+            None => Ok(false),
+        }
+    }
+
     fn is_made_from_here(&self, native: &str, golden: &GoldenRecord) -> bool {
         golden.members.iter().any(|member| member.connection == self.name() && member.object == native)
     }

@@ -4,7 +4,7 @@ use canonical::{ObjectType, Stamp};
 use providers::api::{FailureKind, RowFailure, RowResult};
 use serde_json::{Map, Value};
 
-use super::{Job, Ports, Upsert};
+use super::{Job, Note, Ports, Upsert};
 use crate::client::classify;
 use crate::failure::{Code, Failure};
 use crate::mutant::{Mutant, mutant};
@@ -45,6 +45,7 @@ impl<P: Ports> Upsert<'_, P> {
         let (link, intent) = (&mut job.link, &work.intent);
         let existed = link.remote_id().is_none() && !taken.created;
         link.confirm_push(taken.remote_id, work.golden.version);
+        job.note = Some(Note::Pushed);
         job.latency_ms = Some(self.ports().now_ms() - job.dispatch.received_at_ms);
         // After our lease expired, the read-back may show the next worker's write.
         let in_time = self.ports().now_ms() <= link.lease().until_ms || mutant(Mutant::NoFence);
@@ -75,8 +76,8 @@ impl<P: Ports> Upsert<'_, P> {
             FailureKind::Transient | FailureKind::CursorExpired => link.push_outcome_unknown(),
             FailureKind::NotFound if link.remote_id().is_some() => {
                 link.push_not_made();
-                link.vanish();
-                return Ok(());
+                link.mark_unverified();
+                return Err(self.object_missing());
             }
             FailureKind::DuplicateKey | FailureKind::Similar if link.refused_at() != Some(version) => {
                 let certain = failure.kind == FailureKind::DuplicateKey;

@@ -1,4 +1,4 @@
-//! Consent: a refusal outlives the record that carried it.
+//! What outlives the source record that carried it: a refusal of consent, and everything of a record beyond the limit.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ fn joined(first: &[(&str, &str)], deleted: bool) -> sync::record::GoldenRecord {
         effects: Vec::new(),
         fields: Default::default(),
         fuses: Default::default(),
-        limits: Limits::default(),
+        limits: Limits { members: 1, ..Limits::default() },
         retry: Retry::default(),
         journal_days: 1,
     };
@@ -54,7 +54,7 @@ fn joined(first: &[(&str, &str)], deleted: bool) -> sync::record::GoldenRecord {
         known.keys = identity_keys(&vault, hub.object(change.object), change, known.source.as_ref());
         known.founded_id = founded_id(&vault, change);
         known.own = known.clusters.iter().map(|cluster| cluster.id.clone()).collect();
-        let input = MergeInput { hub: &hub, change, received_ms: NOW_MS, now_ms: NOW_MS };
+        let input = MergeInput { hub: &hub, change, received_ms: NOW_MS, read_ms: None, now_ms: NOW_MS };
         let merged = merge(input, &known).unwrap();
         let source = merged.source.unwrap();
         known.members.insert(source.source.clone(), source);
@@ -71,4 +71,14 @@ fn of_a_deleted_record_only_the_refusal_counts() {
     assert_eq!(golden.fields["email_consent"].value, Value::text("withdrawn"));
     assert!(!golden.fields.contains_key("first_name"));
     assert!(!golden.deleted);
+}
+
+#[test]
+fn a_record_beyond_the_limit_still_counts() {
+    let reported = [("first_name", "Ada"), ("email_consent", "withdrawn")];
+    let golden = joined(&reported, false);
+    assert_eq!(golden.members.len(), 1, "the older one is summarised");
+    assert_eq!(golden.fields["first_name"].value, Value::text("Ada"));
+    assert_eq!(golden.fields["first_name"].source.connection, "c1");
+    assert_eq!(golden.fields["email_consent"].value, Value::text("withdrawn"));
 }

@@ -77,8 +77,9 @@ impl Tables {
         let members = clusters.iter().flat_map(|c| &c.members).filter_map(|m| Some((m.clone(), self.sources.get(m)?.clone())));
         let members = members.collect();
         let founded_id = founded_id(vault, change);
-        let known = Known { source, founded_id, keys, leads, own, members, clusters, links: BTreeMap::new(), identified: true };
-        let merged = merge(MergeInput { hub, change, received_ms: NOW_MS, now_ms: NOW_MS }, &known).unwrap();
+        let identified = true;
+        let known = Known { source, founded_id, keys, leads, own, members, clusters, identified, ..Known::default() };
+        let merged = merge(MergeInput { hub, change, received_ms: NOW_MS, read_ms: None, now_ms: NOW_MS }, &known).unwrap();
         self.keys.extend(merged.claims.changed);
         if let Some(mut source) = merged.source {
             source.version += 1;

@@ -6,15 +6,16 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use canonical::{ConnectionName, GoldenId, ObjectType, Outcome, Value};
+use canonical::{ConnectionName, FieldName, Fields, GoldenId, ObjectType, Outcome, RemoteId, Value};
+use providers::Provider;
 use sync::ports::Table;
 use sync::reconcile::{golden_parts, link_parts};
-use sync::record::{GoldenRecord, Link};
+use sync::record::{GoldenRecord, Link, SourceRecord};
 
 use super::oracle::{self, Expected};
 use super::policy::{HUBSPOT_ID, SALESFORCE_ID};
 use super::script::Fact;
-use super::setup::{records, text};
+use super::setup::{Remote, records, text};
 use super::{QUEUES, Sim};
 
 /// An invariant that does not hold.
@@ -44,6 +45,8 @@ impl std::error::Error for Violation {}
 struct State {
     golden: BTreeMap<GoldenId, GoldenRecord>,
     links: BTreeMap<(ConnectionName, GoldenId), Link>,
+    /// What the hub has read of contacts in HubSpot, by their ids.
+    read: BTreeMap<String, SourceRecord>,
 }
 
 /// Polls a future on ports without faults until it is done. Time moves as far as it waits.
@@ -60,12 +63,18 @@ pub(super) fn finish<T>(sim: &Sim, future: impl Future<Output = T>) -> T {
 fn state(sim: &Sim) -> Result<State, Violation> {
     let ports = sim.ports();
     let now = sim.shared.now.get();
-    let mut state = State { golden: BTreeMap::new(), links: BTreeMap::new() };
+    let mut state = State { golden: BTreeMap::new(), links: BTreeMap::new(), read: BTreeMap::new() };
     let broken = |e: sync::failure::Failure| Violation::new("store", e.chain());
     let golden: Vec<_> = sim.shared.tables.borrow().all(Table::Golden).cloned().collect();
     for item in golden.iter().filter(|i| golden_parts(&i.key).is_some_and(|(object, _)| object == ObjectType::Contact)) {
         let record = finish(sim, sync::record::read_golden(&ports, &sim.vault, item)).map_err(broken)?;
         state.golden.insert(record.id.clone(), record);
+    }
+    let sources = |item: &&sync::ports::Item| item.key.pk.starts_with("s#hubspot/contacts/");
+    let sources: Vec<_> = sim.shared.tables.borrow().all(Table::Golden).filter(sources).cloned().collect();
+    for item in &sources {
+        let record = finish(sim, sync::record::read_source(&ports, &sim.vault, item)).map_err(broken)?;
+        state.read.insert(record.source.id.clone(), record);
     }
     let links: Vec<_> = sim.shared.tables.borrow().all(Table::Links).cloned().collect();
     for item in &links {
@@ -148,12 +157,51 @@ fn accounts(sim: &Sim) -> Result<(), Violation> {
 }
 
 fn known_facts(sim: &Sim, state: &State) -> Vec<Fact> {
-    let accepted = sim.facts.iter().enumerate().filter(|(i, _)| sim.accepted.contains(i)).map(|(_, f)| f.clone());
-    let lived = sim.lived.iter().filter(|fact| {
-        let id = &fact.source.2;
-        state.links.values().any(|l| l.remote_id() == Some(id))
+    let reported = sim.facts.iter().enumerate().filter(|(i, _)| sim.accepted.contains(i)).map(|(_, f)| f.clone());
+    let known = |fact: &&Fact| {
+        let (connection, object, id) = &fact.source;
+        let member = |m: &RemoteId| m.connection == *connection && m.object == *object && m.id == *id;
+        // Of a contact that was deleted before the hub could read it, the hub knows nothing but its id.
+        let read = |g: &&GoldenRecord| g.members.len() > 1 || !g.fields.is_empty();
+        let linked = state.links.values().any(|l| l.remote_id() == Some(id));
+        linked || state.golden.values().filter(read).any(|g| g.members.iter().any(member))
+    };
+    let lived = sim.lived.iter().filter(known).map(|fact| match sim.removed.contains(&fact.source.2) {
+        true => remains_of(fact, state),
+        false => fact.clone(),
     });
-    accepted.chain(lived.cloned()).collect()
+    reported.chain(lived).collect()
+}
+
+/// What counts of a contact that was deleted: the address, which ties it to its person, and what the person refused, if the hub
+/// could still read it.
+fn remains_of(fact: &Fact, state: &State) -> Fact {
+    let address = |(name, _): &(&&'static str, &String)| **name == "email";
+    let fields = fact.fields.iter().filter(address).map(|(name, value)| (*name, value.clone())).collect();
+    let read = state.read.get(&fact.source.2).and_then(|record| record.fields.get("email_consent"));
+    let refused = read.is_some_and(|consent| consent.levels().contains_key("withdrawn"));
+    Fact { fields, consent: fact.consent.filter(|_| refused), ..fact.clone() }
+}
+
+/// A link is gone only if its object is, and if no other object there belongs to its record.
+fn check_gone(link: &Link, golden: &GoldenRecord, destination: &str, live: &[Remote]) -> Result<(), Violation> {
+    let belongs = |r: &&Remote| {
+        link.remote_id() == Some(&r.id) || golden.members.iter().any(|m| m.connection == *destination && m.id == r.id)
+    };
+    match live.iter().find(belongs) {
+        Some(living) => Err(Violation::new(
+            "I5",
+            format!("{} lives at {destination}, but the link of {} is gone: {link:?}", living.id, golden.id),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Pushes that the audit log holds.
+pub(crate) fn audited_pushes(sim: &Sim) -> u64 {
+    let tables = sim.shared.tables.borrow();
+    let by_destination = |item: &&sync::ports::Item| ["#hubspot#", "#salesforce#"].iter().any(|name| item.key.sk.contains(name));
+    tables.all(Table::Audit).filter(by_destination).count() as u64
 }
 
 /// I2 and I6: clusters and values are those of the facts, however they travelled.
@@ -207,7 +255,11 @@ fn destinations(sim: &Sim, state: &State, invariant: &'static str) -> Result<(),
             let is_duplicate = |id: &str| link.is_some_and(|l| l.is_duplicate(id));
             let objects: Vec<_> =
                 live.iter().filter(|r| ids.contains(text(&r.properties, id_property).as_str()) && !is_duplicate(&r.id)).collect();
-            if link.is_some_and(|l| l.is_gone() || l.refused_at().is_some()) {
+            if let Some(link) = link.filter(|l| l.is_gone()) {
+                check_gone(link, golden, destination, &live)?;
+                continue;
+            }
+            if link.is_some_and(|l| l.refused_at().is_some()) {
                 continue;
             }
             let in_review = !golden.reviews.is_empty();
@@ -220,13 +272,12 @@ fn destinations(sim: &Sim, state: &State, invariant: &'static str) -> Result<(),
                 let detail = format!("{} has {} objects at {destination}: {found:?}, link {link:?}", golden.id, objects.len());
                 return Err(Violation::new("I3", detail));
             };
-            let rendered = provider.render(object, &golden.values());
-            let wanted = provider.canonical(object, &rendered.properties);
-            let there = provider.canonical(object, &remote.properties);
-            for field in rendered.by_field.keys().filter(|field| !in_review || &***field != "email") {
-                let (want, have) = (shown(wanted.get(field)), shown(there.get(field)));
+            let (wanted, there) = rendered_and_there(&provider, object, golden, remote);
+            for (field, want) in wanted.iter().filter(|(field, _)| !in_review || &***field != "email") {
+                let have = shown(there.get(field));
                 let cut = have.chars().count() >= 40 && want.starts_with(&have);
-                if have != want && !cut {
+                let held = &**field == "email" && link.is_some_and(|link| is_held_by_refused(link, &live, want));
+                if have != *want && !cut && !held {
                     let detail =
                         format!("{field} of {} at {destination}: expected `{want}`, there is `{have}`; link {link:?}", golden.id);
                     return Err(Violation::new(invariant, detail));
@@ -235,6 +286,25 @@ fn destinations(sim: &Sim, state: &State, invariant: &'static str) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// What an object should hold in the fields that the hub writes, and what it holds.
+fn rendered_and_there(
+    provider: &Provider,
+    object: &str,
+    golden: &GoldenRecord,
+    remote: &Remote,
+) -> (BTreeMap<FieldName, String>, Fields) {
+    let rendered = provider.render(object, &golden.values());
+    let wanted = provider.canonical(object, &rendered.properties);
+    let wanted = rendered.by_field.keys().map(|field| (field.clone(), shown(wanted.get(field)))).collect();
+    (wanted, provider.canonical(object, &remote.properties))
+}
+
+/// True when another living object of the record holds an address, and the destination has refused to merge the two: the hub
+/// cannot give the address to the record's own object.
+fn is_held_by_refused(link: &Link, live: &[Remote], address: &str) -> bool {
+    live.iter().any(|r| link.refused_duplicates().contains(&r.id) && text(&r.properties, "email") == address)
 }
 
 /// A consent that is unknown is none.

@@ -3,8 +3,10 @@
 //! A run delivers a script of webhooks and edits while everything goes wrong, waits until nothing is under way, and compares the
 //! result with an oracle that knows only the facts. The same seed gives the same run, await point by await point.
 
+mod acts;
 mod bulk;
 mod check;
+mod lost_and_found;
 mod named;
 mod operator;
 mod oracle;
@@ -40,7 +42,7 @@ pub use policy::{HUBSPOT_ID, SALESFORCE_ID, Source, config};
 pub use ports::SimPorts;
 use ports::{Faults, Shared};
 pub use rng::Rng;
-use script::{Edit, Fact, Verdict};
+use script::{Act, Edit, Fact, Verdict};
 pub use script::{START_MS, Script};
 pub use stepper::Stepper;
 pub use story::{Crm, Story};
@@ -69,6 +71,8 @@ pub struct Stats {
     pub webhooks: u64,
     /// Writes that the CRMs saw.
     pub crm_rows: u64,
+    /// Pushes that the audit log holds.
+    pub audited_pushes: u64,
 }
 
 /// Runs the ordinary script of a seed.
@@ -117,11 +121,16 @@ pub(crate) struct Sim {
     trips: Vec<(i64, Trip)>,
     edits: Vec<Edit>,
     verdicts: Vec<Verdict>,
+    acts: Vec<Act>,
     facts: Vec<Fact>,
     /// Facts that are known to the hub: their webhook was answered 2xx.
     accepted: BTreeSet<usize>,
     /// Facts of the run itself: what people did in CRMs.
     lived: Vec<Fact>,
+    /// Contacts at HubSpot that people deleted, or merged into others.
+    removed: BTreeSet<String>,
+    /// HubSpot shows nothing during a reconciliation.
+    blind_night: bool,
     /// Envelopes answered 2xx, forged ones answered otherwise.
     answered: u64,
     forged_accepted: u64,
@@ -166,13 +175,16 @@ impl Sim {
             trips: Vec::new(),
             edits: script.edits,
             verdicts: script.verdicts,
+            acts: script.acts,
+            blind_night: script.blind_night,
+            removed: BTreeSet::new(),
             facts: script.facts,
             accepted: BTreeSet::new(),
             lived: Vec::new(),
             answered: 0,
             forged_accepted: 0,
             stats: Stats::default(),
-            batches: QUEUES,
+            batches: if script.full_batches { bulk::BATCHES } else { QUEUES },
             hold_upserts: false,
         };
         sim.shared.faults.set(sim.faults);
@@ -192,11 +204,19 @@ impl Sim {
             self.calm_down()?;
         }
         check::before_reconcile(&self)?;
+        if self.blind_night {
+            self.blind(true);
+            self.reconcile(Job::Full);
+            self.until_quiet()?;
+            check::before_reconcile(&self)?;
+            self.blind(false);
+        }
         self.reconcile(Job::Full);
         self.until_quiet()?;
         check::after_reconcile(&self)?;
         self.stats.steps = self.shared.steps.get();
         self.stats.crm_rows = self.rows_written();
+        self.stats.audited_pushes = check::audited_pushes(&self);
         Ok(self.stats)
     }
 
@@ -239,6 +259,7 @@ impl Sim {
         let mut times: Vec<i64> = self.tasks.iter().map(|t| t.wake.get().min(t.deadline)).collect();
         times.extend(self.trips.iter().map(|(at, _)| *at));
         times.extend(self.edits.iter().map(|e| e.at_ms));
+        times.extend(self.acts.iter().map(|a| a.at_ms));
         times.extend(self.shared.late.borrow().iter().map(|(at, _, _)| *at));
         let queues = self.shared.queues.borrow();
         for (name, _) in self.open_queues() {
@@ -276,6 +297,11 @@ impl Sim {
         self.edits = later;
         for edit in due {
             self.edit(edit);
+        }
+        let (due, later) = std::mem::take(&mut self.acts).into_iter().partition::<Vec<_>, _>(|a| a.at_ms <= now);
+        self.acts = later;
+        for act in due {
+            self.act(act);
         }
         for (queue, most) in self.open_queues().collect::<Vec<_>>() {
             while self.running(queue) < CONCURRENCY {

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, json};
 
+use super::lost_and_found;
 use super::script::{Author, Edit, Form, Outage, PLACEHOLDERS, START_MS, Script, Verdict};
 
 /// How a scenario's script is written for a seed.
@@ -28,15 +29,28 @@ pub const NAMED: &[(&str, Write)] = &[
     ("address-passes-on-undecided", address_passes_on_undecided),
     ("unmerge", unmerge),
     ("unmerge-and-merge-again", unmerge_and_merge_again),
+    ("opt-out-outlives-deletion", lost_and_found::opt_out_outlives_deletion),
+    ("opt-out-outlives-merge", lost_and_found::opt_out_outlives_merge),
+    ("opt-out-outlives-recreation", lost_and_found::opt_out_outlives_recreation),
+    ("one-empty-answer", lost_and_found::one_empty_answer),
+    ("blind-night", lost_and_found::blind_night),
+    ("edit-before-merge", lost_and_found::edit_before_merge),
+    ("deleted-then-joined", lost_and_found::deleted_then_joined),
+    ("deleted-and-made-anew", lost_and_found::deleted_and_made_anew),
+    ("a-hundred-questions", lost_and_found::a_hundred_questions),
+    ("more-forms-than-members", lost_and_found::more_forms_than_members),
+    ("two-members-at-once", lost_and_found::two_members_at_once),
+    ("refused-merge", lost_and_found::refused_merge),
+    ("repairs-in-the-audit-log", lost_and_found::repairs_in_the_audit_log),
 ];
 
-const MAIL: &str = "ada@example.com";
+pub(super) const MAIL: &str = "ada@example.com";
 
-fn form(phone: Option<&str>, first_name: Option<&str>) -> Form<'static> {
+pub(super) fn form(phone: Option<&str>, first_name: Option<&str>) -> Form<'static> {
     Form { email: MAIL, phone: phone.map(str::to_owned), first_name: first_name.map(str::to_owned), ..Form::default() }
 }
 
-fn done(mut author: Author) -> Script {
+pub(super) fn done(mut author: Author) -> Script {
     author.script.end_ms = author.script.end_ms.max(START_MS + 300_000);
     author.script
 }

@@ -88,6 +88,28 @@ pub enum Verdict {
     Merge((&'static str, &'static str, &'static str), &'static str),
 }
 
+/// What else a person does with a contact in HubSpot.
+#[derive(Debug, Clone)]
+pub struct Act {
+    /// When.
+    pub at_ms: i64,
+    /// The e-mail address of the contact.
+    pub email: String,
+    /// What.
+    pub task: Task,
+}
+
+/// What a person does with a contact.
+#[derive(Debug, Clone)]
+pub enum Task {
+    /// Creates it with these properties.
+    Create(Map<String, Value>),
+    /// Deletes it.
+    Delete,
+    /// Merges it into the contact with this e-mail address.
+    MergeInto(String),
+}
+
 /// An outage of a CRM.
 #[derive(Debug, Clone, Copy)]
 pub struct Outage {
@@ -110,8 +132,18 @@ pub struct Script {
     pub sendings: Vec<Sending>,
     /// What people do in CRMs.
     pub edits: Vec<Edit>,
+    /// What else people do with contacts in HubSpot.
+    pub acts: Vec<Act>,
     /// Outages.
     pub outages: Vec<Outage>,
+    /// Times at which HubSpot finds nothing that is read by its id.
+    pub blind: Vec<Outage>,
+    /// HubSpot shows nothing during a reconciliation.
+    pub blind_night: bool,
+    /// HubSpot refuses to merge contacts.
+    pub refuse_merges: bool,
+    /// Queues give batches as full as in production.
+    pub full_batches: bool,
     /// Contacts that are in HubSpot from the beginning: native properties.
     pub seeded: Vec<Map<String, Value>>,
     /// What a person decides about who is who, one after the other.
@@ -323,6 +355,9 @@ pub fn write(seed: u64) -> Script {
         for _ in 0..author.rng.range(0, 4) {
             edit(&mut author, &email, span);
         }
+        if author.rng.chance(1_200) {
+            end_contact(&mut author, &email, span);
+        }
     }
     if author.rng.chance(4_000) {
         let at = START_MS + author.rng.range(0, span);
@@ -337,6 +372,16 @@ pub fn write(seed: u64) -> Script {
     author.disturb();
     author.script.end_ms = author.script.end_ms.max(START_MS + span);
     author.script
+}
+
+/// A person deletes a contact in HubSpot, and perhaps makes it anew.
+fn end_contact(author: &mut Author, email: &str, span: i64) {
+    let at_ms = START_MS + author.rng.range(10_000, span + 60_000);
+    author.script.acts.push(Act { at_ms, email: email.to_owned(), task: Task::Delete });
+    if author.rng.chance(5_000) {
+        let at_ms = at_ms + author.rng.range(1_000, 120_000);
+        author.script.acts.push(Act { at_ms, email: email.to_owned(), task: Task::Create(Map::new()) });
+    }
 }
 
 /// How late a webhook is: mostly at once, sometimes minutes.

@@ -14,7 +14,7 @@ use sync::seal::{MASTER_SECRET, Vault};
 
 use super::policy::{HUBSPOT_HOST, HUBSPOT_ID, SALESFORCE_HOST, SALESFORCE_ID, Source, builtin, config};
 use super::ports::Shared;
-use super::script::{START_MS, Script, Sending, Signature};
+use super::script::{Outage, START_MS, Script, Sending, Signature};
 use crate::memory::{QueueSettings, Queues};
 
 /// What a run starts with.
@@ -107,6 +107,12 @@ fn crms(seed: u64, script: &Script) -> BTreeMap<String, Box<dyn Sandbox>> {
             HUBSPOT_HOST => hubspot.fault(fault),
             _ => salesforce.fault(fault),
         }
+    }
+    if script.refuse_merges {
+        hubspot.fault(Fault::always(FaultKind::Status { status: 400, retry_after_s: None }).on("contacts/merge"));
+    }
+    for Outage { from_ms, until_ms, .. } in &script.blind {
+        hubspot.fault(Fault::always(FaultKind::Blind).on("batch/read").between(*from_ms, *until_ms));
     }
     BTreeMap::from([
         (HUBSPOT_HOST.to_owned(), Box::new(hubspot) as Box<dyn Sandbox>),

@@ -1,4 +1,4 @@
-//! Tests of the hub on ports in memory: bad input, canaries in logs, kills, rates, reads, records, and the simulator.
+//! Tests of the hub on ports in memory: bad input, canaries in logs, kills, parking, pauses, reads, records, and the simulator.
 
 mod bad_input;
 mod canary;
@@ -7,6 +7,8 @@ mod import_story;
 mod kills;
 mod log;
 mod outbound;
+mod parking;
+mod pauses;
 mod rates;
 mod reads;
 mod records;

@@ -93,7 +93,7 @@ fn fetches(ids: &[&str]) -> Vec<ReadRequest> {
     let fetch = |(index, id): (usize, &&str)| {
         let source = RemoteId { connection: "made-up".into(), object: "thing".into(), id: (*id).to_owned() };
         let cause = Some(cause(u32::try_from(index).unwrap()));
-        ReadRequest::Fetch(FetchRequest { source, cause, not_before: None, trace: String::new() })
+        ReadRequest::Fetch(FetchRequest { source, cause, not_before: None, absent_since_ms: None, trace: String::new() })
     };
     ids.iter().enumerate().map(fetch).collect()
 }

@@ -68,7 +68,7 @@ impl Hub {
     fn store(&self, change: &Change) -> Dispatch {
         let event = EventRef { connection: "form".into(), envelope: "e1".into(), index: 0, received_at_ms: NOW_MS };
         let (ports, vault, hub) = (&self.twin, &self.vault, self.config.hub());
-        let transaction = Transaction { ports, vault, hub, change, event: &event };
+        let transaction = Transaction { ports, vault, hub, change, event: &event, read_ms: None };
         let plan = finish(transaction.plan()).unwrap();
         let writes = finish(transaction.build_writes(&plan)).unwrap();
         finish(self.twin.write(writes, None)).unwrap();

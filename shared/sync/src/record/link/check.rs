@@ -35,11 +35,12 @@ impl Link {
             && self.knowledge.read_back.is_empty()
             && self.knowledge.unobserved.is_empty()
             && self.duplicates_to_merge.is_empty()
+            && self.refused_duplicates.is_empty()
             && (self.pushed_version == 0 || self.refused_at.is_some())
     }
 
     fn own_is_duplicate(&self) -> bool {
-        self.remote_id().is_some_and(|id| self.duplicates_to_merge.contains(id))
+        self.remote_id().is_some_and(|id| self.is_duplicate(id))
     }
 
     /// Checks that a transition is allowed in this state, in debug builds.

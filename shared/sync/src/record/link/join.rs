@@ -24,9 +24,9 @@ impl Link {
         std::mem::replace(self, Link { version, lease, object: Object::MovedTo(survivor.clone()), ..Link::default() })
     }
 
-    /// Takes over the link of `record`, which was merged into `own`. Where both have an object, this link's stays and the other
-    /// one becomes a duplicate. Whoever is writing under either link is fenced out, and an object that is being created
-    /// meanwhile is looked for once it can no longer appear.
+    /// Takes over the link of `record`, which was merged into `own`. Where both have a living object, this link's stays and the
+    /// other one becomes a duplicate; a living object replaces one that is gone. Whoever is writing under either link is fenced
+    /// out, and an object that is being created meanwhile is looked for once it can no longer appear.
     pub fn absorb(&mut self, own: &GoldenId, record: &GoldenId, mut retired: Link) {
         self.assert_allowed(self.has_not_moved() && retired.has_not_moved(), "absorb");
         for (id, creates) in [(own, self.creates_until()), (record, retired.creates_until())] {
@@ -39,8 +39,9 @@ impl Link {
         self.mark_unverified();
         self.knowledge.expect_sent_of(&mut retired.knowledge);
         self.duplicates_to_merge.append(&mut retired.duplicates_to_merge);
-        match (self.remote_id(), retired.object) {
-            (None, object @ (Object::Live(_) | Object::Gone(_))) => {
+        self.refused_duplicates.append(&mut retired.refused_duplicates);
+        match (&self.object, retired.object) {
+            (Object::None, object @ (Object::Live(_) | Object::Gone(_))) | (Object::Gone(_), object @ Object::Live(_)) => {
                 // The object still carries the retired id: the next push marks it with the survivor's.
                 self.object = object;
                 if let Some(object) = self.object.known_mut() {
@@ -50,7 +51,7 @@ impl Link {
                 self.knowledge = retired.knowledge;
                 self.knowledge.sent = sent;
             }
-            (Some(own), Object::Live(other)) if *own != other.id => {
+            (Object::Live(own), Object::Live(other)) if own.id != other.id => {
                 self.duplicates_to_merge.insert(other.id);
             }
             _ => {}
@@ -78,6 +79,8 @@ impl Link {
             }
             (self.push, self.pushed_version, self.refused_at) = (Push::Unverified, 0, None);
         }
+        // What the destination refused to merge is tried again, should they be found to be one after all.
+        self.duplicates_to_merge.append(&mut self.refused_duplicates);
         let (theirs, mut mine) =
             std::mem::take(&mut self.duplicates_to_merge).into_iter().partition::<BTreeSet<_>, _>(|id| ids.contains(id));
         if self.object == Object::None
@@ -109,7 +112,9 @@ impl Link {
         match self.remote_id() {
             None => self.point_to(id.to_owned(), false),
             Some(own) if own != id => {
-                self.duplicates_to_merge.insert(id.to_owned());
+                if !self.replace_gone(id) {
+                    self.duplicates_to_merge.insert(id.to_owned());
+                }
                 return;
             }
             Some(_) => {}
@@ -124,6 +129,8 @@ impl Link {
         let mut next = Link { version: stored.version, ..self.clone() };
         next.duplicates_to_merge.extend(stored.duplicates_to_merge.difference(&base.duplicates_to_merge).cloned());
         next.duplicates_to_merge.retain(|id| stored.duplicates_to_merge.contains(id) || !base.duplicates_to_merge.contains(id));
+        next.refused_duplicates.retain(|id| stored.refused_duplicates.contains(id) || !base.refused_duplicates.contains(id));
+        next.refused_duplicates.extend(stored.refused_duplicates.difference(&base.refused_duplicates).cloned());
         let pending = stored.pending_creates.iter().filter(|(id, _)| !base.pending_creates.contains_key(*id));
         next.pending_creates.extend(pending.map(|(id, until)| (id.clone(), *until)));
         let news = stored.push.needs_look_up() && !base.push.needs_look_up();
@@ -142,8 +149,8 @@ impl Link {
             }
             next.mark_unverified();
         }
-        if stored.is_gone() {
-            next.object.vanish(stored.remote_id().unwrap_or_default());
+        if let Some(id) = stored.remote_id().filter(|_| stored.is_gone()) {
+            next.object.end(id);
         }
         if stored.remote_id().is_none() || stored.remote_id() == next.remote_id() {
             next.knowledge.take_in_reports(&base.knowledge, &stored.knowledge);
@@ -155,6 +162,7 @@ impl Link {
     fn drop_own_duplicate(&mut self) {
         if let Some(own) = self.object.id() {
             self.duplicates_to_merge.remove(own);
+            self.refused_duplicates.remove(own);
         }
     }
 }

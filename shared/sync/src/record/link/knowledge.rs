@@ -184,14 +184,22 @@ impl Knowledge {
         self.sent.get(field).is_some_and(|values| values.iter().any(|sent| sent.value == *value && confirmed(sent)))
     }
 
+    /// When the last of the values was about to be sent of which it is not known what became, by our clock, in milliseconds.
+    pub fn last_intended_ms(&self) -> Option<i64> {
+        let unconfirmed = self.sent.values().filter_map(|values| values.last()).filter(|sent| sent.stamp.is_none());
+        unconfirmed.map(|sent| sent.intended_ms).max()
+    }
+
     /// True while it is not known what became of the last value that was sent for a field.
     pub(super) fn last_is_unconfirmed(&self, field: &str) -> bool {
         self.sent.get(field).and_then(|values| values.last()).is_some_and(|sent| sent.stamp.is_none())
     }
 
     /// Notes the values of an object that was found. A field that holds something that neither we have written nor any source
-    /// has reported becomes unobserved.
-    pub(super) fn adopt(&mut self, values: Fields, stamp: Stamp) {
+    /// has reported becomes unobserved. Returns true if it holds a write of ours of which nobody knew.
+    pub(super) fn adopt(&mut self, values: Fields, stamp: Stamp) -> bool {
+        let open = |sent: &BTreeMap<FieldName, Vec<Sent>>| sent.values().flatten().filter(|sent| sent.stamp.is_none()).count();
+        let before = open(&self.sent);
         self.unobserved.clear();
         // A placeholder that only fills a required property is not a value, whatever the field held before.
         let emptied: Vec<FieldName> = self.seen.keys().filter(|field| !values.contains_key(*field)).cloned().collect();
@@ -200,15 +208,7 @@ impl Knowledge {
         }
         for (field, value) in values {
             let known = self.seen.get(&field).is_some_and(|seen| seen.value == value);
-            let ours = self.sent.get(&field).and_then(|sent| {
-                sent.iter().rev().find(|s| s.value == value || s.stamp.is_none() && may_be_made_of(&value, &s.value)).cloned()
-            });
-            if let Some(sent) = ours {
-                if sent.stamp.is_none() {
-                    // So our write did take effect, and this is what the destination made of it.
-                    self.remember(&field, Sent { value: value.clone(), stamp: Some(stamp), ..sent });
-                    self.read_back.remove(&field);
-                }
+            if self.recognise_sent(&field, &value, stamp) {
                 self.see(&field, &value, stamp);
             } else if known || value.is_null() {
                 self.see(&field, &value, stamp);
@@ -216,6 +216,26 @@ impl Knowledge {
                 self.unobserved.insert(field, Seen { value, stamp });
             }
         }
+        open(&self.sent) < before
+    }
+
+    /// True if a value that was found is a write of ours. If nobody knew what became of that write, it is known now. An earlier one
+    /// whose answer was lost may still take effect.
+    fn recognise_sent(&mut self, field: &FieldName, value: &Value, stamp: Stamp) -> bool {
+        let Some(sent) = self.sent.get_mut(field) else { return false };
+        let ours = |s: &Sent| s.value == *value || s.stamp.is_none() && may_be_made_of(value, &s.value);
+        let Some(index) = sent.iter().rposition(ours) else { return false };
+        if sent[index].stamp.is_some() {
+            return true;
+        }
+        // From now on another value that may be made of what was sent is somebody else's.
+        sent[index].stamp = Some(stamp);
+        if sent[index].value != *value {
+            let made = Sent { value: value.clone(), ..sent[index].clone() };
+            self.remember(field, made);
+        }
+        self.read_back.remove(field);
+        true
     }
 
     /// Notes what the destination made of a push. Returns false if a worker whose lease expired has undone some of it.
@@ -277,7 +297,10 @@ impl Knowledge {
     /// Takes in what was sent under a link that is joined with this one: it still comes back as an echo.
     pub(super) fn expect_sent_of(&mut self, other: &mut Knowledge) {
         for (field, values) in std::mem::take(&mut other.sent) {
-            self.sent.entry(field).or_default().splice(0..0, values);
+            let sent = self.sent.entry(field).or_default();
+            sent.splice(0..0, values);
+            // Both links remember what they sent; together they may hold twice as much, and no more.
+            sent.drain(..sent.len().saturating_sub(2 * SENT_VALUES));
         }
     }
 

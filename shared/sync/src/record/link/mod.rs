@@ -50,6 +50,9 @@ pub struct Link {
     /// Other objects at the destination that stand for the same golden record.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     duplicates_to_merge: BTreeSet<String>,
+    /// Duplicates that the destination refused to merge. A person must merge them there.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    refused_duplicates: BTreeSet<String>,
     /// Records that were merged while an object was being created for them, and until when that object may still appear, in
     /// milliseconds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -129,6 +132,11 @@ impl Link {
         &self.duplicates_to_merge
     }
 
+    /// Duplicates that the destination refused to merge.
+    pub fn refused_duplicates(&self) -> &BTreeSet<String> {
+        &self.refused_duplicates
+    }
+
     /// Records whose object may still appear at the destination.
     pub fn pending_creates(&self) -> impl Iterator<Item = &GoldenId> {
         self.pending_creates.keys()
@@ -160,7 +168,8 @@ impl Stored for Link {
         let item = item
             .with("pushed_version", Attr::N(as_number(self.pushed_version)))
             .with("in_sync", Attr::Bool(self.is_in_sync()))
-            .with("closed", Attr::Bool(self.is_closed()));
+            .with("closed", Attr::Bool(self.is_closed()))
+            .with("gone", Attr::Bool(self.is_gone()));
         let item = match self.set_aside.values().map(|set_aside| set_aside.generation).min() {
             Some(generation) => item.with("set_aside_under", Attr::N(as_number(generation))),
             None => item,

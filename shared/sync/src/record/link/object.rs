@@ -11,7 +11,8 @@ pub enum Object {
     None,
     /// It exists.
     Live(LinkedObject),
-    /// It was deleted at the destination. The hub never creates it again; only its restoration there makes it live.
+    /// There is evidence that it was deleted at the destination. The hub never creates it again. Proof of its life, or another
+    /// object of the same golden record there, makes the link live.
     Gone(LinkedObject),
     /// The golden record was merged into this one, whose link has taken over all that this link knew.
     MovedTo(GoldenId),
@@ -56,8 +57,8 @@ impl Object {
         }
     }
 
-    /// Makes the link stand for the object with this id. A deletion that was seen before is not taken back. Returns true if
-    /// the link stood for another object.
+    /// Makes the link stand for the object with this id. That the same object was deleted is not taken back; another object
+    /// lives. Returns true if the link stood for another object.
     pub(super) fn point_to(&mut self, id: String) -> bool {
         match self {
             Object::None | Object::MovedTo(_) => {
@@ -65,27 +66,30 @@ impl Object {
                 false
             }
             Object::Live(object) | Object::Gone(object) if object.id == id => false,
-            Object::Live(object) | Object::Gone(object) => {
-                *object = LinkedObject::new(id);
+            Object::Live(_) | Object::Gone(_) => {
+                *self = Object::Live(LinkedObject::new(id));
                 true
             }
         }
     }
 
-    /// Notes that the object is gone; `id` is its id where the link does not know it.
-    pub(super) fn vanish(&mut self, id: &str) {
-        *self = match std::mem::take(self) {
-            Object::None => Object::Gone(LinkedObject::new(id.to_owned())),
-            Object::Live(object) => Object::Gone(object),
-            other => other,
-        };
+    /// Notes that the object with this id is gone. Returns true if it was the live one.
+    pub(super) fn end(&mut self, id: &str) -> bool {
+        let Object::Live(object) = self else { return false };
+        if object.id != id {
+            return false;
+        }
+        *self = Object::Gone(object.clone());
+        true
     }
 
-    /// Notes that the object exists again.
-    pub(super) fn restore(&mut self) {
-        *self = match std::mem::take(self) {
-            Object::Gone(object) => Object::Live(object),
-            other => other,
-        };
+    /// Notes that the object with this id exists. Returns true if it was taken for gone.
+    pub(super) fn revive(&mut self, id: &str) -> bool {
+        let Object::Gone(object) = self else { return false };
+        if object.id != id {
+            return false;
+        }
+        *self = Object::Live(object.clone());
+        true
     }
 }

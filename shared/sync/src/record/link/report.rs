@@ -19,7 +19,7 @@ pub struct Reported<'a> {
     pub stamp: Stamp,
     /// True when the stamp is the field's own, and not that of the whole snapshot.
     pub own_stamp: bool,
-    /// True when the event is about an object that waits to be merged.
+    /// True when the event is about another object than the one that the link stands for.
     pub of_duplicate: bool,
     /// By how much clocks and stamps may differ, in milliseconds.
     pub tolerance_ms: i64,
@@ -37,43 +37,71 @@ pub enum Echo {
 }
 
 impl Link {
-    /// True when an event is about the object that the link stands for, or about a duplicate of it. An object that carries the
-    /// golden record's id belongs to a link that does not know its object yet.
+    /// True when an event is about the object that the link stands for, about a duplicate of it, or about an object that carries
+    /// the id of the golden record or of one that was merged into it: the hub has written to it, even if the link does not know
+    /// it.
     pub fn is_about(&self, id: &str, carries_hub_id: bool) -> bool {
         match &self.object {
-            Object::Live(own) | Object::Gone(own) => own.id == id || self.is_duplicate(id),
+            Object::Live(own) | Object::Gone(own) => own.id == id || self.is_duplicate(id) || carries_hub_id,
             Object::None => carries_hub_id,
             Object::MovedTo(_) => false,
         }
     }
 
+    /// True when the link stands for another object than this one.
+    pub fn stands_for_another(&self, id: &str) -> bool {
+        self.remote_id().is_some_and(|own| own != id)
+    }
+
     /// True when an object only waits to be merged: it is not the one that the link writes to.
     pub fn is_duplicate(&self, id: &str) -> bool {
-        self.duplicates_to_merge.contains(id)
+        self.duplicates_to_merge.contains(id) || self.refused_duplicates.contains(id)
     }
 
-    /// Notes that an object was deleted at the destination. A duplicate that is deleted needs no merge any more.
-    pub fn note_deleted(&mut self, id: &str) {
+    /// Notes that there is evidence that an object was deleted at the destination. A duplicate that is deleted needs no merge
+    /// any more. If it was the link's own object, a living duplicate takes its place. Returns true if the link stands for another
+    /// object now.
+    pub fn note_deleted(&mut self, id: &str) -> bool {
         self.assert_allowed(self.has_not_moved(), "note_deleted");
-        if !self.duplicates_to_merge.remove(id) {
-            self.object.vanish(id);
+        if self.remove_duplicate(id) || !self.object.end(id) {
+            return false;
         }
+        let duplicate = self.duplicates_to_merge.first().or(self.refused_duplicates.first()).cloned();
+        duplicate.is_some_and(|duplicate| self.replace_gone(&duplicate))
     }
 
-    /// Notes that an object exists again at the destination.
-    pub fn note_restored(&mut self, id: &str) {
-        self.assert_allowed(self.has_not_moved(), "note_restored");
-        if !self.is_duplicate(id) {
-            self.object.restore();
+    fn remove_duplicate(&mut self, id: &str) -> bool {
+        self.duplicates_to_merge.remove(id) | self.refused_duplicates.remove(id)
+    }
+
+    /// Notes proof that an object exists. Returns true if the link took its object for gone: the destination is read before the
+    /// next push.
+    pub fn note_alive(&mut self, id: &str) -> bool {
+        self.assert_allowed(self.has_not_moved(), "note_alive");
+        let revived = self.object.revive(id);
+        if revived {
+            self.mark_unverified();
         }
+        revived
+    }
+
+    /// Another object of the same golden record takes the place of one that is gone. Returns true if the link's object was gone.
+    pub fn replace_gone(&mut self, id: &str) -> bool {
+        self.assert_allowed(self.has_not_moved(), "replace_gone");
+        let free = self.is_gone() && self.remote_id() != Some(id);
+        if free {
+            self.point_to(id.to_owned(), false);
+            self.mark_unverified();
+        }
+        free
     }
 
     /// Notes that the destination has merged the object `id` into the object `into`.
     pub fn note_merged(&mut self, id: &str, into: &str) {
         self.assert_allowed(self.has_not_moved(), "note_merged");
-        if !self.duplicates_to_merge.remove(id) {
+        if !self.remove_duplicate(id) {
             self.point_to(into.to_owned(), false);
-        } else if self.remote_id() != Some(into) {
+        } else if self.remote_id() != Some(into) && !self.replace_gone(into) {
             self.duplicates_to_merge.insert(into.to_owned());
         }
         if let Some(object) = self.object.known_mut() {

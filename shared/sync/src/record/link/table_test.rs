@@ -29,14 +29,15 @@ take_lease (with a pending create)        .  .  NO NU .  .  LO LU .  .  -  -  .
 release                                   NC NF NO NU LC LF LO LU GC GF GO GU -
 
 adopt                                     -  -  LO LU -  -  LO LU -  -  -  -  -
-vanish                                    -  -  -  -  GC GF GO GU -  -  -  -  -
 add_duplicate                             -  -  -  -  LC LF LO LU GC GF GO GU -
 finish_look_up                            -  -  NC NC -  -  LC LC -  -  GC GC -
 finish_look_up (with a pending create)    .  .  NC NC .  .  LC LC .  .  GC GC .
 
 begin_merge                               -  -  -  -  LU -  -  -  GU -  -  -  -
 merge_not_made                            -  -  -  -  -  -  -  LU -  -  -  GU -
-merged_at_destination                     -  -  -  -  -  -  -  LU -  -  -  GU -
+merged_at_destination                     -  -  -  -  -  -  -  LU -  -  -  LU -
+merge_refused                             NC NF NO NU LC LF LO LU GC GF GO GU -
+merge_refused (of a duplicate)            .  .  .  .  LC LF LO LU GC GF GO GU .
 
 intend_push                               NF -  -  -  LF -  -  -  -  -  -  -  -
 confirm_push                              -  LU -  -  -  LU -  -  -  -  -  -  -
@@ -45,27 +46,30 @@ note_read_back                            -  -  -  -  -  -  -  LC -  -  -  -  -
 note_read_back (undone by a late worker)  -  -  -  -  -  -  -  LU -  -  -  -  .
 push_not_made                             -  NC NU -  -  LC LU -  -  -  -  -  -
 push_outcome_unknown                      -  NO NO -  -  LO LO -  -  -  -  -  -
+give_up_push                              NC NU NU NU LC LU LU LU GC GU GU GU -
 key_is_taken                              -  NU -  -  -  LU -  -  -  -  -  -  -
 key_is_taken (the second time)            -  -  -  -  -  -  -  -  -  -  -  -  .
 leave_out                                 NC NF NO NU LC LF LO LU GC GF GO GU -
 take_back                                 NC NF NO NU LC LF LO LU GC GF GO GU .
 refuse                                    NC NF NO NU LC LF LO LU GC GF GO GU -
 
-note_deleted                              GC GF GO GU GC GF GO GU GC GF GO GU -
+note_deleted                              NC NF NO NU GC GF GO GU GC GF GO GU -
 note_deleted (of a duplicate)             .  .  .  .  LC LF LO LU GC GF GO GU .
-note_restored                             NC NF NO NU LC LF LO LU LC LF LO LU -
-note_restored (of a duplicate)            .  .  .  .  LC LF LO LU GC GF GO GU .
-note_merged                               LU LO LO LU LU LO LO LU GU GO GO GU -
-note_merged (of a duplicate)              .  .  .  .  LU LO LO LU GU GO GO GU .
+note_deleted (with a duplicate)           .  .  .  .  LU LO LO LU GC GF GO GU .
+note_alive                                NC NF NO NU LC LF LO LU LU LO LO LU -
+note_alive (of a duplicate)               .  .  .  .  LC LF LO LU GC GF GO GU .
+replace_gone                              NC NF NO NU LC LF LO LU LU LO LO LU -
+note_merged                               LU LO LO LU LU LO LO LU LU LO LO LU -
+note_merged (of a duplicate)              .  .  .  .  LU LO LO LU LU LO LO LU .
 note_reported                             NC NF NO NU LC LF LO LU GC GF GO GU -
 forget_unmentioned                        NC NF NO NU LC LF LO LU GC GF GO GU M
 
 retire                                    M  M  M  M  M  M  M  M  M  M  M  M  -
 absorb: NC NF NO NU                       NU NO NO NU LU LO LO LU GU GO GO GU -
-absorb: LC LF LO LU                       LU LO LO LU LU LO LO LU GU GO GO GU -
+absorb: LC LF LO LU                       LU LO LO LU LU LO LO LU LU LO LO LU -
 absorb: GC GF GO GU                       GU GO GO GU LU LO LO LU GU GO GO GU -
 absorb: M                                 -  -  -  -  -  -  -  -  -  -  -  -  -
-absorb_late_create                        LU LO LO LU LC LF LO LU GC GF GO GU -
+absorb_late_create                        LU LO LO LU LC LF LO LU LU LO LO LU -
 absorb_late_create (of its own object)    LU LO LO LU LU LO LO LU GU GO GO GU -
 split_off                                 NU NO NO NU LU LO LO LU GU GO GO GU -
 split_off (of its own object)             NU NO NO NU NU NU NU NU NU NU NU NU -
@@ -127,8 +131,7 @@ const TRANSITIONS: &[(&str, Change, Change)] = &[
     ("take_lease (with a duplicate)", duplicate, |link| link.take_lease(300, None, true)),
     ("take_lease (with a pending create)", pending_create, |link| link.take_lease(300, None, true)),
     ("release", nothing, |link| link.release(200)),
-    ("adopt", nothing, |link| link.adopt(found())),
-    ("vanish", nothing, Link::vanish),
+    ("adopt", nothing, |link| _ = link.adopt(found())),
     ("add_duplicate", nothing, |link| link.add_duplicate("duplicate".to_owned())),
     ("finish_look_up", nothing, Link::finish_look_up),
     ("finish_look_up (with a pending create)", pending_create, Link::finish_look_up),
@@ -142,15 +145,20 @@ const TRANSITIONS: &[(&str, Change, Change)] = &[
     ("note_read_back (undone by a late worker)", late_worker, |link| read_back(link, "+14155550101")),
     ("push_not_made", nothing, Link::push_not_made),
     ("push_outcome_unknown", nothing, Link::push_outcome_unknown),
+    ("give_up_push", nothing, |link| _ = link.give_up_push()),
     ("key_is_taken", nothing, |link| link.key_is_taken(7, [], true)),
     ("key_is_taken (the second time)", |link| link.refused_at = Some(7), |link| link.key_is_taken(7, [], true)),
     ("leave_out", nothing, |link| link.leave_out("phone".to_owned(), refused(), &[FieldName::from(FIELD)])),
     ("take_back", |link| _ = link.set_aside.insert("phone".to_owned(), refused()), |link| _ = link.take_back(|_, _| false)),
     ("refuse", nothing, |link| link.refuse(7)),
-    ("note_deleted", nothing, |link| link.note_deleted("own")),
-    ("note_deleted (of a duplicate)", duplicate, |link| link.note_deleted("duplicate")),
-    ("note_restored", nothing, |link| link.note_restored("own")),
-    ("note_restored (of a duplicate)", duplicate, |link| link.note_restored("duplicate")),
+    ("merge_refused", nothing, |link| link.merge_refused("duplicate")),
+    ("merge_refused (of a duplicate)", duplicate, |link| link.merge_refused("duplicate")),
+    ("note_deleted", nothing, |link| _ = link.note_deleted("own")),
+    ("note_deleted (of a duplicate)", duplicate, |link| _ = link.note_deleted("duplicate")),
+    ("note_deleted (with a duplicate)", duplicate, |link| _ = link.note_deleted("own")),
+    ("note_alive", nothing, |link| _ = link.note_alive("own")),
+    ("note_alive (of a duplicate)", duplicate, |link| _ = link.note_alive("duplicate")),
+    ("replace_gone", nothing, |link| _ = link.replace_gone("other")),
     ("note_merged", nothing, |link| link.note_merged("own", "other")),
     ("note_merged (of a duplicate)", duplicate, |link| link.note_merged("duplicate", "other")),
     ("note_reported", nothing, note_reported),

@@ -81,24 +81,18 @@ impl Link {
         self.push = self.push.unverified();
     }
 
-    /// Takes in an object that was found at the destination: the link stands for it from now on.
-    pub fn adopt(&mut self, found: Found) {
+    /// Takes in an object that was found at the destination: the link stands for it from now on. Returns true if it holds what an
+    /// earlier push sent whose outcome was not known.
+    pub fn adopt(&mut self, found: Found) -> bool {
         self.assert_allowed(self.is_writable() && self.push.needs_look_up(), "adopt");
         self.point_to(found.id, found.marked);
-        self.knowledge.adopt(found.values, found.stamp);
-    }
-
-    /// Notes that the object no longer exists at the destination.
-    pub fn vanish(&mut self) {
-        self.assert_allowed(matches!(self.object, Object::Live(_)), "vanish");
-        let id = self.remote_id().unwrap_or_default().to_owned();
-        self.object.vanish(&id);
+        self.knowledge.adopt(found.values, found.stamp)
     }
 
     /// Notes another object at the destination that stands for the same golden record.
     pub fn add_duplicate(&mut self, id: String) {
         self.assert_allowed(self.object.known().is_some(), "add_duplicate");
-        if self.remote_id() != Some(&id) {
+        if self.remote_id() != Some(&id) && !self.refused_duplicates.contains(&id) {
             self.duplicates_to_merge.insert(id);
         }
     }
@@ -122,6 +116,14 @@ impl Link {
     pub fn merge_not_made(&mut self, before: &Link) {
         self.assert_allowed(self.object.known().is_some() && self.is(Push::Unverified), "merge_not_made");
         self.knowledge.sent.clone_from(&before.knowledge.sent);
+    }
+
+    /// Notes that the destination refused to merge a duplicate: nobody tries it again automatically.
+    pub fn merge_refused(&mut self, duplicate: &str) {
+        self.assert_allowed(self.has_not_moved(), "merge_refused");
+        if self.duplicates_to_merge.remove(duplicate) {
+            self.refused_duplicates.insert(duplicate.to_owned());
+        }
     }
 
     /// Notes that the destination has merged a duplicate and the object into `remains`.
@@ -170,6 +172,18 @@ impl Link {
         self.mark_unverified();
     }
 
+    /// Notes that nobody waits any longer for the outcome of a push: the hub does not write to the object any more, and the lease
+    /// of the worker that was writing has ended. What was sent may still come back as an echo. Returns true if a push was in
+    /// flight.
+    pub fn give_up_push(&mut self) -> bool {
+        self.assert_allowed(self.has_not_moved(), "give_up_push");
+        let in_flight = self.push.is_in_flight();
+        if in_flight {
+            self.push = Push::Unverified;
+        }
+        in_flight
+    }
+
     /// Notes that other objects hold a unique key of the record, for `certain` or perhaps. The next attempt looks for them, to
     /// adopt one; if the key is taken again after that, the record is refused.
     pub fn key_is_taken(&mut self, version: u64, holders: impl IntoIterator<Item = String>, certain: bool) {
@@ -199,6 +213,7 @@ impl Link {
     /// Makes the link stand for this object.
     pub(super) fn point_to(&mut self, id: String, marked: bool) {
         self.duplicates_to_merge.remove(&id);
+        self.refused_duplicates.remove(&id);
         if self.object.point_to(id) {
             self.knowledge.forget_object();
         }

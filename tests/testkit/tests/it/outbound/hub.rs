@@ -91,8 +91,14 @@ impl Hub {
             id_of_event: false,
         };
         let event = EventRef { connection: "form".into(), envelope: format!("{id}-{now_ms}"), index: 0, received_at_ms: now_ms };
-        let transaction =
-            Transaction { ports: &self.twin, vault: &self.vault, hub: self.config.hub(), change: &change, event: &event };
+        let transaction = Transaction {
+            ports: &self.twin,
+            vault: &self.vault,
+            hub: self.config.hub(),
+            change: &change,
+            event: &event,
+            read_ms: None,
+        };
         let plan = finish(transaction.plan()).unwrap();
         let writes = finish(transaction.build_writes(&plan)).unwrap();
         finish(self.twin.write(writes, None)).unwrap();
