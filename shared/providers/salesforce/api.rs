@@ -63,6 +63,7 @@ const EVIDENCE: &[Evidence] = &[
     Evidence::code("DUPLICATES_DETECTED", FailureKind::Similar),
     Evidence::code("INVALID_QUERY_LOCATOR", FailureKind::CursorExpired),
     Evidence::code("ENTITY_IS_DELETED", FailureKind::NotFound),
+    Evidence::code("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", FailureKind::NotFound),
     Evidence::code("NOT_FOUND", FailureKind::NotFound),
     Evidence::code("INVALID_FIELD", FailureKind::Rejected).about(Scope::Property),
     Evidence::code("INVALID_FIELD_FOR_INSERT_UPDATE", FailureKind::Rejected).about(Scope::Property),

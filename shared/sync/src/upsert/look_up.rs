@@ -195,7 +195,7 @@ impl<P: Ports> Upsert<'_, P> {
 
     /// An object that the destination did not find is read once more, by `reconcile`: only then it counts as gone, and `transform`
     /// says so to the link. If it was merged into another object, the read finds that one.
-    async fn request_second_look(&self, object: ObjectType, remote: &str) -> Result<(), Failure> {
+    pub(super) async fn request_second_look(&self, object: ObjectType, remote: &str) -> Result<(), Failure> {
         let source = RemoteId { connection: self.name().into(), object: self.destination.native(object)?, id: remote.to_owned() };
         let lag_ms = self.destination.provider.manifest().api.lag_ms;
         let look = SecondLook { source: &source, since_ms: self.ports().now_ms(), lag_ms };

@@ -9,6 +9,7 @@ mod calls;
 mod commit;
 mod find;
 mod look_up;
+mod missing;
 mod plan;
 mod render;
 mod review;

@@ -77,6 +77,9 @@ impl<P: Ports> Upsert<'_, P> {
             FailureKind::NotFound if link.remote_id().is_some() => {
                 link.push_not_made();
                 link.mark_unverified();
+                if let Some(id) = link.remote_id() {
+                    self.request_second_look(object, id).await?;
+                }
                 return Err(self.object_missing());
             }
             FailureKind::DuplicateKey | FailureKind::Similar if link.refused_at() != Some(version) => {

@@ -72,11 +72,13 @@ impl<P: Ports> Upsert<'_, P> {
 
     fn leave_out(&self, object: ObjectType, job: &mut Job, native: &str, faults: &[Fault]) {
         let generation = self.generation();
+        let retries: Vec<Option<i64>> =
+            faults.iter().map(|fault| self.retry_reference_ms(object, job, &fault.property)).collect();
         let Some(Work { golden, intent }) = &mut job.work else { return };
-        for fault in faults {
+        for (fault, retry_ms) in faults.iter().zip(retries) {
             let Some(value) = intent.changed.remove(&fault.property) else { continue };
             let refused = self.destination.client.refused();
-            let until_ms = refused.get(PropertyUse::Write, native, &fault.property).map(|refused| refused.until_ms);
+            let until_ms = refused.get(PropertyUse::Write, native, &fault.property).map(|refused| refused.until_ms).or(retry_ms);
             let set_aside =
                 SetAside { code: fault.code.clone(), value: self.value_hash(&fault.property, &value), generation, until_ms };
             let by_field = intent.rendering.rendered.by_field.iter().filter(|(_, names)| names.contains(&fault.property));

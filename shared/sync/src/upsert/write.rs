@@ -33,6 +33,7 @@ impl<P: Ports> Upsert<'_, P> {
     async fn finish_rows(&self, object: ObjectType, op: Op, jobs: &mut [&mut Job], results: Vec<RowResult>) {
         let mut again: Vec<&mut Job> = Vec::new();
         let mut finished: Vec<(&mut Job, RowResult)> = Vec::new();
+        let results = self.tell_references_apart(object, jobs, results).await;
         for (job, result) in jobs.iter_mut().zip(results) {
             match result {
                 RowResult::Failed(refusal) => match self.leave_out_refused(object, job, &refusal).await {

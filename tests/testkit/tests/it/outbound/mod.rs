@@ -3,5 +3,6 @@
 mod fields;
 mod hub;
 mod limits;
+mod references;
 mod sweeps;
 mod twins;
