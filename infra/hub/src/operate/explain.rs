@@ -390,7 +390,8 @@ fn link_line(link: &Link, only: Option<&str>) -> String {
     states.extend(link.set_aside().iter().map(|(property, set_aside)| format!("`{property}` is left out: {}", set_aside.code)));
     states.extend(flags.iter().filter(|(set, _)| *set).map(|(_, state)| (*state).to_owned()));
     if let Some(seen) = only.and_then(|name| link.knowledge().seen(name)) {
-        states.push(format!("holds {} since {}", shown(&seen.value), instant(seen.stamp.at_ms)));
+        let value = shown(&seen.value).replace('\u{1}', "… SHA-256 ");
+        states.push(format!("holds {value} since {}", instant(seen.stamp.at_ms)));
     }
     format!("{object}, {}", states.join(", "))
 }

@@ -8,6 +8,9 @@ use crate::failure::Failure;
 use crate::ports::{Attr, Clock, Condition, Item, Key, Table, Write};
 use crate::seal::Vault;
 
+/// Values of more bytes than this are [shortened](super::shortened) in an entry, so that it always fits one item.
+pub const AUDIT_BYTES: usize = 2_000;
+
 /// What an entry is about.
 #[derive(Debug, Clone, Copy)]
 pub struct AuditSubject<'a> {

@@ -8,6 +8,7 @@ pub mod link;
 pub mod observation;
 pub mod quarantined;
 pub mod review;
+pub mod shortened;
 pub mod source;
 pub mod split;
 pub mod stored;

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use canonical::{Stamp, Value};
 use serde::{Deserialize, Serialize};
 
+use super::shortened::{same, shorten};
+
 /// Most points that are kept per field. A point older than all of them can no longer split a run of equal values.
 pub const MAX_POINTS: usize = 8;
 
@@ -21,7 +23,7 @@ const UNKNOWN: &str = "unknown";
 /// One moment at which the source held a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Point {
-    /// The value.
+    /// The value. Of a long value that a newer point has replaced, only what recognises it again.
     #[serde(rename = "v")]
     pub value: Value,
     /// When, by the source's clock.
@@ -61,12 +63,13 @@ impl Observation {
     /// Adds a point.
     pub fn add(&mut self, point: Point) -> Observed {
         let before = self.current().map(|c| (c.value.clone(), c.stamp));
-        let index = self.points.partition_point(|p| (p.stamp, &p.value) < (point.stamp, &point.value));
+        let wanted = (point.stamp, shorten(&point.value));
+        let index = self.points.partition_point(|p| (p.stamp, shorten(&p.value)) < wanted);
         let newest = self.points.last().map(|p| p.stamp);
         match self.points.get_mut(index) {
-            Some(same) if same.stamp == point.stamp && same.value == point.value => {
-                same.stated |= point.stated;
-                same.flagged |= point.flagged;
+            Some(known) if known.stamp == point.stamp && same(&known.value, &point.value) => {
+                known.stated |= point.stated;
+                known.flagged |= point.flagged;
             }
             _ => self.points.insert(index, point.clone()),
         }
@@ -94,7 +97,7 @@ impl Observation {
     /// The source's current value.
     pub fn current(&self) -> Option<Current<'_>> {
         let last = self.points.last()?;
-        let run = self.points.iter().rposition(|p| p.value != last.value).map_or(0, |i| i + 1);
+        let run = self.points.iter().rposition(|p| !same(&p.value, &last.value)).map_or(0, |i| i + 1);
         let stated = self.points[run..].iter().filter(|p| p.stated).map(|p| p.stamp).next_back();
         let contested = run > 0 && self.points[run - 1].stamp == self.points[run].stamp && last.stamp == self.points[run].stamp;
         Some(Current {
@@ -120,10 +123,13 @@ impl Observation {
         while self.points.len() > MAX_POINTS {
             let inner = (1..self.points.len() - 1).find(|&i| {
                 !self.points[i].stated
-                    && self.points[i - 1].value == self.points[i].value
-                    && self.points[i + 1].value == self.points[i].value
+                    && same(&self.points[i - 1].value, &self.points[i].value)
+                    && same(&self.points[i + 1].value, &self.points[i].value)
             });
             self.points.remove(inner.unwrap_or(0));
+        }
+        if let Some((_, older)) = self.points.split_last_mut() {
+            older.iter_mut().for_each(|point| point.value = shorten(&point.value));
         }
     }
 }
@@ -198,6 +204,21 @@ mod tests {
         repeated.add(seen("a", 9));
         repeated.add(seen("a", 1));
         assert_eq!(repeated.current().unwrap().stamp, Stamp::at(1));
+    }
+
+    #[test]
+    fn a_long_text_that_changes_often_stays_small_in_any_order() {
+        let text = |n: i64| format!("{n}{}", "x".repeat(60_000));
+        for order in [[1, 2, 3, 4, 5], [5, 4, 3, 2, 1], [3, 5, 1, 4, 2]] {
+            let mut observation = Observation::default();
+            for at in order {
+                observation.add(seen(&text(at % 4), at));
+            }
+            let current = observation.current().unwrap();
+            assert_eq!((current.value, current.stamp), (&Value::text(text(1)), Stamp::at(5)), "{order:?}");
+            let bytes = serde_json::to_string(&observation).unwrap().len();
+            assert!(bytes < 62_000, "{bytes} bytes, {order:?}");
+        }
     }
 
     #[test]

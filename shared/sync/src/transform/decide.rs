@@ -6,7 +6,7 @@ use canonical::{Dispatch, GoldenId, KeyHash, ObjectType, RemoteId};
 use serde::Serialize;
 
 use super::identity::current_keys;
-use super::plan::FieldDifferences;
+use super::plan::{FieldDifferences, for_audit};
 use super::regroup::{Regrouped, Stored, join, keep_apart, split_off};
 use super::{MAX_PLANS, Ports, Transform};
 use crate::config::ObjectPolicy;
@@ -233,13 +233,13 @@ struct Decided<'a> {
     what: &'static str,
     by: &'a str,
     records: Vec<&'a str>,
-    fields: &'a FieldDifferences,
+    fields: FieldDifferences,
 }
 
 impl<'a> Decided<'a> {
     fn new(decision: &'a Decision, regrouped: &'a Regrouped, fields: &'a FieldDifferences) -> Decided<'a> {
         let records = regrouped.live.iter().map(|(record, ..)| record).chain(&regrouped.retired);
         let records = records.map(|record| record.id.as_str()).collect();
-        Decided { what: decision.decision.name(), by: &decision.by, records, fields }
+        Decided { what: decision.decision.name(), by: &decision.by, records, fields: for_audit(fields) }
     }
 }

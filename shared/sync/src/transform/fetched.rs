@@ -51,12 +51,13 @@ impl<P: Ports> Transform<'_, P> {
         let connection = &fetched.source.connection;
         let own_event = event_ref(envelope, 0);
         let unique: Vec<EventRef> = fetched.causes.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
-        let (mut outcomes, mut others, mut novelty) = (Vec::new(), Vec::new(), None);
+        let (mut outcomes, mut others, mut novelty, mut set_aside) = (Vec::new(), Vec::new(), None, Vec::new());
         let changes = self.with_effects(&changes);
         for (index, change) in changes.iter().enumerate() {
             let entry_key = entry_key(self.vault, connection, &key_with_drains(&envelope.id, drains), index);
             let journaled = JournaledChange { change, entry_key: entry_key.clone() };
-            let AppliedChange { entry, .. } = self.apply_change(envelope, &own_event, journaled).await?;
+            let AppliedChange { entry, mut problems, .. } = self.apply_change(envelope, &own_event, journaled).await?;
+            set_aside.append(&mut problems);
             outcomes.push(entry.outcome);
             others.push(entry.outcome_of_others);
             novelty.get_or_insert(entry.novelty.clone());
@@ -75,7 +76,7 @@ impl<P: Ports> Transform<'_, P> {
             false => combine_outcomes(outcomes.into_iter()),
         };
         let (first, others) = (combined(outcomes), combined(others));
-        let reason = quarantine_reason(changes.iter().flat_map(|change| &change.problems)).or_else(|| held_reason(first));
+        let reason = quarantine_reason(&set_aside).or_else(|| held_reason(first));
         self.close_causes(&unique, (first, others), reason.or(novelty.filter(|_| unique.iter().any(is_imported))).as_deref())
             .await
     }

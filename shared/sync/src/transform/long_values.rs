@@ -21,6 +21,20 @@ pub fn set_long_values_aside(change: &mut Change, most: usize) {
     }
 }
 
+/// Values of fewer bytes fill no item.
+const LONG_BYTES: usize = 1_000;
+
+/// Takes the longest value out of a change whose record would not fit its item, and reports it as a problem. Returns false if no
+/// value is long.
+pub fn set_longest_aside(change: &mut Change) -> bool {
+    let longest = change.fields.iter().map(|(name, field)| (bytes(&field.value), name.clone())).max();
+    let Some((length, name)) = longest.filter(|(length, _)| *length > LONG_BYTES) else { return false };
+    change.fields.remove(&name);
+    let reason = format!("{}: with its {length} bytes the record would not fit one item", Code::CapExceeded);
+    change.problems.push(Problem { field: name.to_string(), path: "the mapped value".to_owned(), reason });
+    true
+}
+
 fn problem(name: &FieldName, bytes: usize, most: usize) -> Problem {
     let reason = format!("{}: {bytes} bytes, and `limits.field_bytes` allows {most}", Code::CapExceeded);
     Problem { field: name.to_string(), path: "the mapped value".to_owned(), reason }

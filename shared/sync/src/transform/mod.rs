@@ -30,7 +30,7 @@ pub mod transaction;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use canonical::{Change, ConnectionName, Dispatch, Envelope, EnvelopeKind, EventRef, Outcome, QueueName};
+use canonical::{Change, ConnectionName, Dispatch, Envelope, EnvelopeKind, EventRef, Outcome, Problem, QueueName};
 use providers::{EventBody, Inbound, InboundEvent};
 
 use crate::batch::{BatchReport, Invocation, Metric, check_deadline, finish_delivery, is_error, measure_handled, write_if};
@@ -47,7 +47,7 @@ use crate::record::journal::{AccountLine, DAY_MS, JournalEntry, entry_key, outco
 use crate::seal::Vault;
 use crate::transform::effects::derive_changes;
 use crate::transform::fuse::BatchFuses;
-use crate::transform::long_values::set_long_values_aside;
+use crate::transform::long_values::{set_long_values_aside, set_longest_aside};
 use crate::transform::plan::Merged;
 use crate::transform::quarantine::{SetAside, drains_of, key_with_drains};
 use crate::transform::transaction::Transaction;
@@ -144,6 +144,8 @@ struct AppliedChange {
     entry: JournalEntry,
     /// True when another envelope, or another event of it, had brought the change before.
     duplicate: bool,
+    /// Fields that were set aside; none for a duplicate.
+    problems: Vec<Problem>,
 }
 
 /// The outcome of an event with several changes: the first of this list that any of them has.
@@ -312,26 +314,27 @@ impl<P: Ports> Transform<'_, P> {
         for (index, change) in changes.iter().enumerate() {
             let entry_key = entry_key(self.vault, &envelope.connection, &event_key, index);
             let journaled = JournaledChange { change, entry_key: entry_key.clone() };
-            let AppliedChange { entry, duplicate } = match self.apply_change(envelope, event_ref, journaled).await {
-                Ok(applied) => applied,
-                Err(failure) => {
-                    // The changes before this one are stored: what they call for must not wait until this one can be applied.
-                    self.send_dispatches(&result.dispatches).await?;
-                    if !result.close.is_empty() {
-                        self.ports.write(result.close, None).await?;
+            let AppliedChange { entry, duplicate, problems: mut set_aside } =
+                match self.apply_change(envelope, event_ref, journaled).await {
+                    Ok(applied) => applied,
+                    Err(failure) => {
+                        // The changes before this one are stored: what they call for must not wait until this one can be applied.
+                        self.send_dispatches(&result.dispatches).await?;
+                        if !result.close.is_empty() {
+                            self.ports.write(result.close, None).await?;
+                        }
+                        return Err(failure);
                     }
-                    return Err(failure);
-                }
-            };
+                };
             outcomes.push(if duplicate { Outcome::Duplicate } else { entry.outcome });
-            problems.extend(change.problems.iter().filter(|_| !duplicate));
+            problems.append(&mut set_aside);
             if !entry.dispatched {
                 result.dispatches.extend(dispatches_of(&entry, envelope));
                 result.close.push(self.mark_dispatched(envelope, entry, entry_key));
             }
         }
         result.outcome = combine_outcomes(outcomes.into_iter());
-        result.reason = quarantine_reason(problems).or_else(|| held_reason(result.outcome));
+        result.reason = quarantine_reason(&problems).or_else(|| held_reason(result.outcome));
         Ok(result)
     }
 
@@ -358,15 +361,21 @@ impl<P: Ports> Transform<'_, P> {
             EnvelopeKind::Fetched(fetched) if fetched.source.connection == change.source.connection => Some(fetched.read_at_ms),
             _ => None,
         };
-        let transaction = Transaction { ports, vault, hub, change, event: event_ref, read_ms };
+        let mut change = change.clone();
         for attempt in 0..MAX_PLANS {
             if let Some(item) = self.ports.get(Table::Journal, &entry_key).await? {
                 let entry = JournalEntry::read(&item).ok_or_else(|| Failure::new(Code::CorruptItem, "a journal entry"))?;
-                return Ok(AppliedChange { duplicate: entry.is_of_another(event_ref), entry });
+                let duplicate = entry.is_of_another(event_ref);
+                let problems = if duplicate { Vec::new() } else { change.problems };
+                return Ok(AppliedChange { duplicate, entry, problems });
             }
+            let transaction = Transaction { ports, vault, hub, change: &change, event: event_ref, read_ms };
             let plan = transaction.plan().await?;
             let entry = entry_of(&plan, envelope, event_ref);
-            let mut writes = transaction.build_writes(&plan).await?;
+            let mut writes = match transaction.build_writes(&plan).await {
+                Err(failure) if failure.code == Code::CapExceeded && set_longest_aside(&mut change) => continue,
+                writes => writes?,
+            };
             let put = entry.build_put(entry_key.clone(), self.expires_s(envelope), Condition::Absent);
             if mutant(Mutant::JournalBeforeObservations) {
                 self.ports.write(vec![put], None).await?;
@@ -374,7 +383,7 @@ impl<P: Ports> Transform<'_, P> {
                 writes.push(put);
             }
             if writes.is_empty() {
-                return Ok(AppliedChange { entry, duplicate: false });
+                return Ok(AppliedChange { entry, duplicate: false, problems: change.problems });
             }
             let token = format!("{}-{}-{}-{attempt}-{}", envelope.id, event_ref.index, change.object, change.source.id);
             match self.ports.write(writes, Some(&self.vault.hash(&["token", &token, &self.ports.random().to_string()]))).await {
@@ -382,9 +391,9 @@ impl<P: Ports> Transform<'_, P> {
                     if let Some(reason) = quarantine_reason(&change.problems) {
                         tracing::warn!(code = %Code::BadField, reason, connection = %envelope.connection, envelope = %envelope.id, index = event_ref.index, trace = %envelope.trace, "fields are set aside");
                     }
-                    self.report_identity(change, &plan);
-                    self.note_for_fuses(change, &plan, envelope);
-                    return Ok(AppliedChange { entry, duplicate: false });
+                    self.report_identity(&change, &plan);
+                    self.note_for_fuses(&change, &plan, envelope);
+                    return Ok(AppliedChange { entry, duplicate: false, problems: change.problems });
                 }
                 Err(WriteError::Conflict { .. }) => {}
                 Err(WriteError::Port(error)) => return Err(error.into()),

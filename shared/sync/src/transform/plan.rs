@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use canonical::{Change, ConnectionName, FieldName, GoldenId, KeyHash, Outcome, RemoteId, Value};
 
 use crate::config::Hub;
+use crate::record::audit::AUDIT_BYTES;
+use crate::record::shortened::shorten_above;
 use crate::record::{Claim, GoldenRecord, IdentityKeys, LinkMap, SourceRecord};
 
 /// A change that is to be merged, and the circumstances.
@@ -61,6 +63,12 @@ pub struct Known {
 
 /// Values by field: before and after a change.
 pub type FieldDifferences = BTreeMap<FieldName, (Option<Value>, Option<Value>)>;
+
+/// Differences as the audit log stores them.
+pub(super) fn for_audit(differences: &FieldDifferences) -> FieldDifferences {
+    let short = |value: &Option<Value>| value.as_ref().map(|value| shorten_above(value, AUDIT_BYTES));
+    differences.iter().map(|(name, (before, after))| (name.clone(), (short(before), short(after)))).collect()
+}
 
 /// What is to be stored of the keys of a change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

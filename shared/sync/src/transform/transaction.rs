@@ -16,7 +16,7 @@ use crate::record::{
 use crate::seal::Vault;
 use crate::transform::identity::{HUB_NAMESPACE, founded_id, identity_keys, is_identified, remote_keys};
 use crate::transform::merge::merge;
-use crate::transform::plan::{FieldDifferences, Known, Lead, MergeInput, Merged};
+use crate::transform::plan::{FieldDifferences, Known, Lead, MergeInput, Merged, for_audit};
 
 /// The store reads and writes at most this many items at once.
 const MAX_ITEMS: usize = 100;
@@ -230,7 +230,7 @@ impl<P: Store + Clock> Transaction<'_, P> {
             source: self.change.source.to_string(),
             outcome: plan.outcome.name(),
             merged: plan.retired.iter().map(|r| r.id.as_str()).collect(),
-            fields: &plan.differences,
+            fields: for_audit(&plan.differences),
         };
         let subject = AuditSubject { object: golden.object, record: &golden.id, version: plan.next_version, writer: "transform" };
         build_audit_put(self.ports, self.vault, subject, &entry)
@@ -245,5 +245,5 @@ struct Resolution<'a> {
     source: String,
     outcome: &'static str,
     merged: Vec<&'a str>,
-    fields: &'a FieldDifferences,
+    fields: FieldDifferences,
 }

@@ -1,13 +1,15 @@
 //! How a worker reads and stores links: under its lease, with a fencing token, and never over what others have stored.
 
 use canonical::{ObjectType, RemoteId};
+use serde_json::{Map, Value};
 
 use super::{Job, Note, Ports, Upsert};
 use crate::batch::write_if;
 use crate::failure::{Class, Code, Failure};
 use crate::mutant::{Mutant, mutant};
 use crate::ports::{Table, Write, WriteError};
-use crate::record::audit::{AuditSubject, build_audit_put};
+use crate::record::audit::{AUDIT_BYTES, AuditSubject, build_audit_put};
+use crate::record::shortened::shorten_native;
 use crate::record::{Claim, GoldenRecord, Link, build_put, golden_by_id, read_golden, read_link, remote_hash};
 
 /// How long a lease is kept after a call whose outcome is unknown, in milliseconds: the call may still take effect, and would undo
@@ -146,9 +148,11 @@ impl<P: Ports> Upsert<'_, P> {
     async fn build_audit(&self, job: &mut Job) -> Result<(), Failure> {
         let (Some(note), Some(work), None) = (job.note, &job.work, &job.audit) else { return Ok(()) };
         let (object, record) = (work.golden.object, work.golden.id.as_str());
+        let short = |(name, value): (&String, &Value)| (name.clone(), shorten_native(value, AUDIT_BYTES));
+        let properties: Map<_, _> = work.intent.changed.iter().map(short).collect();
         let entry = serde_json::json!({
             "what": note.name(), "destination": self.name(), "trace": job.dispatch.trace, "remote": job.link.remote_id(),
-            "properties": work.intent.changed,
+            "properties": properties,
         });
         self.destination.vault.ensure_key(self.ports(), &GoldenRecord::key_id(object, record)).await?;
         let subject = AuditSubject { object, record, version: work.golden.version, writer: self.name() };

@@ -8,6 +8,7 @@ use serde_json::Map;
 use super::render::Rendering;
 use crate::record::Link;
 use crate::record::link::{Knowledge, PushedField};
+use crate::record::shortened::{same, shorten_pushed};
 
 /// What is about to be written.
 #[derive(Debug, Clone)]
@@ -64,13 +65,13 @@ fn differs(known: &Knowledge, field: &FieldName, name: &str, native: &serde_json
     if is_empty(want) && is_empty(seen) {
         return false;
     }
-    let there = seen.is_some() && seen == want;
-    if known.pushed(name) != Some(native) {
+    let there = seen.zip(want).is_some_and(|(seen, want)| same(seen, want));
+    if known.pushed(name) != Some(&shorten_pushed(native)) {
         return !there;
     }
     // The value was pushed as it is, and confirmed: only a change at the destination since then calls for another push.
     match (seen, known.read_back(field)) {
-        (Some(seen), Some(read_back)) => seen != read_back && !there,
+        (Some(seen), Some(read_back)) => !same(seen, read_back) && !there,
         (Some(_), None) => !there,
         (None, _) => false,
     }

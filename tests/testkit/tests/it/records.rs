@@ -157,6 +157,23 @@ fn a_megabyte_of_text_costs_its_own_field_only() {
 }
 
 #[test]
+fn long_texts_that_fit_alone_but_not_together_cost_only_what_does_not_fit() {
+    let hub = Hub::new();
+    let long = |bytes: usize| "x".repeat(bytes);
+    let address =
+        json!({ "line1": long(65_400), "city": long(65_300), "state": long(65_200), "postalCode": long(65_100) });
+    let body = json!({
+        "email": "maya@example.se", "lastName": "Lindqvist", "notes": long(65_500), "jobTitle": long(65_450), "address": address,
+    });
+    hub.receive("e1", &contact("c-1", &body));
+    let lines = hub.items(Table::Journal, "a#form#");
+    assert_eq!(lines[0].s("outcome"), Some("quarantined"));
+    assert!(lines[0].s("reason").unwrap().contains("would not fit one item"), "{:?}", lines[0].s("reason"));
+    assert_eq!(hub.items(Table::Golden, "g#contact#").len(), 1, "the other fields are stored");
+    assert_eq!(hub.items(Table::Golden, "s#form").len(), 1);
+}
+
+#[test]
 fn the_reason_of_a_repeated_event_stays_and_that_of_a_duplicate_is_not_shown() {
     let hub = Hub::new();
     let body = contact("c-1", &json!({ "email": "secret words", "lastName": "Lindqvist" }));

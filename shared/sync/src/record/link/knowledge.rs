@@ -6,11 +6,10 @@ use canonical::{FieldName, Fields, Stamp, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
+use crate::record::shortened::{head, is_shortened, same, shorten, shorten_pushed};
+
 /// How many sent values a link remembers for each field.
 const SENT_VALUES: usize = 6;
-
-/// How many bytes the sent values of a field may have, beyond the last two: long texts that change often must not fill the item.
-const SENT_BYTES: usize = 8_000;
 
 /// A value that was sent for a field, and what is known of its effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,11 +91,16 @@ fn forget_last_intended(values: &mut Vec<Sent>) {
 pub fn may_be_made_of(made: &Value, sent: &Value) -> bool {
     let (Value::Text(made), Value::Text(sent)) = (made, sent) else { return made == sent };
     let plain = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    if is_shortened(made) || is_shortened(sent) {
+        // Of a long text only the beginning is known.
+        let (made, sent) = (plain(head(made)), plain(head(sent)));
+        return !made.is_empty() && !sent.is_empty() && (sent.starts_with(&made) || made.starts_with(&sent));
+    }
     !made.is_empty() && (sent.starts_with(made.as_str()) || plain(made) == plain(sent))
 }
 
 impl Knowledge {
-    /// What the object holds in a field.
+    /// What the object holds in a field; a long value is [shortened](crate::record::shortened).
     pub fn seen(&self, field: &str) -> Option<&Seen> {
         self.seen.get(field)
     }
@@ -109,7 +113,7 @@ impl Knowledge {
     /// Since when an object that was adopted holds this value, which no source has reported yet; `None` when it held another one.
     /// The stamp is from before the hub's first write.
     pub fn adopted_since(&self, field: &str, value: &Value) -> Option<Stamp> {
-        self.unobserved.get(field).filter(|found| found.value == *value && found.stamp.at_ms > 0).map(|found| found.stamp)
+        self.unobserved.get(field).filter(|found| same(&found.value, value) && found.stamp.at_ms > 0).map(|found| found.stamp)
     }
 
     /// True if the object holds any value that no source has reported.
@@ -117,12 +121,12 @@ impl Knowledge {
         !self.unobserved.is_empty()
     }
 
-    /// The native value of a property in the last confirmed push of it.
+    /// The native value of a property in the last confirmed push of it, [shortened](crate::record::shortened).
     pub fn pushed(&self, property: &str) -> Option<&serde_json::Value> {
         self.pushed.get(property)
     }
 
-    /// What the destination made of the last confirmed push of a field.
+    /// What the destination made of the last confirmed push of a field, shortened as well.
     pub fn read_back(&self, field: &str) -> Option<&Value> {
         self.read_back.get(field)
     }
@@ -139,9 +143,9 @@ impl Knowledge {
     pub(super) fn see(&mut self, field: &FieldName, value: &Value, stamp: Stamp) {
         match self.seen.get_mut(field) {
             Some(seen) if seen.stamp > stamp => {}
-            Some(seen) => *seen = Seen { value: value.clone(), stamp },
+            Some(seen) => *seen = Seen { value: shorten(value), stamp },
             None => {
-                self.seen.insert(field.clone(), Seen { value: value.clone(), stamp });
+                self.seen.insert(field.clone(), Seen { value: shorten(value), stamp });
             }
         }
     }
@@ -154,11 +158,8 @@ impl Knowledge {
 
     fn remember(&mut self, field: &FieldName, sent: Sent) {
         let values = self.sent.entry(field.clone()).or_default();
-        values.push(sent);
-        let bytes = |values: &[Sent]| values.iter().map(|sent| sent.value.as_text().map_or(0, str::len)).sum::<usize>();
-        while values.len() > SENT_VALUES || values.len() > 2 && bytes(values) > SENT_BYTES {
-            values.remove(0);
-        }
+        values.push(Sent { value: shorten(&sent.value), ..sent });
+        values.drain(..values.len().saturating_sub(SENT_VALUES));
     }
 
     /// Forgets the values of a push that was not made.
@@ -181,7 +182,7 @@ impl Knowledge {
     /// True when a value of this time is a confirmed write of ours, by the destination's clock.
     pub(super) fn has_written(&self, field: &str, value: &Value, stamp: Stamp, tolerance_ms: i64) -> bool {
         let confirmed = |sent: &Sent| sent.stamp.is_some_and(|written| stamp.at_ms <= written.at_ms + tolerance_ms);
-        self.sent.get(field).is_some_and(|values| values.iter().any(|sent| sent.value == *value && confirmed(sent)))
+        self.sent.get(field).is_some_and(|values| values.iter().any(|sent| same(&sent.value, value) && confirmed(sent)))
     }
 
     /// When the last of the values was about to be sent of which it is not known what became, by our clock, in milliseconds.
@@ -207,13 +208,13 @@ impl Knowledge {
             self.see(&field, &Value::Null, stamp);
         }
         for (field, value) in values {
-            let known = self.seen.get(&field).is_some_and(|seen| seen.value == value);
+            let known = self.seen.get(&field).is_some_and(|seen| same(&seen.value, &value));
             if self.recognise_sent(&field, &value, stamp) {
                 self.see(&field, &value, stamp);
             } else if known || value.is_null() {
                 self.see(&field, &value, stamp);
             } else {
-                self.unobserved.insert(field, Seen { value, stamp });
+                self.unobserved.insert(field, Seen { value: shorten(&value), stamp });
             }
         }
         open(&self.sent) < before
@@ -223,14 +224,14 @@ impl Knowledge {
     /// whose answer was lost may still take effect.
     fn recognise_sent(&mut self, field: &FieldName, value: &Value, stamp: Stamp) -> bool {
         let Some(sent) = self.sent.get_mut(field) else { return false };
-        let ours = |s: &Sent| s.value == *value || s.stamp.is_none() && may_be_made_of(value, &s.value);
+        let ours = |s: &Sent| same(&s.value, value) || s.stamp.is_none() && may_be_made_of(value, &s.value);
         let Some(index) = sent.iter().rposition(ours) else { return false };
         if sent[index].stamp.is_some() {
             return true;
         }
         // From now on another value that may be made of what was sent is somebody else's.
         sent[index].stamp = Some(stamp);
-        if sent[index].value != *value {
+        if !same(&sent[index].value, value) {
             let made = Sent { value: value.clone(), ..sent[index].clone() };
             self.remember(field, made);
         }
@@ -240,7 +241,8 @@ impl Knowledge {
 
     /// Notes what the destination made of a push. Returns false if a worker whose lease expired has undone some of it.
     pub(super) fn confirm(&mut self, read_back: &ReadBack<'_>, late_worker: bool) -> bool {
-        let (mut pushed, mut intact) = (read_back.sent.clone(), true);
+        let mut pushed: Map<_, _> = read_back.sent.iter().map(|(name, value)| (name.clone(), shorten_pushed(value))).collect();
+        let mut intact = true;
         for field in read_back.fields {
             let value = read_back.values.get(field.name).or(field.value).cloned().unwrap_or(Value::Null);
             if late_worker && self.is_undone(field, &value) {
@@ -254,7 +256,7 @@ impl Knowledge {
                 intact = false;
             } else {
                 self.confirm_sent(field.name, &value, read_back.stamp);
-                self.read_back.insert(field.name.clone(), value.clone());
+                self.read_back.insert(field.name.clone(), shorten(&value));
             }
             self.see(field.name, &value, read_back.stamp);
         }
@@ -276,7 +278,7 @@ impl Knowledge {
             return;
         };
         sent.stamp = Some(stamp);
-        if sent.value != *value {
+        if !same(&sent.value, value) {
             let intended_ms = sent.intended_ms;
             self.remember(field, Sent { value: value.clone(), stamp: Some(stamp), intended_ms });
         }
@@ -285,7 +287,7 @@ impl Knowledge {
     /// Notes that a source has reported what the object holds in a field. Returns true if the value was unobserved. An older
     /// report says nothing about what was found.
     pub(super) fn mark_observed(&mut self, field: &str, value: &Value, stamp: Stamp) -> bool {
-        let observed = self.unobserved.get(field).is_some_and(|found| found.value == *value || found.stamp <= stamp);
+        let observed = self.unobserved.get(field).is_some_and(|found| same(&found.value, value) || found.stamp <= stamp);
         observed && self.unobserved.remove(field).is_some()
     }
 

@@ -4,6 +4,7 @@ use canonical::{FieldName, Stamp, Value};
 
 use super::knowledge::may_be_made_of;
 use super::{Link, Object};
+use crate::record::shortened::same;
 
 /// How long a request whose answer was lost may still take effect at a destination, in milliseconds.
 const LATE_EFFECT_MS: i64 = 900_000;
@@ -125,7 +126,7 @@ impl Link {
     /// True when a field that the hub has written holds something else than the destination made of that write. Where the
     /// destination's answer is not known, `as_golden` decides: whether the value is that of the golden record.
     pub fn has_drifted(&self, field: &str, there: &Value, as_golden: bool) -> bool {
-        let differs = self.knowledge.read_back(field).map_or(!as_golden, |read_back| read_back != there);
+        let differs = self.knowledge.read_back(field).map_or(!as_golden, |read_back| !same(read_back, there));
         self.knowledge.sent.contains_key(field) && differs
     }
 
@@ -162,7 +163,7 @@ impl Link {
         // A duplicate was written under another link, whose writes are among these: any of them may be its last.
         let last = if reported.of_duplicate { usize::MAX } else { 1 };
         let by_then = confirmed().filter(|(_, written)| written.at_ms <= at_ms).take(last);
-        by_then.chain(about_then).find(|(value, _)| *value == reported.value).map(|(_, written)| written)
+        by_then.chain(about_then).find(|(value, _)| same(value, reported.value)).map(|(_, written)| written)
     }
 
     /// True when an event at this time can only report that the hub created the object.
@@ -174,7 +175,7 @@ impl Link {
     /// True when an event can only report a confirmed write of ours, so that a read could bring nothing new.
     pub fn explains(&self, field: &str, value: &Value, stamp: Stamp, tolerance_ms: i64) -> bool {
         // If something else was there in between, the return of the value is news, whoever brought it back.
-        let expected = self.knowledge.seen(field).is_some_and(|seen| seen.value == *value || seen.stamp > stamp);
+        let expected = self.knowledge.seen(field).is_some_and(|seen| same(&seen.value, value) || seen.stamp > stamp);
         expected && !self.knowledge.last_is_unconfirmed(field) && self.knowledge.has_written(field, value, stamp, tolerance_ms)
     }
 

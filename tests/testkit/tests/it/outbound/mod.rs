@@ -5,4 +5,5 @@ mod hub;
 mod limits;
 mod references;
 mod sweeps;
+mod texts;
 mod twins;
