@@ -126,7 +126,7 @@ const RENEW_RECEIVES: u32 = 400;
 
 /// True when only an operator can remove the cause.
 fn waits_for_operator(failure: &Failure) -> bool {
-    matches!(failure.code, Code::Paused | Code::FuseBlown | Code::ProviderDenied | Code::ProviderLimit)
+    matches!(failure.code, Code::Paused | Code::FuseBlown | Code::ProviderDenied | Code::ProviderLimit | Code::AbsencesHeld)
         || failure.class == Class::Auth
 }
 

@@ -3,15 +3,29 @@
 //! A user who may see less than yesterday, or a partial answer, looks like many deletions. So a run that misses more objects of
 //! a type than the limit concludes nothing. It raises an alarm and notes what it missed. A person confirms it, or does
 //! nothing: then the next run looks again. Whatever was concluded is taken back object by object once it is found again.
+//!
+//! Second looks at single objects are counted by the day: from more than the number of the limit on, they wait for a person, too.
 
 use super::{Ports, Reconcile};
 use crate::batch::write_if;
 use crate::config::Limits;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::ports::{Attr, Clock, Condition, Item, Key, Store, Table, Write};
 
 /// How long a person's confirmation holds, in milliseconds.
 const CONFIRMATION_MS: i64 = 48 * 3_600_000;
+
+/// How long second looks that find nothing are counted together, in milliseconds.
+const LOOKS_MS: i64 = 86_400_000;
+
+/// How long a second look waits that may conclude nothing, in milliseconds.
+const HELD_LOOK_MS: u64 = 600_000;
+
+/// How often counting is tried against other workers.
+const COUNTS: usize = 8;
+
+/// The partition of the counts of second looks that found nothing.
+const LOOKS: &str = "absent-looks";
 
 /// The partition of the absences that are held.
 pub const ABSENCES: &str = "absences";
@@ -67,7 +81,11 @@ impl HeldAbsences {
 
     /// True while a person's confirmation covers that many missing objects.
     fn covers(&self, missing: u64, now_ms: i64) -> bool {
-        self.confirmed_ms.is_some_and(|at_ms| now_ms - at_ms <= CONFIRMATION_MS) && missing <= self.missing
+        self.is_confirmed(now_ms) && missing <= self.missing
+    }
+
+    fn is_confirmed(&self, now_ms: i64) -> bool {
+        self.confirmed_ms.is_some_and(|at_ms| now_ms - at_ms <= CONFIRMATION_MS)
     }
 }
 
@@ -104,6 +122,12 @@ impl<P: Ports> Reconcile<'_, P> {
             }
             return Ok(true);
         }
+        self.hold_absences(connection, object, missing as u64, checked as u64).await?;
+        Ok(false)
+    }
+
+    /// Raises an alarm and notes what was missed.
+    async fn hold_absences(&self, connection: &str, object: &str, missing: u64, checked: u64) -> Result<(), Failure> {
         tracing::error!(
             connection,
             object,
@@ -112,16 +136,42 @@ impl<P: Ports> Reconcile<'_, P> {
             alert = true,
             "more linked objects are missing than the limit: `hub absences` shows them"
         );
-        let held = HeldAbsences {
-            connection: connection.to_owned(),
-            object: object.to_owned(),
-            missing: missing as u64,
-            checked: checked as u64,
-            at_ms: now_ms,
-            confirmed_ms: None,
-        };
+        let (connection, object) = (connection.to_owned(), object.to_owned());
+        let held = HeldAbsences { connection, object, missing, checked, at_ms: self.ports.now_ms(), confirmed_ms: None };
         self.ports.write(vec![held.build_put(Condition::Always)], None).await?;
-        Ok(false)
+        Ok(())
+    }
+
+    /// Counts second looks that found nothing.
+    ///
+    /// # Errors
+    /// So many objects of the type were missed within a day that a person must look first. The request waits.
+    pub(super) async fn count_looks(&self, connection: &str, object: &str, looks: usize) -> Result<(), Failure> {
+        let counted = Key::new(LOOKS, format!("{connection}/{object}"));
+        for _ in 0..COUNTS {
+            let now_ms = self.ports.now_ms();
+            let stored = self.ports.get(Table::Control, &counted).await?;
+            let known = stored.as_ref().and_then(|item| Some((item.n("since")?, item.n("count")?)));
+            let (since_ms, count) = known.filter(|(since_ms, _)| now_ms - since_ms < LOOKS_MS).unwrap_or((now_ms, 0));
+            let total = u64::try_from(count).unwrap_or(0) + looks as u64;
+            if total > self.config.hub().limits.absent_objects.max(1) as u64 {
+                let held = self.ports.get(Table::Control, &key(connection, object)).await?.as_ref().and_then(HeldAbsences::read);
+                if !held.as_ref().is_some_and(|held| held.is_confirmed(now_ms)) {
+                    if held.is_none() {
+                        self.hold_absences(connection, object, total, total).await?;
+                    }
+                    let detail = format!("{total} {object} were not found at {connection} within a day; see `hub absences`");
+                    return Err(Failure::throttled(Code::AbsencesHeld, HELD_LOOK_MS, detail));
+                }
+            }
+            let total = i64::try_from(total).unwrap_or(i64::MAX);
+            let item = Item::new(counted.clone()).with("since", Attr::N(since_ms)).with("count", Attr::N(total));
+            let condition = known.map_or(Condition::Absent, |(_, count)| Condition::Equals("count", Attr::N(count)));
+            if write_if(self.ports, Write::Put { table: Table::Control, item, condition }).await? {
+                return Ok(());
+            }
+        }
+        Err(Failure::new(Code::Contention, "other workers kept counting second looks"))
     }
 }
 

@@ -52,6 +52,13 @@ impl<P: Ports> Reconcile<'_, P> {
                 let source = RemoteId { connection: connection.into(), object: object.into(), id: id.clone() };
                 let trace = Some(last.request.trace.clone());
                 let absent_since_ms = answered.iter().filter_map(|requested| requested.request.absent_since_ms).max();
+                if record.is_none()
+                    && absent_since_ms.is_some()
+                    && let Err(failure) = self.count_looks(connection, object, 1).await
+                {
+                    unfinished.extend(answered.iter().map(|requested| (requested.index, failure.clone())));
+                    continue;
+                }
                 let read = ReadResult { causes, trace, absent_since_ms, ..ReadResult::new(source, record, read_at_ms) };
                 envelopes.push(self.build_envelope(read).await?);
             }

@@ -1,5 +1,6 @@
 //! What `upsert` and `reconcile` do with the answers that destinations really give, on ports in memory and the stand-ins.
 
+mod absences;
 mod fields;
 mod hub;
 mod limits;
