@@ -79,11 +79,7 @@ impl HeldAbsences {
         })
     }
 
-    /// True while a person's confirmation covers that many missing objects.
-    fn covers(&self, missing: u64, now_ms: i64) -> bool {
-        self.is_confirmed(now_ms) && missing <= self.missing
-    }
-
+    /// True while a person's confirmation holds.
     fn is_confirmed(&self, now_ms: i64) -> bool {
         self.confirmed_ms.is_some_and(|at_ms| now_ms - at_ms <= CONFIRMATION_MS)
     }
@@ -98,31 +94,38 @@ pub async fn confirm_absences<P: Store + Clock>(ports: &P, connection: &str, obj
 }
 
 /// True if so many missing objects are too many to be believed. One alone never is.
-fn exceeds(limits: &Limits, missing: usize, checked: usize) -> bool {
-    let share = checked * usize::try_from(limits.absent_percent).unwrap_or(usize::MAX) / 100;
-    missing > share.min(limits.absent_objects).max(1)
+fn exceeds(limits: &Limits, missing: u64, checked: u64) -> bool {
+    let share = checked * u64::from(limits.absent_percent) / 100;
+    missing > share.min(limits.absent_objects as u64).max(1)
 }
 
 impl<P: Ports> Reconcile<'_, P> {
+    /// True while a person has confirmed that missing objects of a type are gone.
+    pub(super) async fn is_absence_confirmed(&self, connection: &str, object: &str) -> Result<bool, Failure> {
+        let stored = self.ports.get(Table::Control, &key(connection, object)).await?;
+        Ok(stored.as_ref().and_then(HeldAbsences::read).is_some_and(|held| held.is_confirmed(self.ports.now_ms())))
+    }
+
     /// True if a run may conclude that the objects which it missed are gone. Otherwise it raises an alarm.
     pub(super) async fn may_conclude_absence(
         &self,
         connection: &str,
         object: &str,
-        missing: usize,
-        checked: usize,
+        missing: u64,
+        checked: u64,
     ) -> Result<bool, Failure> {
         let (now_ms, key) = (self.ports.now_ms(), key(connection, object));
         let stored = self.ports.get(Table::Control, &key).await?;
-        let confirmed = stored.as_ref().and_then(HeldAbsences::read).is_some_and(|held| held.covers(missing as u64, now_ms));
+        let confirmed = stored.as_ref().and_then(HeldAbsences::read).is_some_and(|held| held.is_confirmed(now_ms));
         if !exceeds(&self.config.hub().limits, missing, checked) || confirmed {
-            if stored.is_some() {
+            // A confirmation holds until its time is over: the second looks at what was missed come later.
+            if stored.is_some() && !confirmed {
                 let end = Write::Delete { table: Table::Control, key, condition: Condition::Always };
                 self.ports.write(vec![end], None).await?;
             }
             return Ok(true);
         }
-        self.hold_absences(connection, object, missing as u64, checked as u64).await?;
+        self.hold_absences(connection, object, missing, checked).await?;
         Ok(false)
     }
 

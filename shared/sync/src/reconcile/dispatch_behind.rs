@@ -2,6 +2,7 @@
 
 use canonical::{Dispatch, ObjectType};
 
+use super::position::Scan;
 use super::{JobReport, Ports, Reconcile, SCAN_PAGE, golden_parts};
 use crate::batch::check_deadline;
 use crate::failure::Failure;
@@ -10,19 +11,20 @@ use crate::ports::{Attr, Item, Table};
 use crate::record::Link;
 
 impl<P: Ports> Reconcile<'_, P> {
-    /// Dispatches every golden record that a destination is behind with.
+    /// Dispatches every golden record that a destination is behind with, from where the last run ended.
     pub(super) async fn dispatch_behind(&self, report: &mut JobReport) -> Result<(), Failure> {
-        let mut after = None;
+        let mut position = self.read_position(Scan::Records).await?;
         loop {
-            let page = self.ports.scan(Table::Golden, SCAN_PAGE, after.as_ref()).await?;
+            let page = self.ports.scan(Table::Golden, SCAN_PAGE, position.after().as_ref()).await?;
             for item in page.items.iter().filter(|item| is_live_golden(item)) {
                 check_deadline(self.ports, self.deadline_ms)?;
                 if let Some((object, record)) = golden_parts(&item.key) {
                     self.dispatch_record(object, record, version_of(item, "ver"), report).await?;
                 }
             }
-            after = page.next;
-            if after.is_none() {
+            position.advance(page.next.as_ref());
+            self.store_position(Scan::Records, &position).await?;
+            if page.next.is_none() {
                 return Ok(());
             }
         }

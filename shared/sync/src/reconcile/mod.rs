@@ -8,6 +8,7 @@ pub mod absences;
 mod dispatch_behind;
 mod fetch;
 mod import;
+mod position;
 mod sweep;
 mod verify_links;
 mod watch;
@@ -35,6 +36,9 @@ impl<T: Store + Queue + Blob + Secrets + Http + Clock> Ports for T {}
 
 /// The name of the verification of links among the parts of a job that failed.
 const LINKS: &str = "links";
+
+/// The name of the dispatching of records among them.
+const RECORDS: &str = "records";
 
 /// Items per page of a scan.
 const SCAN_PAGE: u32 = 500;
@@ -73,7 +77,7 @@ pub struct JobReport {
     pub dispatched: u64,
     /// The connections that could not be read, and the code of each failure.
     pub failed: Vec<(String, String)>,
-    /// True when time ran out. Sweeps continue at their watermarks, the verification of links begins anew.
+    /// True when time ran out. The next run continues: sweeps at their watermarks, scans at their positions.
     pub unfinished: bool,
     /// For each connection whose API the hub calls, whether it is paused. Only [`Job::Watch`] looks.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -185,7 +189,10 @@ pub async fn run_job<P: Ports>(invocation: Invocation<'_, P>, job: Job) -> Resul
     {
         report.add_failure(LINKS, &failure);
     }
-    reconcile.dispatch_behind(&mut report).await?;
+    match reconcile.dispatch_behind(&mut report).await {
+        Err(failure) if position::ends_run(&failure) => report.add_failure(RECORDS, &failure),
+        other => other?,
+    }
     tracing::info!(read = report.read, missing = report.missing, dispatched = report.dispatched, "reconciled");
     Ok(report)
 }
@@ -195,7 +202,7 @@ impl JobReport {
     pub fn metrics(&self, job: Job) -> Vec<Metric> {
         let finished = Metric::of_job("finished", f64::from(u8::from(!self.unfinished)), job.name());
         let is_error = |code: &str| Code::ALL.iter().any(|known| known.name() == code && known.class().is_error());
-        let connections = self.failed.iter().filter(|(name, code)| name != LINKS && is_error(code));
+        let connections = self.failed.iter().filter(|(name, code)| name != LINKS && name != RECORDS && is_error(code));
         let failed = connections.flat_map(|(connection, _)| measure_handled(true, connection));
         let paused = self.paused.iter().map(|(name, paused)| Metric::of_connection("paused", f64::from(u8::from(*paused)), name));
         std::iter::once(finished).chain(failed).chain(paused).collect()

@@ -12,6 +12,7 @@ mod pauses;
 mod rates;
 mod reads;
 mod records;
+mod scans;
 mod sim;
 mod table;
 mod unasked;
