@@ -175,6 +175,20 @@ impl Hub {
         finish(read_link(&self.twin, &self.vault, &item)).unwrap()
     }
 
+    /// What the audit log says about a destination, the oldest entry first.
+    pub fn audited(&self, destination: &str) -> Vec<String> {
+        let writer = format!("#{destination}#");
+        let items: Vec<Item> =
+            self.twin.tables.borrow().all(Table::Audit).filter(|i| i.key.sk.contains(&writer)).cloned().collect();
+        let what = |item: &Item| {
+            let entry: serde_json::Value = finish(self.vault.unseal(&self.twin, item)).unwrap();
+            entry["what"].as_str().unwrap().to_owned()
+        };
+        let mut entries: Vec<(i64, String)> = items.iter().map(|item| (item.n("at").unwrap(), what(item))).collect();
+        entries.sort();
+        entries.into_iter().map(|(_, what)| what).collect()
+    }
+
     pub fn control(&self, partition: &str) -> Vec<Item> {
         self.twin.tables.borrow().all(Table::Control).filter(|item| item.key.pk.starts_with(partition)).cloned().collect()
     }

@@ -2,6 +2,7 @@
 
 mod absences;
 mod fields;
+mod history;
 mod hub;
 mod limits;
 mod references;
