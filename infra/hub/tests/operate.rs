@@ -124,7 +124,7 @@ fn contact(connection: &str, id: &str, at_ms: i64, fields: &[(&str, &str)]) -> C
 
 async fn store(twin: &Twin, hub: &Hub, vault: &Vault, change: Change) {
     let event = EventRef { connection: change.source.connection.clone(), envelope: "env".into(), index: 0, received_at_ms: NOW };
-    let transaction = Transaction { ports: twin, vault, hub, change: &change, event: &event };
+    let transaction = Transaction { ports: twin, vault, hub, change: &change, event: &event, read_ms: None };
     let plan = transaction.plan().await.expect("a plan");
     let writes = transaction.build_writes(&plan).await.expect("writes");
     twin.write(writes, None).await.expect("stored");
@@ -335,6 +335,7 @@ fn queues_have_short_names() {
 async fn a_pause_holds_and_a_resume_sends_everything() {
     let (twin, hub) = twin();
     pause::pause(&twin, &hub, "hubspot", "maintenance").await.expect("paused");
+    let held_by = sync::pause::paused(&twin, "hubspot").await.expect("pauses").expect("a pause");
     for n in 0..250 {
         let dispatch = Dispatch {
             object: ObjectType::Deal,
@@ -343,7 +344,7 @@ async fn a_pause_holds_and_a_resume_sends_everything() {
             trace: String::new(),
             received_at_ms: NOW,
         };
-        hold_dispatch(&twin, "hubspot", &dispatch).await.expect("held");
+        hold_dispatch(&twin, "hubspot", &held_by, &dispatch).await.expect("held");
     }
     let accounts = status::accounts(&twin, &hub, 1).await.expect("accounts");
     let hubspot = accounts.iter().find(|a| a.connection == "hubspot").expect("hubspot");

@@ -158,7 +158,7 @@ pub fn held_partition(destination: &str) -> String {
 }
 
 /// Stores a dispatch until its destination is resumed, if it is still paused for the same reason. A queue would keep it for 14
-/// days only. Whoever resumes the destination first ends the pause and then sends what is held, so that nothing is held after
+/// days only. A resume first ends the pause and then sends what is held, so that nothing is held after
 /// that.
 pub async fn hold_dispatch<P: Store + Clock>(
     ports: &P,

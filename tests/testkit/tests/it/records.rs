@@ -160,8 +160,7 @@ fn a_megabyte_of_text_costs_its_own_field_only() {
 fn long_texts_that_fit_alone_but_not_together_cost_only_what_does_not_fit() {
     let hub = Hub::new();
     let long = |bytes: usize| "x".repeat(bytes);
-    let address =
-        json!({ "line1": long(65_400), "city": long(65_300), "state": long(65_200), "postalCode": long(65_100) });
+    let address = json!({ "line1": long(65_400), "city": long(65_300), "state": long(65_200), "postalCode": long(65_100) });
     let body = json!({
         "email": "maya@example.se", "lastName": "Lindqvist", "notes": long(65_500), "jobTitle": long(65_450), "address": address,
     });
