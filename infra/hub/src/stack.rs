@@ -65,7 +65,7 @@ impl Setup {
             destination.map(|d| d.id_property.clone()).unwrap_or_default()
         };
         let kinds = ["contact", "company", "deal", "ticket"];
-        let events = ["creation", "deletion", "merge", "propertyChange:*"];
+        let events = ["creation", "deletion", "merge", "propertyChange:*", "associationChange"];
         let subscriptions = kinds.iter().flat_map(|kind| events.map(|event| format!("{kind}.{event}"))).collect();
         let webhooks = hubspot::Webhooks { portal_id: 4_711, app_id: 42, subscriptions, delay_ms: (50, 500) };
         let mut hubspot =

@@ -106,6 +106,9 @@ pub(crate) struct State {
     pub(crate) objects: BTreeMap<String, BTreeMap<String, Record>>,
     /// Stored in both directions.
     pub(crate) links: BTreeSet<Link>,
+    /// The primary company of an object, by `type/id` of the object.
+    #[serde(default)]
+    pub(crate) primary: BTreeMap<String, String>,
     pub(crate) tokens: BTreeMap<String, Option<i64>>,
     pub(crate) locks: BTreeMap<String, i64>,
     pub(crate) faults: Vec<Fault>,

@@ -7,10 +7,11 @@ use mapping::normal::instant_ms;
 use serde_json::{Map, Value, json};
 
 use crate::api::{
-    Api, CallFailure, FailureKind, Op, Page, PropertyInfo, PropertyKind, RemoteRecord, Row, RowFailure, RowResult, Target, Usage,
+    Api, CallFailure, Edge, FailureKind, Op, Page, PropertyInfo, PropertyKind, RemoteRecord, Row, RowFailure, RowResult, Target, Usage,
     json as body_json, text,
 };
 use crate::http::{HttpRequest, HttpResponse};
+use crate::manifest::Association;
 
 use refusals::{call_failure, row_failure};
 
@@ -131,6 +132,19 @@ impl Api for HubSpot {
         text(&body, "id")
             .map(str::to_owned)
             .ok_or_else(|| RowFailure::new(FailureKind::Transient, "BAD_RESPONSE", "a merge without an id"))
+    }
+
+    fn associate(&self, target: &Target, association: &Association, edges: &[Edge]) -> Option<HttpRequest> {
+        Some(associations::create(target, association, edges))
+    }
+
+    fn parse_associated(
+        &self,
+        target: &Target,
+        edges: &[Edge],
+        response: &HttpResponse,
+    ) -> Result<Vec<Result<(), RowFailure>>, CallFailure> {
+        associations::parse_created(target, edges, response)
     }
 
     fn parse_found(&self, target: &Target, response: &HttpResponse) -> Result<Page, CallFailure> {
@@ -416,6 +430,8 @@ fn record(target: &Target, result: &Value) -> Option<RemoteRecord> {
     })
 }
 
+#[path = "associations.rs"]
+mod associations;
 #[path = "refusals.rs"]
 mod refusals;
 

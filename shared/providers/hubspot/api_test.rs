@@ -216,3 +216,38 @@ fn every_property_and_every_holder_of_a_value_is_named() {
     let failure = API.parse_written(&target("contacts"), &rows(1), &answer(409, &taken)).expect_err("a failure");
     assert_eq!((failure.kind, failure.objects), (FailureKind::DuplicateKey, vec!["51".to_owned(), "77".to_owned()]));
 }
+
+fn edges() -> Vec<Edge> {
+    let edge = |from: &str, to: &str| Edge { from: from.into(), to: to.into() };
+    vec![edge("1", "501"), edge("2", "502"), edge("3", "503")]
+}
+
+#[test]
+fn associations_name_their_type() {
+    let association = Association { property: "associated_contact".into(), to: "contacts".into(), type_id: 3 };
+    let r = API.associate(&target("deals"), &association, &edges()).expect("HubSpot keeps associations");
+    assert_eq!((r.method, r.url.as_str()), ("POST", "https://api.test/crm/v4/associations/deals/contacts/batch/create"));
+    let types = json!([{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 3}]);
+    assert_eq!(body(&r)["inputs"][0], json!({"from": {"id": "1"}, "to": {"id": "501"}, "types": types}));
+}
+
+#[test]
+fn an_edge_fails_with_the_error_that_names_it() {
+    let created = json!({"fromObjectTypeId": "0-3", "fromObjectId": 1, "toObjectTypeId": "0-1", "toObjectId": 501, "labels": []});
+    let error = json!({"status": "error", "category": "OBJECT_NOT_FOUND", "message": "no such object",
+        "context": {"fromObjectId": ["2"], "toObjectId": ["502"]}});
+    let parse = |errors: Value| {
+        let answer = answer(207, &json!({"status": "COMPLETE", "results": [created], "numErrors": 1, "errors": errors}));
+        let results = API.parse_associated(&target("deals"), &edges(), &answer).expect("a part succeeded");
+        results.into_iter().map(|r| r.map_err(|f| (f.kind, f.code))).collect::<Vec<_>>()
+    };
+    let missing = Err((FailureKind::NotFound, "OBJECT_NOT_FOUND".to_owned()));
+    let unknown = Err((FailureKind::Transient, "NOT_MENTIONED".to_owned()));
+    assert_eq!(parse(json!([error])), [Ok(()), missing, unknown]);
+    let unnamed = json!({"status": "error", "category": "VALIDATION_ERROR", "message": "too many"});
+    let rejected = || Err((FailureKind::Rejected, "VALIDATION_ERROR".to_owned()));
+    assert_eq!(parse(json!([unnamed])), [Ok(()), rejected(), rejected()]);
+    let all = API.parse_associated(&target("deals"), &edges(), &answer(201, &json!({"status": "COMPLETE", "results": []})));
+    assert_eq!(all, Ok(vec![Ok(()), Ok(()), Ok(())]));
+    assert!(API.parse_associated(&target("deals"), &edges(), &answer(429, &json!({}))).is_err());
+}

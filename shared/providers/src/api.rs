@@ -9,6 +9,7 @@ use canonical::Stamp;
 use serde_json::{Map, Value};
 
 use crate::http::{HttpRequest, HttpResponse};
+use crate::manifest::Association;
 
 pub use crate::refusal::{CallFailure, FailureKind, Fault, RowFailure, Scope};
 
@@ -94,6 +95,23 @@ pub trait Api: Sync {
     fn parse_merged(&self, _target: &Target, _response: &HttpResponse) -> Result<String, CallFailure> {
         Err(RowFailure::new(FailureKind::Rejected, "NO_MERGE", "the provider has no call that merges"))
     }
+    /// Ties objects of the target's type to objects of another one, by one type of association; `None` where the provider keeps no
+    /// associations. A tie that exists stays as it is. [`Api::parse_associated`] parses the response.
+    fn associate(&self, _target: &Target, _association: &Association, _edges: &[Edge]) -> Option<HttpRequest> {
+        None
+    }
+    /// One result for each edge, in the order of the edges.
+    ///
+    /// # Errors
+    /// The call as a whole failed.
+    fn parse_associated(
+        &self,
+        _target: &Target,
+        _edges: &[Edge],
+        _response: &HttpResponse,
+    ) -> Result<Vec<Result<(), RowFailure>>, CallFailure> {
+        Err(RowFailure::new(FailureKind::Rejected, "NO_ASSOCIATIONS", "the provider keeps no associations"))
+    }
     /// Asks which properties the object type has in this account. [`Api::parse_described`] parses the response.
     fn describe(&self, target: &Target) -> HttpRequest;
     /// Parses the response to [`Api::describe`].
@@ -120,6 +138,15 @@ pub trait Api: Sync {
     fn parse_usage(&self, _response: &HttpResponse) -> Option<Usage> {
         None
     }
+}
+
+/// Two objects that are to be tied, by their ids at the provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// The object that refers to the other one.
+    pub from: String,
+    /// The object that is referred to.
+    pub to: String,
 }
 
 /// Where a call goes. `Debug` hides the token.

@@ -37,8 +37,8 @@ mod view;
 
 pub use folder_code::api_of;
 pub use manifest::{
-    About, AcceptedAnswer, ApiInfo, Destination, EmbeddedFormat, EventAction, EventRule, EventStamp, Events, Keywords, Manifest,
-    Media, OneOrMore, Rate, Records, SequencePaths, SweepWindow, UntypedBody, XmlBodies,
+    About, AcceptedAnswer, ApiInfo, Association, Destination, EmbeddedFormat, EventAction, EventRule, EventStamp, Events,
+    Keywords, Manifest, Media, OneOrMore, Rate, Records, SequencePaths, SweepWindow, UntypedBody, XmlBodies,
 };
 pub use mapping::Rendered;
 pub use model::{EventBody, Inbound, InboundEvent, Malformed, Sequence, WriteHint};

@@ -213,11 +213,17 @@ impl Provider {
                 [Segment::Key(name)] => Some(name.clone()),
                 _ => None,
             })
+            .filter(|name| !self.is_association(object, name))
             .chain(self.destination(object).map(|d| d.id_property.clone()))
             .collect();
         names.sort();
         names.dedup();
         names
+    }
+
+    /// True when this property of a destination object stands for an association, so that the provider has no such property.
+    pub fn is_association(&self, object: &str, property: &str) -> bool {
+        self.destination(object).is_some_and(|d| d.associations.iter().any(|association| association.property == property))
     }
 
     /// True when the hub writes this field to a native property.

@@ -94,6 +94,7 @@ fn contacts() -> Draft {
     add(&mut p, &Kind::Bool, "hs_email_optout hs_marketable_status");
     add(&mut p, &Kind::Date, "date_of_birth closedate first_conversion_date");
     add(&mut p, &Kind::Number, "total_revenue hubspotscore");
+    p.insert("associatedcompanyid".to_owned(), Property { read_only: true, ..text() });
     (p, &["email", "phone", "lastname"])
 }
 

@@ -26,6 +26,25 @@ impl HubSpot {
         }
     }
 
+    /// A webhook event for a new association, as the subscribers of one of its ends get it.
+    pub(super) fn announce_tie(&mut self, (a, a_id): (&str, &str), (b, b_id): (&str, &str), primary: bool, now_ms: i64) {
+        let number = |id: &str| id.parse::<u64>().unwrap_or_default();
+        let kind = format!("{}_TO_{}", singular(a).to_uppercase(), singular(b).to_uppercase());
+        let details = json!({"associationType": kind, "fromObjectId": number(a_id), "toObjectId": number(b_id),
+            "associationRemoved": false, "isPrimaryAssociation": primary});
+        self.event(a, "associationChange", a_id, details, Origin::Api, now_ms);
+    }
+
+    /// Sets a property that HubSpot derives itself, with its event.
+    pub(super) fn set_by_system(&mut self, object: &str, id: &str, name: &str, value: Value, now_ms: i64) {
+        let Some(record) = self.engine.state.objects.get_mut(object).and_then(|records| records.get_mut(id)) else { return };
+        if record.set(name, value.clone(), Origin::Api, now_ms) {
+            record.updated_ms = now_ms;
+            let written = Written { id: id.to_owned(), created: false, changed: vec![(name.to_owned(), value)] };
+            self.announce(object, &written, Origin::Api, now_ms);
+        }
+    }
+
     pub(super) fn archive_with_event(&mut self, object: &str, id: &str, origin: Origin, now_ms: i64) -> bool {
         let done = self.engine.archive(object, id, now_ms);
         if done {
@@ -61,11 +80,7 @@ impl HubSpot {
 
     fn event(&mut self, object: &str, what: &str, id: &str, details: Value, origin: Origin, now_ms: i64) {
         let Some(webhooks) = self.options.webhooks.clone().filter(|_| origin != Origin::Import) else { return };
-        let singular = match object {
-            "companies" => "company",
-            other => other.trim_end_matches('s'),
-        };
-        let kind = format!("{singular}.{what}");
+        let kind = format!("{}.{what}", singular(object));
         let property = details.get("propertyName").and_then(Value::as_str);
         let subscribed = |s: &str| match (s.split_once(':'), property) {
             (Some((k, wanted)), Some(name)) => k == kind && (wanted == "*" || wanted == name),
@@ -85,10 +100,21 @@ impl HubSpot {
         });
         if let (Some(members), Value::Object(more)) = (event.as_object_mut(), details) {
             members.extend(more);
+            // An association has two objects, and names both.
+            if what == "associationChange" {
+                members.remove("objectId");
+            }
         }
         let (least, most) = webhooks.delay_ms;
         let spread = u64::try_from(most - least).unwrap_or_default() + 1;
         let delay = least + i64::try_from(mix(self.engine.seed ^ 0xDE1A, number) % spread).unwrap_or_default();
         self.engine.state.outbox.push(Pending { due_ms: now_ms + delay, attempt: 0, event });
+    }
+}
+
+fn singular(object: &str) -> &str {
+    match object {
+        "companies" => "company",
+        other => other.trim_end_matches('s'),
     }
 }

@@ -132,4 +132,20 @@ pub struct Destination {
     /// The scopes that the token needs to read and write it, where the provider tells a token's scopes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
+    /// References that the provider keeps as associations, apart from the object's properties.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub associations: Vec<Association>,
+}
+
+/// A reference to another object that the provider keeps apart from the object's properties. The hub writes it by a call of its own,
+/// after the object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Association {
+    /// The name that mapping files use for it, as if it were a property. The provider has no property of this name.
+    pub property: String,
+    /// The provider's own name of the object type that is referred to.
+    pub to: String,
+    /// The provider's id of the type of association, in the direction from the object to what it refers to.
+    pub type_id: u32,
 }

@@ -8,7 +8,7 @@ mod events;
 use serde::{Deserialize, Serialize};
 use webhook::{HttpReply, Webhook};
 
-pub use api::{ApiInfo, Destination, Rate, Records, SweepWindow};
+pub use api::{ApiInfo, Association, Destination, Rate, Records, SweepWindow};
 pub use events::{
     EmbeddedFormat, EventAction, EventRule, EventStamp, Events, Keywords, OneOrMore, SequencePaths, UntypedBody, XmlBodies,
 };

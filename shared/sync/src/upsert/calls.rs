@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use canonical::ObjectType;
-use providers::Provider;
-use providers::api::{Api, FailureKind, Op, RemoteRecord, Row, RowResult, Target};
+use providers::api::{Api, Edge, FailureKind, Op, RemoteRecord, Row, RowFailure, RowResult, Target};
 use providers::http::HttpResponse;
+use providers::{Association, Provider};
 
 use super::Ports;
 use crate::batch::Invocation;
@@ -84,6 +84,23 @@ impl<'a, P: Ports> Destination<'a, P> {
             .call(&native, |target| Some(request(target)), |target, response| self.api.parse_written(target, rows, response))
             .await
             .map_err(|error| error.at(Stage::Write))
+    }
+
+    /// Ties objects to those that they refer to, in one call. Gives the result of each edge.
+    pub async fn associate(
+        &self,
+        object: ObjectType,
+        association: &Association,
+        edges: &[Edge],
+    ) -> Result<Vec<Result<(), RowFailure>>, CallError> {
+        let native = self.native(object).map_err(CallError::NotSent)?;
+        if let Some(log) = self.ports.write_log() {
+            log.note_call(self.name);
+            return Ok(edges.iter().map(|_| Ok(())).collect());
+        }
+        let request = |target: &Target| self.api.associate(target, association, edges);
+        let parse = |target: &Target, response: &HttpResponse| self.api.parse_associated(target, edges, response);
+        self.client.call(&native, request, parse).await.map_err(|error| error.at(Stage::Write))
     }
 
     /// Merges one object of the destination into another and gives the id of what remains; `None` if it did not merge them. The

@@ -5,6 +5,7 @@
 //! where none is known (`look_up`, `find`), write in batch calls (`write`, `calls`), note what came of each row (`rows`, and
 //! `set_aside` where a property is refused), store it and release the lease (`commit`). `docs/decisions/link-protocol.md` has the rules.
 
+mod associate;
 mod calls;
 mod commit;
 mod find;
@@ -65,6 +66,8 @@ struct Job {
     /// What is to be written; `None` before the lease is taken.
     work: Option<Work>,
     result: Option<Result<(), Failure>>,
+    /// Why a part of the push is still to be made, although the row was written.
+    unfinished: Option<Failure>,
     latency_ms: Option<i64>,
     /// What the audit log is to say, once the destination has said so.
     note: Option<Note>,
@@ -103,7 +106,8 @@ impl Job {
     fn new(dispatch: Dispatch) -> Job {
         let (link, stored) = (Link::default(), Link::default());
         let deliveries = Vec::new();
-        Job { deliveries, dispatch, link, stored, work: None, result: None, latency_ms: None, note: None, audit: None }
+        let (work, result, unfinished, latency_ms, note, audit) = (None, None, None, None, None, None);
+        Job { deliveries, dispatch, link, stored, work, result, unfinished, latency_ms, note, audit }
     }
 
     fn object(&self) -> ObjectType {

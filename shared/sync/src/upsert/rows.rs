@@ -68,7 +68,10 @@ impl<P: Ports> Upsert<'_, P> {
             let detail = "the object already existed; it will be read before it is overwritten";
             return Err(Failure::new(Code::AdoptionPending, detail));
         }
-        Ok(())
+        match job.unfinished.take() {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
     }
 
     async fn row_failed(&self, object: ObjectType, link: &mut Link, version: u64, failure: RowFailure) -> Result<(), Failure> {

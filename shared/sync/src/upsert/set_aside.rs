@@ -70,7 +70,7 @@ impl<P: Ports> Upsert<'_, P> {
         Ok(true)
     }
 
-    fn leave_out(&self, object: ObjectType, job: &mut Job, native: &str, faults: &[Fault]) {
+    pub(super) fn leave_out(&self, object: ObjectType, job: &mut Job, native: &str, faults: &[Fault]) {
         let generation = self.generation();
         let retries: Vec<Option<i64>> =
             faults.iter().map(|fault| self.retry_reference_ms(object, job, &fault.property)).collect();

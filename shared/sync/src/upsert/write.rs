@@ -14,12 +14,14 @@ impl<P: Ports> Upsert<'_, P> {
     /// Writes rows in one call, and releases their jobs with what came of it. A refused property is left out, and a refused batch
     /// is halved, until what is refused stands alone.
     pub(super) async fn write(&self, object: ObjectType, op: Op, jobs: &mut [&mut Job]) {
-        let rows: Vec<Row> = jobs.iter().filter_map(|job| row_of(job)).collect();
+        let native = self.destination.native(object).unwrap_or_default();
+        let rows: Vec<Row> = jobs.iter().filter_map(|job| self.row_of(&native, job)).collect();
         let fields: BTreeSet<&String> = rows.iter().flat_map(|row| row.properties.keys()).collect();
         tracing::info!(destination = self.name(), %object, ?op, rows = rows.len(), ?fields, "writing");
         match self.destination.write(object, op, &rows).await {
             Ok(mut results) => {
                 self.destination.read_back(object, &mut results).await;
+                self.associate(object, jobs, &results).await;
                 self.finish_rows(object, op, jobs, results).await;
             }
             Err(CallError::NotSent(failure)) if failure.refusal().is_some_and(is_about_some) => {
@@ -87,6 +89,15 @@ impl<P: Ports> Upsert<'_, P> {
         }
     }
 
+    /// What is written of a job in a batch call. Associations go by calls of their own.
+    fn row_of(&self, native: &str, job: &Job) -> Option<Row> {
+        let Work { golden, intent } = job.work.as_ref()?;
+        let mut properties = intent.changed.clone();
+        properties.retain(|name, _| !self.destination.provider.is_association(native, name));
+        let remote_id = job.link.remote_id().map(str::to_owned);
+        Some(Row { hub_id: golden.id.to_string(), remote_id, properties })
+    }
+
     async fn release_unwritten(&self, jobs: &mut [&mut Job], error: CallError) {
         for job in jobs.iter_mut() {
             match &error {
@@ -102,12 +113,6 @@ impl<P: Ports> Upsert<'_, P> {
         job.link.push_not_made();
         self.release(job, Err(failure)).await;
     }
-}
-
-fn row_of(job: &Job) -> Option<Row> {
-    let Work { golden, intent } = job.work.as_ref()?;
-    let remote_id = job.link.remote_id().map(str::to_owned);
-    Some(Row { hub_id: golden.id.to_string(), remote_id, properties: intent.changed.clone() })
 }
 
 /// True when a refusal of a call is about some of its rows or about properties, so that the others can be written.

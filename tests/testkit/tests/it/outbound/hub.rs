@@ -164,6 +164,14 @@ impl Hub {
         live.map(|record| record["properties"].as_object().unwrap().clone()).collect()
     }
 
+    /// The ties between objects of HubSpot's stand-in, each in one direction: from the first object type to the second.
+    pub fn ties(&self, from: &str, to: &str) -> Vec<(String, String)> {
+        let dump = self.at("hubspot", |crm| crm.dump());
+        let links: Vec<[String; 4]> = serde_json::from_value(dump["links"].clone()).unwrap();
+        let of_types = links.into_iter().filter(|[a, _, b, _]| a == from && b == to);
+        of_types.map(|[_, a_id, _, b_id]| (a_id, b_id)).collect()
+    }
+
     /// How many calls a stand-in got.
     pub fn calls(&self, destination: &str) -> u64 {
         self.at(destination, |crm| crm.stats().get("calls").copied().unwrap_or(0))
@@ -217,6 +225,7 @@ fn config(generation: u64) -> Config {
         "objects": {
             "contact": { "destinations": { "hubspot": "contacts", "salesforce": "Contact" }, "keys": ["email"] },
             "company": { "destinations": { "hubspot": "companies", "salesforce": "Account" }, "keys": ["domain"] },
+            "deal": { "destinations": { "hubspot": "deals", "salesforce": "Opportunity" }, "keys": [] },
             "ticket": { "destinations": { "hubspot": "tickets", "salesforce": "Case" }, "keys": [] },
         },
     });
