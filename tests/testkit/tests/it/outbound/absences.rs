@@ -31,11 +31,11 @@ fn second_looks_that_find_nothing_wait_for_a_person_beyond_the_limit() {
             hub.store(ObjectType::Contact, &format!("c{n}"), &[("email", &format!("p{n}@example.com")), ("last_name", "Roe")])
         })
         .collect();
-    hub.push("salesforce", &dispatches);
-    hub.at("salesforce", |crm| crm.fault(Fault::always(FaultKind::Blind)));
+    hub.push("hubspot", &dispatches);
+    hub.at("hubspot", |crm| crm.fault(Fault::always(FaultKind::Blind)));
     for dispatch in &dispatches {
-        let id = hub.link("salesforce", dispatch).remote_id().unwrap().to_owned();
-        let source = RemoteId { connection: "salesforce".into(), object: "Contact".into(), id };
+        let id = hub.link("hubspot", dispatch).remote_id().unwrap().to_owned();
+        let source = RemoteId { connection: "hubspot".into(), object: "contacts".into(), id };
         let absent_since_ms = Some(hub.twin.now_ms());
         let request = FetchRequest { source, cause: None, not_before: None, absent_since_ms, trace: String::new() };
         let message = Outgoing::new(serde_json::to_string(&ReadRequest::Fetch(request)).unwrap());
@@ -46,7 +46,7 @@ fn second_looks_that_find_nothing_wait_for_a_person_beyond_the_limit() {
     assert_eq!(hub.control("absences").len(), 1);
     finish(hub.twin.sleep(1_900_000));
     assert_eq!(look(&hub), 0, "nobody has looked yet");
-    assert!(finish(confirm_absences(&hub.twin, "salesforce", "Contact")).unwrap());
+    assert!(finish(confirm_absences(&hub.twin, "hubspot", "contacts")).unwrap());
     finish(hub.twin.sleep(1_900_000));
     assert_eq!(look(&hub), 5);
     assert_eq!(hub.twin.queues.borrow().peek("fetch").len(), 0);
