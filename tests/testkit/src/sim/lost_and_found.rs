@@ -2,7 +2,7 @@
 
 use serde_json::{Map, json};
 
-use super::named::{MAIL, done, form};
+use super::ada::{MAIL, done, form};
 use super::script::{Act, Author, Edit, Form, Outage, START_MS, Script, Task, Verdict};
 
 fn edit(author: &mut Author, at_ms: i64, property: (&str, &str), fact: Option<(&'static str, String)>) {

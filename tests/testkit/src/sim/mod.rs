@@ -4,6 +4,7 @@
 //! result with an oracle that knows only the facts. The same seed gives the same run, await point by await point.
 
 mod acts;
+mod ada;
 mod bulk;
 mod check;
 mod lost_and_found;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, json};
 
+use super::ada::{MAIL, done, form};
 use super::lost_and_found;
 use super::script::{Author, Edit, Form, Outage, PLACEHOLDERS, START_MS, Script, Verdict};
 
@@ -43,17 +44,6 @@ pub const NAMED: &[(&str, Write)] = &[
     ("refused-merge", lost_and_found::refused_merge),
     ("repairs-in-the-audit-log", lost_and_found::repairs_in_the_audit_log),
 ];
-
-pub(super) const MAIL: &str = "ada@example.com";
-
-pub(super) fn form(phone: Option<&str>, first_name: Option<&str>) -> Form<'static> {
-    Form { email: MAIL, phone: phone.map(str::to_owned), first_name: first_name.map(str::to_owned), ..Form::default() }
-}
-
-pub(super) fn done(mut author: Author) -> Script {
-    author.script.end_ms = author.script.end_ms.max(START_MS + 300_000);
-    author.script
-}
 
 /// Stripe's number is pushed and echoes back; then a form that is newer than Stripe's word, but older than the echo, arrives.
 fn echo_against_late_update(seed: u64) -> Script {
