@@ -2,10 +2,11 @@
 //!
 //! Trigger          SQS `upsert-{destination}`, one event source mapping per destination
 //! In               dispatches: a record and a version, never a value
-//! Out              batch calls to the destination; links, audit; read requests for unobserved values that it found there
+//! Out              batch calls to the destination; links, audit; read requests for unobserved values that it found there;
+//!                  requests of new access tokens
 //! Idempotency key  {record, destination} under a lease with a fencing token, and the hub's own id at the destination
 //! Failure policy   partial batches; retries on the schedule; rejected rows go to the DLQ with the provider's code
-//! Environment      HUB_CONFIG, HUB_TABLE_*, HUB_QUEUE_UPSERT_*, HUB_QUEUE_FETCH, HUB_SECRET_PREFIX
+//! Environment      HUB_CONFIG, HUB_TABLE_*, HUB_QUEUE_UPSERT_*, HUB_QUEUE_FETCH, HUB_QUEUE_REFRESH, HUB_SECRET_PREFIX
 //! IAM              read golden, items of links, control, keys, PutItem on audit, sqs on its queues, API secrets, `master`
 
 use runtime::{queue_of, serve_batches};

@@ -29,8 +29,8 @@ const METRIC: &str = include_str!("alarms/metric.yaml");
 const ERROR_RATE: &str = include_str!("alarms/error_rate.yaml");
 const AGE: &str = include_str!("alarms/age.yaml");
 
-/// The alarms of a connection.
-pub fn of_connection(name: &str, connection: &Connection, quiet_ms: Option<u64>) -> String {
+/// The alarms of a connection. `refreshed` tells whether `rotate` renews its access tokens.
+pub fn of_connection(name: &str, connection: &Connection, quiet_ms: Option<u64>, refreshed: bool) -> String {
     let who = named(name, connection);
     let mut alarms = Vec::new();
     if connection.source {
@@ -39,6 +39,10 @@ pub fn of_connection(name: &str, connection: &Connection, quiet_ms: Option<u64>)
     }
     if connection.api_secret.is_some() {
         alarms.push(paused(name, &who));
+        alarms.push(credentials(name, &who));
+    }
+    if refreshed {
+        alarms.push(grant_ending(name, &who));
     }
     let mut text: String = alarms.iter().map(|alarm| render(name, alarm)).collect();
     let errors = format!("More than 0.5 % of the work for {who} failed within 15 minutes. Page: docs/alarms.md#error-rate");
@@ -92,6 +96,38 @@ fn paused<'a>(name: &str, who: &str) -> Alarm<'a> {
              `hub resume {name}` ends the pause. Page: docs/errors/paused.md"
         ),
         metric: "paused",
+        statistic: "Maximum",
+        period_s: 900,
+        periods: 1,
+        breach: ("GreaterThanThreshold", "0"),
+        missing: "notBreaching",
+    }
+}
+
+fn credentials<'a>(name: &str, who: &str) -> Alarm<'a> {
+    Alarm {
+        kind: "Credentials",
+        text: format!(
+            "The credentials of {who} are refused, or no new access token could be got before the old one was over. Run `hub connect \
+             {name}`; the hub goes on by itself then. Page: docs/errors/provider-auth.md"
+        ),
+        metric: "credentials_refused",
+        statistic: "Maximum",
+        period_s: 900,
+        periods: 1,
+        breach: ("GreaterThanThreshold", "0"),
+        missing: "notBreaching",
+    }
+}
+
+fn grant_ending<'a>(name: &str, who: &str) -> Alarm<'a> {
+    Alarm {
+        kind: "GrantEnding",
+        text: format!(
+            "What a person has granted to {who} ends within 30 days. The alarm comes 30 and 7 days ahead. Run `hub connect {name}` \
+             before. Page: docs/alarms.md#grant-ending"
+        ),
+        metric: "grant_ending",
         statistic: "Maximum",
         period_s: 900,
         periods: 1,

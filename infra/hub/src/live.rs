@@ -7,12 +7,13 @@ use adapters::{Access, Aws, ResourceNames};
 use canonical::{FieldKind, FieldName, Fields, ObjectType};
 use providers::api::{Api, FailureKind, PropertyInfo, PropertyKind, Target};
 use providers::http::HttpResponse;
-use providers::{Provider, api_of};
+use providers::{AuthForm, Provider, api_of};
 use serde_json::Value;
-use sync::client::access_token;
 use sync::config::{Config, Connection, Hub};
+use sync::credential::Credential;
 use sync::failure::Failure;
 use sync::ports::{Clock, Http, HttpRequest, Secrets};
+use sync::scopes::needed_scopes;
 
 use crate::config::{samples, written};
 use crate::env::environment;
@@ -63,7 +64,8 @@ pub async fn examine<P: Secrets + Http + Clock>(ports: &P, config: &Config) -> R
         let stored = ports.secret(secret, true).await.map_err(Failure::from)?;
         let provider = config.connection(name)?.1;
         let mut account = Account { connection: name.to_string(), ..Account::default() };
-        match access_token(stored.current.as_deref().unwrap_or_default()) {
+        let credential = stored.current.as_deref().and_then(Credential::parse);
+        match credential.and_then(|credential| credential.token().map(str::to_owned)) {
             None => {
                 account.findings.push(format!("the secret `{secret}` has no `access_token`: store {{\"access_token\": \"...\"}}"))
             }
@@ -177,9 +179,11 @@ impl<P: Http + Clock> Examiner<'_, P> {
     }
 
     async fn check_scopes(&mut self, target: &Target) {
-        let needed: BTreeSet<String> =
-            self.provider.manifest().destinations.iter().flat_map(|d| d.scopes.iter().cloned()).collect();
         let Some(request) = self.api.scopes(target) else { return };
+        // Only fixed tokens tell their scopes.
+        let fixed = self.provider.manifest().api.auth.iter().find(|auth| auth.form == AuthForm::Bearer);
+        let name = self.account.connection.clone();
+        let needed = fixed.map(|auth| needed_scopes(self.hub, &name, self.connection, self.provider, auth)).unwrap_or_default();
         let Some(answer) = self.send(request).await else { return };
         match self.api.parse_scopes(target, &answer) {
             Ok(granted) => {

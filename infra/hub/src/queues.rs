@@ -5,7 +5,8 @@ use sync::config::Hub;
 
 /// The queues on which the functions work.
 pub fn work_queues(hub: &Hub) -> Vec<QueueName> {
-    let mut queues = vec![QueueName::ingest(Lane::Urgent), QueueName::ingest(Lane::Bulk), QueueName::fetch()];
+    let mut queues =
+        vec![QueueName::ingest(Lane::Urgent), QueueName::ingest(Lane::Bulk), QueueName::fetch(), QueueName::refresh()];
     queues.extend(hub.connections.iter().filter(|(_, c)| c.destination).map(|(name, _)| QueueName::upsert(name)));
     queues
 }

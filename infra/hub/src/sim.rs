@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use sync::mutant::Mutant;
-use testkit::sim::{self, NAMED, Options, Stats, Violation, run_named};
+use testkit::sim::{self, Options, Stats, Violation, run_named, scenarios};
 
 use crate::out::{CommandError, ProgressLine, print, print_line};
 
@@ -82,7 +82,8 @@ fn run_seed(
     let mut results = Vec::new();
     let name = scenario.unwrap_or_else(|| {
         results.push((None, sim::run(seed, options)));
-        NAMED[usize::try_from(seed).unwrap_or(0) % NAMED.len()].0
+        let names = scenarios();
+        names[usize::try_from(seed).unwrap_or(0) % names.len()]
     });
     results.extend(run_named(name, seed, options).map(|result| (Some(name), result)));
     results
@@ -90,7 +91,7 @@ fn run_seed(
 
 fn list() -> String {
     let mut text = "named scenarios:\n".to_owned();
-    NAMED.iter().for_each(|(name, _)| text += &format!("  {name}\n"));
+    scenarios().iter().for_each(|name| text += &format!("  {name}\n"));
     text += "planted bugs (--mutant):\n";
     Mutant::ALL.iter().for_each(|(name, _)| text += &format!("  {name}\n"));
     text
@@ -139,6 +140,6 @@ fn find_mutant(name: &str) -> Result<Mutant, CommandError> {
 }
 
 fn find_scenario(name: &str) -> Result<&'static str, CommandError> {
-    let known = NAMED.iter().find(|(n, _)| *n == name).map(|(name, _)| *name);
+    let known = scenarios().into_iter().find(|known| *known == name);
     known.ok_or_else(|| CommandError::Usage(format!("there is no scenario `{name}`; `hub sim --list` lists them")))
 }

@@ -153,8 +153,9 @@ pub async fn start(setup: Setup, loaded: &Loaded, binaries: &Path) -> Result<Run
     let sandboxes = sandboxes::start(hubspot, salesforce, &setup.folder.join("state"), setup.fresh).await;
     let sandboxes = sandboxes.map_err(|e| CommandError::backend("the stand-ins do not start", e))?;
     let pack = setup.folder.join("hub.pack");
-    let base_urls = sandboxes.urls.clone().into_iter().chain(setup.base_urls.clone()).collect();
-    write(&pack, &loaded.pack(&Changes { base_urls, speed: Some(setup.speed), generation: now_s() })?)?;
+    let base_urls: BTreeMap<_, _> = sandboxes.urls.clone().into_iter().chain(setup.base_urls.clone()).collect();
+    let changes = Changes { auth_urls: base_urls.clone(), base_urls, speed: Some(setup.speed), generation: now_s() };
+    write(&pack, &loaded.pack(&changes)?)?;
     let template = template(&setup.folder, loaded)?;
     let port = port(setup.port)?;
     let url = base_url(port);

@@ -174,10 +174,15 @@ fn list(name: &str, compiled: &Compiled) -> Option<Vec<String>> {
         "API secrets (upsert)" => {
             connections.filter(|(_, c)| c.destination).filter_map(|(_, c)| c.api_secret.as_deref()).map(secret).collect()
         }
-        "API secrets (reconcile)" => connections.filter_map(|(_, c)| c.api_secret.as_deref()).map(secret).collect(),
+        "API secrets (reconcile)" | "API secrets (rotate)" => {
+            connections.filter_map(|(_, c)| c.api_secret.as_deref()).map(secret).collect()
+        }
         "rotating secrets (rotate)" => {
-            let rotating = connections.filter(|(name, _)| compiled.rotating.contains(*name));
-            rotating.filter_map(|(_, c)| c.signing_secret.as_deref()).map(secret).collect()
+            let changed = |(name, connection): (&str, &Connection)| {
+                let signing = connection.signing_secret.clone().filter(|_| compiled.rotating.contains(name));
+                [signing, connection.api_secret.clone().filter(|_| compiled.refreshed.contains(name))]
+            };
+            connections.flat_map(changed).flatten().map(|name| secret(&name)).collect()
         }
         "age of ingest-urgent" => lines(&alarms::age_of_ingest(Lane::Urgent, compiled)),
         "age of ingest-bulk" => lines(&alarms::age_of_ingest(Lane::Bulk, compiled)),
@@ -206,7 +211,9 @@ fn per_connection(kind: &str, compiled: &Compiled) -> Vec<(String, Vec<String>)>
                 .collect()
         }
         "alarms of connection" => {
-            let alarms = |name: &str, c: &Connection| alarms::of_connection(name, c, compiled.quiets.get(name).copied());
+            let alarms = |name: &str, c: &Connection| {
+                alarms::of_connection(name, c, compiled.quiets.get(name).copied(), compiled.refreshed.contains(name))
+            };
             connections(compiled).iter().map(|(name, c)| named(name, alarms(name, c))).collect()
         }
         _ => destinations(compiled).iter().map(|(name, _)| named(name, outputs(name))).collect(),

@@ -11,7 +11,7 @@ use runtime::metric_lines;
 use sync::batch::{BatchReport, Invocation, Metric};
 use sync::config::Config;
 use sync::pause::{pause_for, pause_key};
-use sync::ports::{Clock, Condition, Delivery, Outgoing, Store, Table, Write};
+use sync::ports::{Clock, Condition, Delivery, HttpRequest, HttpResponse, Outgoing, SecretVersions, Store, Table, Write};
 use sync::receive::{CertificateCache, Request};
 use sync::reconcile::{Job, run_job};
 use sync::seal::Vault;
@@ -24,7 +24,7 @@ const NOW_MS: i64 = 1_790_000_000_000;
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 const MASTER: &str = "YWxhcm1zIG1hc3RlciBzZWNyZXQgb2YgMzIgYnl0ZXMgb3IgbW9yZQ==";
-const QUEUES: [&str; 5] = ["ingest-urgent", "ingest-bulk", "fetch", "upsert-hubspot", "upsert-salesforce"];
+const QUEUES: [&str; 6] = ["ingest-urgent", "ingest-bulk", "fetch", "refresh", "upsert-hubspot", "upsert-salesforce"];
 const SOURCES: [&str; 3] = ["hubspot", "stripe", "form"];
 const CUSTOMER: &str = r#"{"id":"evt_1","object":"event","type":"customer.created","created":1790000000,"livemode":true,"data":{"object":{"id":"cus_1","object":"customer","created":1790000000,"email":"ada@example.org","name":"Ada Example","livemode":true}}}"#;
 
@@ -125,6 +125,7 @@ impl Watched {
             (_, Some(destination)) => {
                 ("upsert", finish(sync::upsert::handle_batch(invocation, &self.vault, destination, deliveries)))
             }
+            ("refresh", None) => ("rotate", finish(sync::rotate::handle_batch(invocation, deliveries))),
             ("fetch", None) => ("reconcile", finish(sync::reconcile::handle_batch(invocation, deliveries))),
             _ => ("transform", finish(sync::transform::handle_batch(invocation, &self.vault, &queue, deliveries))),
         };
@@ -138,6 +139,23 @@ impl Watched {
         let invocation = Invocation { ports: &self.twin, config: &self.config, deadline_ms: self.twin.now_ms() + 600_000 };
         let report = finish(run_job(invocation, job)).expect("the job runs");
         self.record("reconcile", &report.metrics(job));
+    }
+
+    /// Runs `rotate` on its schedule.
+    fn refresh(&mut self) {
+        let invocation = Invocation { ports: &self.twin, config: &self.config, deadline_ms: self.twin.now_ms() + 600_000 };
+        let report = finish(sync::rotate::run_job(invocation, sync::rotate::Job::Refresh));
+        assert_eq!(report.failed, None);
+        self.record("rotate", &report.metrics);
+    }
+
+    /// Stores a new version of the secrets of both APIs.
+    fn store(&self, version: &str, value: &str) {
+        for name in ["hubspot/api", "salesforce/api"] {
+            let from = finish(self.twin.current_version(name)).expect("a secret");
+            finish(self.twin.put_pending(name, version, value)).expect("stored");
+            finish(self.twin.promote(name, version, from.as_deref())).expect("promoted");
+        }
     }
 
     /// What SQS measures once a minute.
@@ -283,8 +301,14 @@ fn errors_in_work(watched: &mut Watched) {
 }
 
 fn parked(watched: &mut Watched) {
-    let names =
-        ["IngestUrgentDlqAlarm", "IngestBulkDlqAlarm", "FetchDlqAlarm", "UpsertHubspotDlqAlarm", "UpsertSalesforceDlqAlarm"];
+    let names = [
+        "IngestUrgentDlqAlarm",
+        "IngestBulkDlqAlarm",
+        "FetchDlqAlarm",
+        "RefreshDlqAlarm",
+        "UpsertHubspotDlqAlarm",
+        "UpsertSalesforceDlqAlarm",
+    ];
     watched.measure_queues();
     watched.is_quiet(&names);
     for queue in QUEUES {
@@ -301,8 +325,14 @@ fn parked(watched: &mut Watched) {
 }
 
 fn late(watched: &mut Watched) {
-    let names =
-        ["IngestUrgentAgeAlarm", "IngestBulkAgeAlarm", "FetchAgeAlarm", "UpsertHubspotAgeAlarm", "UpsertSalesforceAgeAlarm"];
+    let names = [
+        "IngestUrgentAgeAlarm",
+        "IngestBulkAgeAlarm",
+        "FetchAgeAlarm",
+        "RefreshAgeAlarm",
+        "UpsertHubspotAgeAlarm",
+        "UpsertSalesforceAgeAlarm",
+    ];
     for queue in QUEUES {
         let now_ms = watched.twin.now_ms();
         watched.twin.queues.borrow_mut().send(queue, Outgoing::new("it waits"), now_ms).expect("sent");
@@ -320,14 +350,15 @@ fn late(watched: &mut Watched) {
 }
 
 fn jobs(watched: &mut Watched) {
-    let names = ["SweepLateAlarm", "FullLateAlarm", "WatchLateAlarm"];
+    let names = ["SweepLateAlarm", "FullLateAlarm", "WatchLateAlarm", "RefreshLateAlarm"];
     let all = [Job::Sweep, Job::Full, Job::Watch];
     // Nothing answers here, and a job that a rate limit stops counts as not finished; what is paused is left out.
     for connection in ["hubspot", "salesforce"] {
         let refusal = RowFailure::new(FailureKind::Auth, "EXPIRED", "");
-        finish(pause_for(&watched.twin, (connection, "any"), &refusal, 1)).expect("paused");
+        finish(pause_for(&watched.twin, (connection, "any"), (&refusal, None), 1)).expect("paused");
     }
     all.iter().for_each(|job| watched.run(*job));
+    watched.refresh();
     watched.is_quiet(&names);
     watched.wait(31 * MINUTE);
     watched.goes_off(&names[2..]);
@@ -338,6 +369,7 @@ fn jobs(watched: &mut Watched) {
     watched.wait(24 * HOUR);
     watched.goes_off(&names);
     all.iter().for_each(|job| watched.run(*job));
+    watched.refresh();
     watched.is_over(&names);
 }
 
@@ -367,10 +399,57 @@ fn front_door(watched: &mut Watched) {
     watched.is_over(&[name]);
 }
 
+/// A token that is over and a grant that is gone; then a person connects again.
+fn credentials(watched: &mut Watched) {
+    let names = ["HubspotCredentialsAlarm", "SalesforceCredentialsAlarm"];
+    for connection in ["hubspot", "salesforce"] {
+        let end = Write::Delete { table: Table::Control, key: pause_key(connection), condition: Condition::Always };
+        finish(watched.twin.write(vec![end], None)).expect("resumed");
+    }
+    for host in ["api.hubapi.com", "example.my.salesforce.com"] {
+        let gone =
+            |_: &HttpRequest| HttpResponse { status: 400, headers: Vec::new(), body: br#"{"error":"invalid_grant"}"#.to_vec() };
+        watched.twin.answers.borrow_mut().insert(host.to_owned(), gone);
+    }
+    watched.refresh();
+    watched.is_quiet(&names);
+    let over = r#"{"access_token":"a","refresh_token":"r","client_id":"c","client_secret":"s","expires_at":1}"#;
+    watched.store("over", over);
+    watched.refresh();
+    watched.goes_off(&names);
+    watched.store("connected", &over.replace(":1}", ":9000000000000}"));
+    watched.run(Job::Watch);
+    watched.wait(16 * MINUTE);
+    watched.refresh();
+    watched.is_over(&names);
+    watched.is_over(&["HubspotPausedAlarm", "SalesforcePausedAlarm"]);
+}
+
+fn grant_ending(watched: &mut Watched) {
+    let names = ["HubspotGrantEndingAlarm", "SalesforceGrantEndingAlarm"];
+    let now_ms = watched.twin.now_ms();
+    let grant = |days: i64| {
+        let ends = now_ms + days * 86_400_000;
+        format!(r#"{{"access_token":"a","refresh_token":"r","expires_at":9000000000000,"grant_ends_at":{ends}}}"#)
+    };
+    watched.store("two-months", &grant(60));
+    watched.refresh();
+    watched.is_quiet(&names);
+    watched.wait(54 * 24 * HOUR);
+    watched.refresh();
+    watched.goes_off(&names);
+    watched.store("connected-again", &grant(365));
+    watched.wait(16 * MINUTE);
+    watched.refresh();
+    watched.is_over(&names);
+}
+
 #[test]
 fn each_alarm_of_the_template_goes_off_once_and_ends() {
     let mut watched = Watched::new();
-    for scenario in [refused, silent, paused, errors_in_work, parked, late, jobs, functions, front_door] {
+    for scenario in
+        [refused, silent, paused, errors_in_work, parked, late, jobs, functions, front_door, credentials, grant_ending]
+    {
         scenario(&mut watched);
     }
     let all: BTreeSet<String> = watched.alarms.iter().map(|alarm| alarm.name().to_owned()).collect();
@@ -380,7 +459,7 @@ fn each_alarm_of_the_template_goes_off_once_and_ends() {
 #[test]
 fn a_new_stack_is_silent_until_its_first_webhook() {
     let watched = Watched::new();
-    watched.goes_off(&["HubspotSilentAlarm", "StripeSilentAlarm", "FormSilentAlarm", "WatchLateAlarm"]);
+    watched.goes_off(&["HubspotSilentAlarm", "StripeSilentAlarm", "FormSilentAlarm", "WatchLateAlarm", "RefreshLateAlarm"]);
 }
 
 #[test]
@@ -400,5 +479,5 @@ fn the_text_of_an_alarm_names_the_connection_its_owner_and_a_page() {
             }
         }
     }
-    assert_eq!(about, 16, "alarms about one connection");
+    assert_eq!(about, 20, "alarms about one connection");
 }

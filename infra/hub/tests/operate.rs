@@ -96,6 +96,8 @@ fn twin() -> (Twin, Hub) {
         "ingest-urgent-dlq",
         "ingest-bulk-dlq",
         "fetch-dlq",
+        "refresh",
+        "refresh-dlq",
         "upsert-hubspot",
         "upsert-hubspot-dlq",
         "upsert-salesforce-dlq",

@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{Fault, Refused, Request, Response, Sandbox};
+use crate::{Fault, Refused, Request, Response, Sandbox, TokenEndpoint};
 
 /// Answers requests under `/_sandbox/`, with which a test or a person acts in a stand-in; `None` for every other path.
 ///
 /// `GET dump`, `comparable?ignore=a,b`, `stats`, `save`; `POST` with a JSON object: `reset`, `seed`, `create`, `edit`, `delete`,
 /// `merge`, `lock` (`object`, `id`, `properties`, `other`, `until_ms` as they apply), `fault` (a [`Fault`]), `clear-faults`,
-/// `allow-token` and `revoke-token` (`token`, `until_ms`), `restore` (what `save` gave).
+/// `allow-token` and `revoke-token` (`token`, `until_ms`), `connect` (a person agrees; gives a pair of tokens), `revoke-grants`,
+/// `expire-tokens`, `restore` (what `save` gave).
 pub fn control(sandbox: &mut dyn Sandbox, request: &Request, now_ms: i64) -> Option<Response> {
     let name = request.path.strip_prefix("/_sandbox/")?;
     // A web page that a person has open must not act here.
@@ -64,7 +65,17 @@ fn act(sandbox: &mut dyn Sandbox, name: &str, body: &Value, now_ms: i64) -> Resu
         "reset" => sandbox.reset(),
         "allow-token" => sandbox.allow_token(&text("token")?, until()),
         "revoke-token" => sandbox.revoke_token(&text("token")?),
+        "connect" => {
+            let pair = endpoint(sandbox)?.connect(now_ms);
+            return Ok(json!({ "access_token": pair.access, "refresh_token": pair.refresh }));
+        }
+        "revoke-grants" => endpoint(sandbox)?.revoke(),
+        "expire-tokens" => endpoint(sandbox)?.expire(now_ms),
         _ => return Err(Refused("no such act".to_owned())),
     }
     Ok(json!({}))
+}
+
+fn endpoint(sandbox: &mut dyn Sandbox) -> Result<&mut TokenEndpoint, Refused> {
+    sandbox.endpoint().ok_or_else(|| Refused("it has no token endpoint".to_owned()))
 }

@@ -317,11 +317,24 @@ impl Engine {
     }
 
     pub(crate) fn token_state(&self, token: Option<&str>, now_ms: i64) -> TokenState {
+        let issued = self.state.endpoint.as_ref().zip(token);
+        match issued.and_then(|(endpoint, token)| endpoint.access_is_good(token, now_ms)) {
+            Some(true) => return TokenState::Valid,
+            Some(false) => return TokenState::Expired,
+            None => {}
+        }
         match token.and_then(|t| self.state.tokens.get(t)) {
             None => TokenState::Unknown,
             Some(Some(until)) if now_ms >= *until => TokenState::Expired,
             Some(_) => TokenState::Valid,
         }
+    }
+
+    /// The answer of the token endpoint; `None` for a request to another path.
+    pub(crate) fn token_answer(&mut self, request: &Request, now_ms: i64) -> Option<Response> {
+        let answer = self.state.endpoint.as_mut()?.handle(request, now_ms)?;
+        self.count("calls.token");
+        Some(answer)
     }
 
     pub(crate) fn take_due(&mut self, now_ms: i64) -> Vec<OutboundWebhook> {
@@ -428,6 +441,10 @@ macro_rules! shared_methods {
             self.engine.state.tokens.remove(token);
         }
 
+        fn endpoint(&mut self) -> Option<&mut $crate::TokenEndpoint> {
+            self.engine.state.endpoint.as_mut()
+        }
+
         fn stats(&self) -> BTreeMap<String, u64> {
             self.engine.state.counters.clone()
         }
@@ -445,11 +462,16 @@ macro_rules! shared_methods {
         }
 
         fn restore(&mut self, saved: &Value) -> Result<(), Refused> {
-            self.engine.restore(saved)
+            self.engine.restore(saved)?;
+            // A state that was saved before the stand-in got its token endpoint.
+            if self.engine.state.endpoint.is_none() {
+                self.engine.state.endpoint = self.options.endpoint.clone().map($crate::TokenEndpoint::new);
+            }
+            Ok(())
         }
 
         fn reset(&mut self) {
-            self.engine.reset(&self.options.tokens);
+            self.engine.reset(&self.options.tokens, self.options.endpoint.as_ref());
         }
     };
 }

@@ -20,6 +20,7 @@ mod schema;
 pub mod server;
 mod state;
 mod time;
+pub mod tokens;
 mod view;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub use hubspot::HubSpot;
 pub use message::{OutboundWebhook, Request, Response};
 pub use salesforce::Salesforce;
 pub use schema::{Kind, Normalise, ObjectSchema, Overflow, Property};
+pub use tokens::{Pair, TokenEndpoint};
 
 /// What both stand-ins offer besides their API: what people do in them, faults, and views of their state.
 /// Times are milliseconds since 1970-01-01T00:00:00Z.
@@ -85,6 +87,8 @@ pub trait Sandbox: Send {
     fn allow_token(&mut self, token: &str, until_ms: Option<i64>);
     /// Makes a token invalid.
     fn revoke_token(&mut self, token: &str);
+    /// Its token endpoint, if it has one.
+    fn endpoint(&mut self) -> Option<&mut TokenEndpoint>;
 
     /// Counters: `calls.<kind>`, `status.<code>`, `rows.created`, `rows.updated`, `rows.unchanged`, `rows.failed`, `webhooks.*`, …
     fn stats(&self) -> BTreeMap<String, u64>;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::TokenEndpoint;
 use crate::fault::Fault;
 
 /// Who made a change.
@@ -110,6 +111,7 @@ pub(crate) struct State {
     #[serde(default)]
     pub(crate) primary: BTreeMap<String, String>,
     pub(crate) tokens: BTreeMap<String, Option<i64>>,
+    pub(crate) endpoint: Option<TokenEndpoint>,
     pub(crate) locks: BTreeMap<String, i64>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) counters: BTreeMap<String, u64>,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::engine::Engine;
 use crate::schema::Kind;
 use crate::state::{Record, State};
-use crate::{Refused, time};
+use crate::{Refused, TokenEndpoint, time, tokens};
 
 impl Engine {
     pub(crate) fn save(&self) -> Value {
@@ -29,8 +29,12 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn reset(&mut self, tokens: &[String]) {
-        self.state = State { tokens: tokens.iter().map(|token| (token.clone(), None)).collect(), ..State::default() };
+    pub(crate) fn reset(&mut self, tokens: &[String], endpoint: Option<&tokens::Options>) {
+        self.state = State {
+            tokens: tokens.iter().map(|token| (token.clone(), None)).collect(),
+            endpoint: endpoint.cloned().map(TokenEndpoint::new),
+            ..State::default()
+        };
     }
 
     pub(crate) fn dump(&self) -> Value {

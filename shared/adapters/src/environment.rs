@@ -35,6 +35,8 @@ const QUEUES: &[(&str, &str)] = &[
     ("ingest-bulk-dlq", "HUB_QUEUE_INGEST_BULK_DLQ"),
     ("fetch", "HUB_QUEUE_FETCH"),
     ("fetch-dlq", "HUB_QUEUE_FETCH_DLQ"),
+    ("refresh", "HUB_QUEUE_REFRESH"),
+    ("refresh-dlq", "HUB_QUEUE_REFRESH_DLQ"),
 ];
 /// Queue URLs of the destinations: this prefix and the connection's name in capitals.
 const DESTINATION_QUEUES: &str = "HUB_QUEUE_UPSERT_";

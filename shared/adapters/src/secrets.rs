@@ -37,22 +37,22 @@ impl Secrets for Aws {
         if let Some(set) = self.secrets.get(name, fresh) {
             return Ok(set);
         }
-        let id = format!("{}{name}", self.names.secret_prefix);
-        let set = SecretSet {
-            current: self.stage(&id, None, "AWSCURRENT").await?,
-            pending: self.stage(&id, None, "AWSPENDING").await?,
-            previous: self.stage(&id, None, "AWSPREVIOUS").await?,
-        };
+        let id = self.secret_name(name);
+        let (current, version) = self.stage(&id, None, "AWSCURRENT").await?.unzip();
+        let pending = self.stage(&id, None, "AWSPENDING").await?.map(|(value, _)| value);
+        let previous = self.stage(&id, None, "AWSPREVIOUS").await?.map(|(value, _)| value);
+        let set = SecretSet { current, pending, previous, version };
         self.secrets.put(name, set.clone());
         Ok(set)
     }
 }
 
 impl Aws {
-    async fn stage(&self, id: &str, version: Option<&str>, stage: &str) -> Result<Option<String>, PortError> {
+    /// The value in a stage, and the id of its version.
+    async fn stage(&self, id: &str, version: Option<&str>, stage: &str) -> Result<Option<(String, String)>, PortError> {
         let request = self.secrets_manager.get_secret_value().secret_id(id).version_stage(stage);
         match request.set_version_id(version.map(str::to_owned)).send().await {
-            Ok(answer) => Ok(answer.secret_string),
+            Ok(answer) => Ok(answer.secret_string.zip(answer.version_id)),
             Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => Ok(None),
             // AWS returns this for a version that has no value in this stage.
             Err(error) if error.as_service_error().is_some_and(|e| e.is_invalid_request_exception()) => Ok(None),
@@ -62,12 +62,20 @@ impl Aws {
 }
 
 impl SecretVersions for Aws {
+    fn secret_name(&self, logical: &str) -> String {
+        format!("{}{logical}", self.names.secret_prefix)
+    }
+
     async fn version_value(&self, secret: &str, version: Option<&str>, stage: &str) -> Result<Option<String>, PortError> {
-        self.stage(secret, version, stage).await
+        Ok(self.stage(secret, version, stage).await?.map(|(value, _)| value))
     }
 
     async fn current_version(&self, secret: &str) -> Result<Option<String>, PortError> {
-        let answer = self.secrets_manager.describe_secret().secret_id(secret).send().await.map_err(|e| port_error(&e))?;
+        let answer = match self.secrets_manager.describe_secret().secret_id(secret).send().await {
+            Ok(answer) => answer,
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => return Ok(None),
+            Err(error) => return Err(port_error(&error)),
+        };
         let versions = answer.version_ids_to_stages.unwrap_or_default();
         Ok(versions.into_iter().find(|(_, stages)| stages.iter().any(|s| s == "AWSCURRENT")).map(|(version, _)| version))
     }

@@ -18,7 +18,7 @@ pub use change::{Change, ChangeKind, FieldName, FieldValue, Fields, Problem, Rem
 pub use lane::Lane;
 pub use message::{
     BodyRef, Dispatch, Envelope, EnvelopeKind, EventRef, FetchRequest, Fetched, ImportRequest, Outcome, ReadRequest,
-    SweepRequest, Trace,
+    RefreshRequest, SweepRequest, Trace,
 };
 pub use name::{ConnectionName, GoldenId, KeyHash, QueueName};
 pub use object::{ObjectType, UnknownObject};

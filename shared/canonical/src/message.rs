@@ -142,6 +142,17 @@ pub struct ImportRequest {
     pub step: u64,
 }
 
+/// A request to get a new access token for a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshRequest {
+    /// The connection.
+    pub connection: ConnectionName,
+    /// The version of the secret whose token is to be replaced. A secret that has another version by now needs nothing.
+    pub version: String,
+    /// True when the provider refused the token, false when it is near its end.
+    pub refused: bool,
+}
+
 /// A message of the fetch queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]

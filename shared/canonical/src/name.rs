@@ -127,6 +127,11 @@ impl QueueName {
         "fetch".into()
     }
 
+    /// The queue of requests of new access tokens, which `rotate` works on.
+    pub fn refresh() -> QueueName {
+        "refresh".into()
+    }
+
     /// The queue of dispatches to one destination.
     pub fn upsert(destination: &str) -> QueueName {
         format!("upsert-{destination}").into()

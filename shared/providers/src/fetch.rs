@@ -7,13 +7,11 @@ use crate::api::{CallFailure, FailureKind, RowFailure};
 use crate::http::{HttpRequest, HttpResponse, percent_encode};
 use crate::provider::Provider;
 
-/// Which record to read, and with which access.
+/// Which record to read.
 #[derive(Clone, Copy)]
 pub struct Fetch<'a> {
     /// Scheme and host, and perhaps a path, without a slash at the end.
     pub base_url: &'a str,
-    /// The access token.
-    pub token: &'a str,
     /// The account within the provider (tenant, company), where its API needs it.
     pub account: &'a str,
     /// The provider's own name of the object type.
@@ -25,17 +23,17 @@ pub struct Fetch<'a> {
 }
 
 impl Provider {
-    /// The request that reads a record; `None` when the manifest has no path for its object type. [`parse_fetched`] parses the response.
+    /// The request that reads a record, without credentials; `None` when the manifest has no path for its object type.
+    /// [`parse_fetched`] parses the response.
     pub fn fetch(&self, fetch: &Fetch<'_>) -> Option<HttpRequest> {
         let api = &self.manifest().api;
         let path = fill_in(api.fetch.get(fetch.object)?, fetch);
-        let bearer = ("authorization".to_owned(), format!("Bearer {}", fetch.token));
         let accept = ("accept".to_owned(), "application/json".to_owned());
         let declared = api.headers.iter().map(|(name, value)| (name.clone(), value.replace("{account}", fetch.account)));
         Some(HttpRequest {
             method: "GET",
             url: format!("{}{path}", fetch.base_url),
-            headers: [bearer, accept].into_iter().chain(declared).collect(),
+            headers: [accept].into_iter().chain(declared).collect(),
             body: Vec::new(),
             timeout_ms: api.timeout_ms,
         })

@@ -99,6 +99,14 @@ fn check(manifest: &Manifest, folder: &str, report: &mut Report) {
     if let Some(Err(error)) = manifest.events.as_ref().map(EventReader::new) {
         report.error(0..0, error.to_string());
     }
+    for (nth, auth) in manifest.api.auth.iter().enumerate() {
+        if let Err(error) = auth.check() {
+            report.error(0..0, error);
+        }
+        if manifest.api.auth[..nth].iter().any(|other| other.overlaps(auth)) {
+            report.error(0..0, format!("a form of `[[api.auth]]` stands twice: `{}`", auth.title));
+        }
+    }
     if manifest.provider.name != folder {
         report.error(0..0, format!("the provider is called `{}`, but its folder `{folder}`", manifest.provider.name));
     }

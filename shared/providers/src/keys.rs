@@ -1,7 +1,12 @@
 //! The keys of manifests, each declared once: the reader and `docs/providers.md` follow from this list. `[webhook]` is not here,
-//! because the forms of signatures are types of the crate `webhook`.
+//! because the forms of signatures are types of the crate `webhook`. `auth.rs` has those about credentials.
+
+mod auth;
 
 use mapping::file::{Key, KeyGroup, KeyTable, ValueType, key};
+
+pub use auth::AUTH;
+use auth::{OBJECT_SCOPES, PROBE};
 
 const TEXT: ValueType = ValueType::Text;
 const TEXTS: ValueType = ValueType::OneOrMore(&ValueType::Text);
@@ -244,12 +249,21 @@ const RECORDS_KEYS: &[Key] = &[
 pub static API: KeyTable = KeyTable::section("`[api]`", "api", &[one_group(API_KEYS)]);
 
 const RATES: ValueType = ValueType::List(&ValueType::Table(&RATE));
+const AUTHS: ValueType = ValueType::List(&ValueType::Table(&AUTH));
+const SCOPES: ValueType = ValueType::Named(&ValueType::Table(&OBJECT_SCOPES));
 
 const API_KEYS: &[Key] = &[
     key("base_url", TEXT, "Scheme and host."),
     key("version", TEXT, "The version as its path writes it, or the version that payloads were mapped from."),
     key("timeout_ms", COUNT, "When a call is given up, in milliseconds.").default("10,000"),
-    key("auth", TEXT, "How it authenticates callers, in words."),
+    key("auth", AUTHS, "The forms of credentials that it takes, see below; the recommended one first.")
+        .default("the hub makes no calls"),
+    key(
+        "scopes",
+        SCOPES,
+        "Object = the scopes that its use needs. `hub connect` asks for those of the objects that are read or written, and no more.",
+    ),
+    key("probe", ValueType::Table(&PROBE), "A cheap read, by which `hub connect` tries the credentials."),
     key("rates", RATES, "Token buckets; a call must pass all of them."),
     key(
         "fetch",
@@ -291,11 +305,6 @@ const DESTINATION_KEYS: &[Key] = &[
         "web_addresses",
         TEXT_LIST,
         "Those natural keys that hold web addresses as somebody has entered them; they are searched in every spelling.",
-    ),
-    key(
-        "scopes",
-        TEXT_LIST,
-        "The scopes that the token needs to read and write it; `hub check --live` compares them with the token's.",
     ),
 ];
 

@@ -37,8 +37,9 @@ mod view;
 
 pub use folder_code::api_of;
 pub use manifest::{
-    About, AcceptedAnswer, ApiInfo, Association, Destination, EmbeddedFormat, EventAction, EventRule, EventStamp, Events,
-    Keywords, Manifest, Media, OneOrMore, Rate, Records, SequencePaths, SweepWindow, UntypedBody, XmlBodies,
+    About, AcceptedAnswer, ApiInfo, Association, Auth, AuthForm, AuthVariables, ClientAuth, Destination, EmbeddedFormat,
+    EventAction, EventRule, EventStamp, Events, Grant, GrantEnd, Keywords, Manifest, Media, ObjectScopes, OneOrMore, Probe, Rate,
+    Records, SequencePaths, SweepWindow, UntypedBody, XmlBodies,
 };
 pub use mapping::Rendered;
 pub use model::{EventBody, Inbound, InboundEvent, Malformed, Sequence, WriteHint};

@@ -71,11 +71,6 @@ impl Settings {
 
     /// The resources of this function. Outbound calls may go to the hosts of the configuration's connections, and nowhere else.
     pub fn names(&self, config: &Config) -> ResourceNames {
-        ResourceNames { hosts: config.hub().hosts(), ..self.names_without_config() }
-    }
-
-    /// The resources of a function that calls no provider.
-    pub fn names_without_config(&self) -> ResourceNames {
-        self.names.clone()
+        ResourceNames { hosts: config.hub().hosts(), ..self.names.clone() }
     }
 }

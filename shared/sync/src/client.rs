@@ -1,7 +1,8 @@
 //! The client of one provider's API: the only place from which the hub calls a provider.
 //!
-//! It reads the access token, takes tokens of the rate buckets, sends the request, and sorts what comes back. A token that is
-//! refused is read anew once; then what the refusal concerns is paused. Properties that the account does not let be read are left
+//! It reads the credential, takes tokens of the rate buckets, sends the request, and sorts what comes back. An access token that is
+//! refused or near its end is read anew once. If the secret holds no newer one, `rotate` is requested to get one, and the work
+//! waits; where nothing can refresh it, what the refusal concerns is paused. Properties that the account does not let be read are left
 //! out. A caller learns whether a failed call surely had no effect.
 
 mod reads;
@@ -9,17 +10,21 @@ mod reads;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
+use canonical::RefreshRequest;
 use providers::Provider;
 use providers::api::{Api, CallFailure, FailureKind, Fault, RowFailure, Target, Usage};
 use providers::http::{HttpRequest, HttpResponse};
 
 use crate::batch::{MARGIN_MS, check_deadline};
 use crate::config::{Config, Connection};
+use crate::credential::{Credential, NEAR_END_MS};
 use crate::failure::{Cause, Class, Code, Failure, Stage};
+use crate::mutant::{Mutant, mutant};
 use crate::pause::pause_for;
-use crate::ports::{Clock, Http, HttpError, Secrets, Store};
+use crate::ports::{Clock, Http, HttpError, Queue, Secrets, Store};
 use crate::quarantine::{PropertyOf, PropertyUse, RefusedProperties};
 use crate::rate_limit::{take_tokens, warn_if_nearly_used};
+use crate::refresh_request::{request_refresh, token_pending};
 
 pub use reads::{ReadById, Reads};
 
@@ -74,6 +79,15 @@ pub struct Client<'a, P> {
     refused: RefCell<Option<RefusedProperties>>,
 }
 
+/// A credential as it was read.
+struct Held {
+    credential: Credential,
+    /// The version of the secret that held it.
+    version: Option<String>,
+    /// True when `rotate` can get a new access token.
+    refreshable: bool,
+}
+
 /// Turns a provider's failure into one of ours.
 pub fn classify(connection: &str, failure: &RowFailure) -> Failure {
     let (code, what) = match failure.kind {
@@ -98,7 +112,7 @@ pub fn classify(connection: &str, failure: &RowFailure) -> Failure {
     classified.caused_by(Cause::Provider(failure.clone()))
 }
 
-impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
+impl<'a, P: Store + Queue + Secrets + Http + Clock> Client<'a, P> {
     /// Opens a connection's API. Makes no call.
     pub fn open(ports: &'a P, config: &'a Config, name: &'a str, deadline_ms: i64) -> Result<Self, Failure> {
         let (connection, provider) = config.connection(name)?;
@@ -153,24 +167,38 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
         read: impl Fn(&Target, &HttpResponse) -> Result<T, CallFailure>,
     ) -> Result<T, CallError> {
         let not_sent = CallError::NotSent;
+        let mut refused: Option<(CallFailure, Held)> = None;
         for fresh in [false, true] {
-            let Some(token) = self.access_token(fresh).await.map_err(not_sent)? else { continue };
-            let target = self.target(object, token);
-            let request = build(&target).ok_or_else(|| not_sent(self.no_such_call(object)))?;
+            let Some(held) = self.usable(fresh).await.map_err(not_sent)? else { continue };
+            if refused.as_ref().is_some_and(|(failure, before)| is_in_vain(failure, before, &held)) {
+                break;
+            }
+            let target = self.target(object, held.credential.access_token.clone());
+            let mut request = build(&target).ok_or_else(|| not_sent(self.no_such_call(object)))?;
+            held.credential.show(&self.provider.manifest().api.auth, &self.connection.account, &mut request);
             let response = self.send_request(request).await?;
             match read(&target, &response) {
                 Ok(value) => return Ok(value),
-                Err(failure) if matches!(failure.kind, FailureKind::Auth | FailureKind::Denied) && !fresh => {}
-                Err(failure) => return Err(self.call_error(object, &failure).await),
+                Err(failure) if matches!(failure.kind, FailureKind::Auth | FailureKind::Denied) => {
+                    refused = Some((failure, held))
+                }
+                Err(failure) => return Err(self.call_error(object, &failure, None).await),
             }
+        }
+        if let Some((failure, held)) = refused {
+            return Err(self.call_error(object, &failure, Some(&held)).await);
         }
         let detail = format!("the secret `{}` of `{}` holds no access token", self.secret_name().map_err(not_sent)?, self.name);
         Err(not_sent(Failure::new(Code::ProviderAuth, detail)))
     }
 
-    /// Pauses what a refusal of a row or a call concerns, where it concerns more than a record.
+    /// Pauses what the refusal of a row concerns, where it concerns more than a record.
+    ///
+    /// # Errors
+    /// The store fails, or the refusal only means that a new access token is needed: the failure says how long to wait for it.
     pub async fn pause_for(&self, object: &str, refusal: &RowFailure) -> Result<(), Failure> {
-        pause_for(self.ports, (self.name, object), refusal, self.config.hub().retry.speed).await
+        let held = if refusal.kind == FailureKind::Auth { self.held(true).await?.map(|(held, _)| held) } else { None };
+        self.pause_or_wait(object, refusal, held.as_ref()).await
     }
 
     /// Makes sure that the properties which the connection refuses are known.
@@ -203,9 +231,40 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
         self.connection.api_secret.as_deref().ok_or_else(missing)
     }
 
-    async fn access_token(&self, fresh: bool) -> Result<Option<String>, Failure> {
+    /// The credential of the secret, and how long its access token is still good, in milliseconds, where that is known.
+    async fn held(&self, fresh: bool) -> Result<Option<(Held, Option<i64>)>, Failure> {
         let set = self.ports.secret(self.secret_name()?, fresh).await?;
-        Ok(access_token(set.current.as_deref().unwrap_or_default()))
+        let early = set.pending.as_ref().filter(|_| mutant(Mutant::PendingTokenUsed));
+        let Some(credential) = Credential::parse(early.or(set.current.as_ref()).map_or("", String::as_str)) else {
+            return Ok(None);
+        };
+        let auth = credential.refreshed_by(&self.provider.manifest().api.auth).map(|(auth, _)| auth);
+        let left_ms = auth.and_then(|auth| credential.left_ms(auth, self.ports.now_ms()));
+        Ok(Some((Held { version: set.version, refreshable: auth.is_some(), credential }, left_ms)))
+    }
+
+    /// The credential, if its access token can be used now. Near its end it is read anew; if there is no newer one, a new one is
+    /// requested, and what is left of this one is used.
+    async fn usable(&self, fresh: bool) -> Result<Option<Held>, Failure> {
+        let Some((held, left_ms)) = self.held(fresh).await? else { return Ok(None) };
+        if left_ms.is_none_or(|left| left > NEAR_END_MS) {
+            return Ok(Some(held).filter(|held| held.credential.token().is_some()));
+        }
+        if !fresh {
+            return Ok(None);
+        }
+        let pending = self.request_token(&held, false).await?;
+        if left_ms.is_some_and(|left| left > i64::try_from(self.timeout_ms()).unwrap_or(i64::MAX)) {
+            return Ok(Some(held));
+        }
+        Err(pending)
+    }
+
+    /// Requests a new access token. Returns the failure of work that must wait for it.
+    async fn request_token(&self, held: &Held, refused: bool) -> Result<Failure, Failure> {
+        let version = held.version.clone().unwrap_or_default();
+        let request = RefreshRequest { connection: self.name.into(), version, refused };
+        Ok(token_pending(self.name, request_refresh(self.ports, &request).await?))
     }
 
     fn target(&self, object: &str, token: String) -> Target {
@@ -261,37 +320,27 @@ impl<'a, P: Store + Secrets + Http + Clock> Client<'a, P> {
         }
     }
 
-    /// A call that the provider answered with a failure. Credentials that are refused also when they are fresh pause what they
-    /// concern.
-    async fn call_error(&self, object: &str, failure: &CallFailure) -> CallError {
+    /// A call that the provider answered with a failure. `held` is the credential that it refused, as it was read last.
+    async fn call_error(&self, object: &str, failure: &CallFailure, held: Option<&Held>) -> CallError {
         let classified = classify(self.name, failure);
         if failure.kind == FailureKind::Transient {
             return CallError::Unknown(classified);
         }
-        if let Err(error) = self.pause_for(object, failure).await {
-            return CallError::NotSent(error);
+        CallError::NotSent(self.pause_or_wait(object, failure, held).await.err().unwrap_or(classified))
+    }
+
+    /// What a refusal leads to, where it concerns more than a record. A token that `rotate` can refresh is waited for; everything
+    /// else pauses what it concerns.
+    async fn pause_or_wait(&self, object: &str, refusal: &RowFailure, held: Option<&Held>) -> Result<(), Failure> {
+        if let Some(held) = held.filter(|held| refusal.kind == FailureKind::Auth && held.refreshable) {
+            return Err(self.request_token(held, true).await?.caused_by(Cause::Provider(refusal.clone())));
         }
-        CallError::NotSent(classified)
+        let version = held.and_then(|held| held.version.as_deref());
+        pause_for(self.ports, (self.name, object), (refusal, version), self.config.hub().retry.speed).await
     }
 }
 
-/// The access token of an API secret: JSON with `access_token`, or the bare token.
-pub fn access_token(secret: &str) -> Option<String> {
-    match serde_json::from_str::<serde_json::Value>(secret) {
-        Ok(serde_json::Value::Object(map)) => map.get("access_token")?.as_str().map(str::to_owned),
-        _ => Some(secret.trim().to_owned()).filter(|token| !token.is_empty()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_access_token_stands_alone_or_in_json() {
-        assert_eq!(access_token(" t1 \n").as_deref(), Some("t1"));
-        assert_eq!(access_token(r#"{"access_token": "t2", "refresh_token": "r"}"#).as_deref(), Some("t2"));
-        assert_eq!(access_token(r#"{"refresh_token": "r"}"#), None);
-        assert_eq!(access_token("  "), None);
-    }
+/// True when a second call would only show the token again that was refused, and `rotate` can get a new one.
+fn is_in_vain(failure: &CallFailure, before: &Held, now: &Held) -> bool {
+    failure.kind == FailureKind::Auth && now.refreshable && now.version.is_some() && before.version == now.version
 }

@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use canonical::{Catalogue, ConnectionName, Lane, ObjectType};
-use providers::Provider;
+use providers::{AuthVariables, Provider};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::failure::{Code, Failure};
 
-pub use limits::Limits;
+pub use limits::{FuseLimit, Fuses, Limits, Retry};
 
 const MAGIC: &[u8] = b"crm-hub pack 1\n";
 const LENGTH_DIGITS: usize = 10;
@@ -157,6 +157,12 @@ pub struct Connection {
     /// The account within the provider (tenant, company, mailbox), where its API requires one.
     #[serde(default)]
     pub account: String,
+    /// The directory (tenant) that signs people and apps in, where the provider has such.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tenant: String,
+    /// Scheme and host that replace those at which the provider gives tokens: those of a national cloud, a sandbox or a stand-in.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub auth_url: String,
     /// The name of the API's version, where requests carry one.
     #[serde(default)]
     pub api_version: String,
@@ -183,6 +189,13 @@ pub struct Connection {
     pub test_records: bool,
 }
 
+impl Connection {
+    /// What stands for the placeholders in the URLs of its provider's `[[api.auth]]`.
+    pub fn auth_variables(&self) -> AuthVariables<'_> {
+        AuthVariables { base_url: &self.base_url, account: &self.account, tenant: &self.tenant, auth_url: &self.auth_url }
+    }
+}
+
 /// A token bucket that all workers share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bucket {
@@ -204,68 +217,6 @@ impl Bucket {
         let burst = u32::try_from(calls / 2).unwrap_or(u32::MAX).max(1);
         let rest = calls.saturating_sub(u64::from(burst)).max(1);
         Bucket { name: name.to_owned(), burst, per_second: rest as f64 * 1000.0 / window_ms.max(1) as f64, path: String::new() }
-    }
-}
-
-/// How much of something a connection may report in a time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FuseLimit {
-    /// So many records always pass.
-    pub most: u64,
-    /// Or so many percent of the records that the hub knows from the connection, if that is more.
-    #[serde(default)]
-    pub percent: u32,
-    /// In so many milliseconds.
-    pub per_ms: i64,
-}
-
-impl FuseLimit {
-    /// How many records pass, of a connection from which the hub knows so many.
-    pub fn allowed(&self, known: u64) -> u64 {
-        self.most.max(known * u64::from(self.percent) / 100)
-    }
-}
-
-/// Fuses: what a connection reports beyond a limit is held until an operator releases or discards it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fuses {
-    /// Records that the hub did not know.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub new: Option<FuseLimit>,
-    /// Records whose values change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub changed: Option<FuseLimit>,
-    /// Records that are deleted at the source.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deleted: Option<FuseLimit>,
-}
-
-impl Fuses {
-    /// True when nothing is limited.
-    pub fn is_empty(&self) -> bool {
-        *self == Fuses::default()
-    }
-}
-
-/// The retry schedule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retry {
-    /// Seconds before the second, third, … attempt; after the last one the message is parked.
-    pub schedule_s: Vec<u32>,
-    /// The largest random addition to a wait, in percent of it.
-    pub jitter_percent: u32,
-    /// Divides every wait that the hub chooses: 1 in production, more in the local stack.
-    #[serde(default = "one")]
-    pub speed: u32,
-}
-
-fn one() -> u32 {
-    1
-}
-
-impl Default for Retry {
-    fn default() -> Retry {
-        Retry { schedule_s: vec![60, 300, 1800], jitter_percent: 20, speed: 1 }
     }
 }
 

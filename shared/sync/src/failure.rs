@@ -135,6 +135,8 @@ codes! {
     CannotFetch = "cannot-fetch", Class::Permanent;
     /// The provider refuses the hub's credentials.
     ProviderAuth = "provider-auth", Class::Auth;
+    /// The access token has ended or is refused, and a new one was requested.
+    TokenPending = "token-pending", Class::Throttled { after_ms: 6_000 };
     /// The token does not permit the use of an object type: that object type is paused.
     ProviderDenied = "provider-denied", Class::Throttled { after_ms: 60_000 };
     /// A limit of the whole account is reached: the connection is paused.

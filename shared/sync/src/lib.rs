@@ -9,6 +9,7 @@
 pub mod batch;
 pub mod client;
 pub mod config;
+pub mod credential;
 pub mod decision;
 pub mod envelope;
 pub mod failure;
@@ -24,8 +25,10 @@ pub mod rate_limit;
 pub mod receive;
 pub mod reconcile;
 pub mod record;
+pub mod refresh_request;
 pub mod rehearsal;
 pub mod rotate;
+pub mod scopes;
 pub mod seal;
 pub mod transform;
 pub mod upsert;

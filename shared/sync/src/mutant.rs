@@ -19,6 +19,12 @@ pub enum Mutant {
     EchoAsObservation,
     /// A message whose record is leased by another worker is deleted.
     BusyLeaseAcknowledged,
+    /// Calls show the pending access token before it is stored as the current one.
+    PendingTokenUsed,
+    /// `rotate` refreshes without the lease.
+    RefreshWithoutLease,
+    /// A refresher stores its token pair over whatever is current by then.
+    StalledRefreshOverwrites,
 }
 
 impl Mutant {
@@ -31,6 +37,9 @@ impl Mutant {
         ("swallowed-partial-failure", Mutant::SwallowedPartialFailure),
         ("echo-as-observation", Mutant::EchoAsObservation),
         ("busy-lease-acknowledged", Mutant::BusyLeaseAcknowledged),
+        ("pending-token-used", Mutant::PendingTokenUsed),
+        ("refresh-without-lease", Mutant::RefreshWithoutLease),
+        ("stalled-refresh-overwrites", Mutant::StalledRefreshOverwrites),
     ];
 }
 

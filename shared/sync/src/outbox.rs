@@ -1,11 +1,12 @@
 //! The outbox: the one place that serialises the hub's own messages and sends them.
 //!
-//! Envelopes and decisions go to the ingest queues, read requests to the fetch queue, dispatches to the queues of the destinations, and what
-//! cannot succeed to a dead-letter queue. A function that returns `Ok` has stored every message durably.
+//! Envelopes and decisions go to the ingest queues, read requests to the fetch queue, requests of new tokens to the refresh queue,
+//! dispatches to the queues of the destinations, and what cannot succeed to a dead-letter queue. A function that returns `Ok` has
+//! stored every message durably.
 
 use std::collections::BTreeMap;
 
-use canonical::{Dispatch, FetchRequest, Lane, QueueName, ReadRequest, RemoteId};
+use canonical::{Dispatch, FetchRequest, Lane, QueueName, ReadRequest, RefreshRequest, RemoteId};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -71,6 +72,11 @@ pub async fn request_second_look<P: Queue>(ports: &P, config: &Config, look: Sec
 
 /// The longest delay of a message, in seconds.
 const MAX_DELAY_S: u32 = 900;
+
+/// Requests `rotate` to get a new access token.
+pub async fn send_refresh_request<P: Queue>(ports: &P, request: &RefreshRequest) -> Result<(), Failure> {
+    send(ports, &QueueName::refresh(), vec![Outgoing::new(serialize(request)?)]).await.map_err(at_send)
+}
 
 /// Dispatches golden records to a destination.
 pub async fn send_dispatches<'d, P: Queue>(

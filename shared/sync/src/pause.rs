@@ -7,8 +7,8 @@ use providers::api::{FailureKind, RowFailure};
 
 use crate::batch::write_if;
 use crate::failure::{Code, Failure};
-use crate::outbox::serialize;
-use crate::ports::{Attr, Clock, Condition, Item, Key, Store, Table, Write};
+use crate::outbox::{send_dispatches, serialize};
+use crate::ports::{Attr, Clock, Condition, Item, Key, Queue, Store, Table, Write};
 
 /// From how long a requested wait on the hub makes no calls to the connection until it is over, in milliseconds.
 const LONG_WAIT_MS: u64 = 60_000;
@@ -72,6 +72,11 @@ impl Pauses {
         self.connection.as_ref().or_else(|| self.objects.get(native))
     }
 
+    /// True when the connection or one of its object types is paused.
+    pub fn is_any(&self) -> bool {
+        self.connection.is_some() || !self.objects.is_empty()
+    }
+
     /// The pause of the whole connection.
     pub fn of_connection(&self) -> Option<&Pause> {
         self.connection.as_ref()
@@ -113,11 +118,12 @@ pub async fn require_running<P: Store + Clock>(ports: &P, connection: &str, nati
 /// (credentials, a limit of the account), the connection for the time that the provider requests, or one object type (a permission
 /// that the token lacks). One cause raises one alarm.
 ///
+/// With the refusal comes the version of the secret whose credentials were refused, if that is known: a new one ends the pause.
 /// `speed` divides the time that the provider requests (1 in production).
 pub async fn pause_for<P: Store + Clock>(
     ports: &P,
     (connection, native): (&str, &str),
-    refusal: &RowFailure,
+    (refusal, version): (&RowFailure, Option<&str>),
     speed: u32,
 ) -> Result<(), Failure> {
     let (key, wait_ms) = match refusal.kind {
@@ -130,16 +136,14 @@ pub async fn pause_for<P: Store + Clock>(
     };
     let (reason, now_ms) = (refusal.to_string(), ports.now_ms());
     let reason = if refusal.kind == FailureKind::Denied { format!("{native}: {reason}") } else { reason };
-    let mut item = Item::new(key.clone()).with("reason", Attr::S(reason.clone())).with("at", Attr::N(now_ms));
-    let condition = match ports.get(Table::Control, &key).await? {
-        None => Condition::Absent,
-        Some(before) if Pause::of(&before, now_ms).is_some() => return Ok(()),
-        Some(before) => Condition::Equals("at", Attr::N(before.n("at").unwrap_or_default())),
-    };
+    let mut item = Item::new(key).with("reason", Attr::S(reason.clone())).with("at", Attr::N(now_ms));
     if let Some(wait_ms) = wait_ms {
         item = item.with("until", Attr::N(now_ms.saturating_add(i64::try_from(wait_ms).unwrap_or(i64::MAX))));
     }
-    if write_if(ports, Write::Put { table: Table::Control, item, condition }).await? {
+    if let (FailureKind::Auth | FailureKind::Denied, Some(version)) = (refusal.kind, version) {
+        item = item.with(VERSION, Attr::S(version.to_owned()));
+    }
+    if begin_pause(ports, item).await? {
         tracing::error!(
             connection,
             object = native,
@@ -151,6 +155,81 @@ pub async fn pause_for<P: Store + Clock>(
     }
     Ok(())
 }
+
+/// The attribute that names the version of the secret whose credentials were refused.
+const VERSION: &str = "version";
+
+/// Writes a pause, unless there is one already. Returns whether it did.
+async fn begin_pause<P: Store + Clock>(ports: &P, item: Item) -> Result<bool, Failure> {
+    let condition = match ports.get(Table::Control, &item.key).await? {
+        None => Condition::Absent,
+        Some(before) if Pause::of(&before, ports.now_ms()).is_some() => return Ok(false),
+        Some(before) => Condition::Equals("at", Attr::N(before.n("at").unwrap_or_default())),
+    };
+    write_if(ports, Write::Put { table: Table::Control, item, condition }).await
+}
+
+/// Pauses a connection whose credentials only a person can renew. A new version of the secret ends the pause. Returns whether the
+/// pause is new.
+pub async fn pause_until_connected<P: Store + Clock>(
+    ports: &P,
+    connection: &str,
+    reason: &str,
+    version: &str,
+) -> Result<bool, Failure> {
+    let item = Item::new(pause_key(connection))
+        .with("reason", Attr::S(reason.to_owned()))
+        .with("at", Attr::N(ports.now_ms()))
+        .with(VERSION, Attr::S(version.to_owned()));
+    begin_pause(ports, item).await
+}
+
+/// True when a connection is paused because of the credentials in this version of its secret.
+pub async fn is_paused_for<P: Store + Clock>(ports: &P, connection: &str, version: &str) -> Result<bool, Failure> {
+    let item = ports.get(Table::Control, &pause_key(connection)).await?;
+    Ok(item.is_some_and(|item| item.s(VERSION) == Some(version)))
+}
+
+/// Ends the pauses of a connection that began because of its credentials, if the secret has another version by now. Returns whether
+/// it ended one.
+pub async fn end_pauses_of_credentials<P: Store + Clock>(ports: &P, connection: &str, version: &str) -> Result<bool, Failure> {
+    let mut any = false;
+    for item in ports.query(Table::Control, &pause_key(connection).pk, "", 100, None).await?.items {
+        if item.s(VERSION).is_none_or(|before| before == version) {
+            continue;
+        }
+        let condition = Condition::Equals("at", Attr::N(item.n("at").unwrap_or_default()));
+        any |= write_if(ports, Write::Delete { table: Table::Control, key: item.key, condition }).await?;
+    }
+    Ok(any)
+}
+
+/// Sends the dispatches that are held for a destination, and returns how many.
+pub async fn send_held<P: Store + Queue>(ports: &P, destination: &str) -> Result<usize, Failure> {
+    let mut sent = 0;
+    loop {
+        // Each page is deleted once it is sent, so the first page is always the next one.
+        let page = ports.query(Table::Control, &held_partition(destination), "", PAGE, None).await?;
+        if page.items.is_empty() {
+            return Ok(sent);
+        }
+        let dispatches = page.items.iter().map(held_dispatch).collect::<Result<Vec<_>, _>>()?;
+        send_dispatches(ports, destination, &dispatches).await?;
+        for item in page.items {
+            // An item that was replaced by a newer dispatch after it was read stays for the next page.
+            let condition = Condition::Equals("dispatch", Attr::S(item.s("dispatch").unwrap_or_default().to_owned()));
+            sent += usize::from(write_if(ports, Write::Delete { table: Table::Control, key: item.key, condition }).await?);
+        }
+    }
+}
+
+fn held_dispatch(item: &Item) -> Result<Dispatch, Failure> {
+    let held = item.s("dispatch").and_then(|body| serde_json::from_str(body).ok());
+    held.ok_or_else(|| Failure::new(Code::CorruptItem, "a held message cannot be read"))
+}
+
+/// Held messages that are read and sent at once.
+const PAGE: u32 = 100;
 
 /// The partition of the messages that are held for a paused destination.
 pub fn held_partition(destination: &str) -> String {

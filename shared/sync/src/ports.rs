@@ -357,6 +357,8 @@ pub struct SecretSet {
     pub pending: Option<String>,
     /// AWSPREVIOUS: the value before the current one; some senders still use it.
     pub previous: Option<String>,
+    /// The id of the version that is current, which changes with every new value.
+    pub version: Option<String>,
 }
 
 impl SecretSet {
@@ -385,11 +387,13 @@ pub trait Secrets {
     async fn secret(&self, name: &str, fresh: bool) -> Result<SecretSet, PortError>;
 }
 
-/// The four steps of a Secrets Manager rotation, for `rotate` only.
+/// The versions of a secret and their stages, for `rotate` only.
 pub trait SecretVersions {
+    /// What the other calls name the secret of this logical name.
+    fn secret_name(&self, logical: &str) -> String;
     /// The value of a version in a stage; `None` when no version is there.
     async fn version_value(&self, secret: &str, version: Option<&str>, stage: &str) -> Result<Option<String>, PortError>;
-    /// The version that has AWSCURRENT.
+    /// The version that has AWSCURRENT; `None` when there is no such secret.
     async fn current_version(&self, secret: &str) -> Result<Option<String>, PortError>;
     /// Stores a value as a version with the stage AWSPENDING. A repetition with the same version and value succeeds.
     async fn put_pending(&self, secret: &str, version: &str, value: &str) -> Result<(), PortError>;

@@ -89,6 +89,7 @@ pub const SECRETS: &[(&str, &str)] = &[
     ("promoted", "first"),
     ("rotated-twice", "first"),
     ("same-version", "first"),
+    ("version", "first"),
 ];
 
 /// What is not as it must be.

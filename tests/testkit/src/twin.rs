@@ -188,11 +188,16 @@ impl Secrets for Twin {
     async fn secret(&self, name: &str, _fresh: bool) -> Result<SecretSet, PortError> {
         let secrets = self.secrets.borrow();
         let value = |stage: &str| secrets.get(name)?.value(stage);
-        Ok(SecretSet { current: value(CURRENT), pending: value(PENDING), previous: value(PREVIOUS) })
+        let version = secrets.get(name).and_then(|versions| versions.stages.get(CURRENT).cloned());
+        Ok(SecretSet { current: value(CURRENT), pending: value(PENDING), previous: value(PREVIOUS), version })
     }
 }
 
 impl SecretVersions for Twin {
+    fn secret_name(&self, logical: &str) -> String {
+        logical.to_owned()
+    }
+
     async fn version_value(&self, secret: &str, version: Option<&str>, stage: &str) -> Result<Option<String>, PortError> {
         self.with_secret(secret, |versions| {
             let named = version.is_none_or(|version| versions.stages.get(stage).is_some_and(|holder| holder == version));
@@ -201,7 +206,7 @@ impl SecretVersions for Twin {
     }
 
     async fn current_version(&self, secret: &str) -> Result<Option<String>, PortError> {
-        self.with_secret(secret, |versions| Ok(versions.stages.get(CURRENT).cloned()))
+        Ok(self.secrets.borrow().get(secret).and_then(|versions| versions.stages.get(CURRENT).cloned()))
     }
 
     async fn put_pending(&self, secret: &str, version: &str, value: &str) -> Result<(), PortError> {

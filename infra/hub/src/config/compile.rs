@@ -27,6 +27,8 @@ pub struct Compiled {
     pub purposes: BTreeMap<ObjectType, String>,
     /// Connections whose signing secret the hub issues itself, and rotates.
     pub rotating: BTreeSet<String>,
+    /// Connections whose provider gives access tokens that `rotate` can refresh.
+    pub refreshed: BTreeSet<String>,
     /// How each connection differs from its provider's folder.
     pub overrides: BTreeMap<String, ConnectionOverride>,
     /// Positions in the file.
@@ -76,6 +78,7 @@ fn compile_file(file: ConfigurationFile, report: &mut Report, providers: &[&str]
         quiets: BTreeMap::new(),
         purposes: BTreeMap::new(),
         rotating: BTreeSet::new(),
+        refreshed: BTreeSet::new(),
         overrides: BTreeMap::new(),
         positions: Positions::default(),
     };

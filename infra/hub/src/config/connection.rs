@@ -74,6 +74,8 @@ pub(super) fn connection(
         base_url: table.base_url.map(Spanned::into_inner).unwrap_or_default(),
         hosts: Vec::new(),
         account: table.account,
+        tenant: table.tenant,
+        auth_url: table.auth_url.map(Spanned::into_inner).unwrap_or_default(),
         api_version: table.api_version,
         signing_secret: table.signing_secret.map(Spanned::into_inner),
         api_secret: table.api_secret.map(Spanned::into_inner),
@@ -105,8 +107,11 @@ fn check(name: &str, at: &Span, table: &ConnectionTable, report: &mut Report) {
         let help = "add owner = \"a team or a person\": alarms name it";
         report.warning(at.clone(), format!("nobody answers for connection `{name}`")).help(help);
     }
-    if let Some(url) = &table.base_url {
-        check_base_url(url, report);
+    for (key, url) in [("base_url", &table.base_url), ("auth_url", &table.auth_url)] {
+        url.iter().for_each(|url| check_url(key, url, report));
+    }
+    if !table.tenant.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')) {
+        report.error(at.clone(), format!("`tenant` of `{name}` is neither an id nor a domain"));
     }
 }
 
@@ -125,13 +130,13 @@ fn write_headers(table: Entries<Spanned<String>>, report: &mut Report) -> BTreeM
     headers
 }
 
-fn check_base_url(url: &Spanned<String>, report: &mut Report) {
+fn check_url(key: &str, url: &Spanned<String>, report: &mut Report) {
     let text = url.get_ref();
     let host = text.strip_prefix("https://").unwrap_or_default();
     if host.is_empty() || host.contains('@') || host.contains(char::is_whitespace) {
-        report.error(url.span(), "`base_url` must be an absolute https URL").help("for example https://api.hubapi.com");
+        report.error(url.span(), format!("`{key}` must be an absolute https URL")).help("for example https://api.hubapi.com");
     } else if text.ends_with('/') {
-        report.error(url.span(), "`base_url` must not end in a slash");
+        report.error(url.span(), format!("`{key}` must not end in a slash"));
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) struct ConnectionTable {
     pub signature: SignatureTable,
     pub rotate_signing_secret: bool,
     pub base_url: Option<Spanned<String>>,
+    pub tenant: String,
+    pub auth_url: Option<Spanned<String>>,
     pub api_version: String,
     pub api_secret: Option<Spanned<String>>,
     pub rate: RateTable,

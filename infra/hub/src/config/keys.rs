@@ -121,6 +121,12 @@ static SIGNATURE: KeyTable = KeyTable::inline(
 
 const API_KEYS: &[Key] = &[
     key("base_url", TEXT, "The URL of its API. Needed if the connection is a destination or is swept."),
+    key("tenant", TEXT, "The directory (tenant) that signs people and apps in, for Microsoft.").default("`organizations`"),
+    key(
+        "auth_url",
+        TEXT,
+        "Scheme and host that replace those at which the provider gives tokens: of a national cloud (`https://login.microsoftonline.us`) or a sandbox (`https://test.salesforce.com`).",
+    ),
     key("api_version", TEXT, "The version of the API, if requests name one and you need another than the manifest's."),
     key(
         "api_secret",

@@ -1,11 +1,11 @@
 //! A configuration that was read, checked against the providers' folders, and what the functions get of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mapping::file::{Diagnostic, Report, Severity, Source};
-use providers::{Provider, Rate, Registry};
-use sync::config::{Bucket, Config, Connection, PackError};
+use providers::{AuthForm, Provider, Rate, Registry};
+use sync::config::{Bucket, Config, Connection, Hub, PackError};
 use thiserror::Error;
 use webhook::Scheme;
 
@@ -70,10 +70,10 @@ impl Loaded {
     /// The same, with the providers of a registry alone.
     pub fn with(registry: &Registry, path: &str, text: String, folder: Option<&Path>) -> Loaded {
         let source = Source::new(path, text);
-        let (compiled, mut diagnostics) = compile(&source, registry.names());
+        let (mut compiled, mut diagnostics) = compile(&source, registry.names());
         let mut providers = BTreeMap::new();
         let mut narrowed = Vec::new();
-        if let Some(compiled) = &compiled {
+        if let Some(compiled) = &mut compiled {
             let mut report = Report::new(source.clone());
             for (name, connection) in &compiled.hub.connections {
                 // A provider without a folder has been reported already.
@@ -82,6 +82,7 @@ impl Loaded {
                     providers.extend(provider.map(|provider| (name.to_string(), provider)));
                 }
             }
+            compiled.refreshed = refreshed(&compiled.hub, &providers);
             narrowed = provider_checks::check(compiled, &providers, &mut report);
             diagnostics.extend(report.into_sorted());
             diagnostics.sort_by_key(|d| (d.severity, d.span.start));
@@ -121,6 +122,14 @@ impl Loaded {
                 connection.base_url.clone_from(url);
             }
         }
+        for (name, url) in &changes.auth_urls {
+            if let Some(connection) = hub.connections.get_mut(name.as_str()) {
+                connection.auth_url.clone_from(url);
+            }
+        }
+        for (name, provider) in &self.providers {
+            hub.connections.get_mut(name.as_str()).into_iter().for_each(|connection| add_hosts(connection, provider));
+        }
         if hub.generation == NOT_NUMBERED {
             hub.generation = changes.generation.max(1);
         }
@@ -130,6 +139,14 @@ impl Loaded {
     }
 }
 
+/// The connections with an API secret whose provider has a token endpoint.
+fn refreshed(hub: &Hub, providers: &BTreeMap<String, Provider>) -> BTreeSet<String> {
+    let has_endpoint = |provider: &Provider| provider.manifest().api.auth.iter().any(|auth| auth.form == AuthForm::Oauth2);
+    let with_secret = hub.connections.iter().filter(|(_, connection)| connection.api_secret.is_some());
+    let names = with_secret.filter(|(name, _)| providers.get(name.as_str()).is_some_and(has_endpoint));
+    names.map(|(name, _)| name.to_string()).collect()
+}
+
 /// Fills in from the provider's manifest what the configuration leaves to it.
 fn complete(connection: &mut Connection, provider: &Provider) {
     let manifest = provider.manifest();
@@ -137,12 +154,26 @@ fn complete(connection: &mut Connection, provider: &Provider) {
     let has_own_rate = !connection.buckets.is_empty();
     let rates = manifest.api.rates.iter().filter(|rate| !has_own_rate || !rate.path.is_empty());
     connection.buckets.extend(rates.map(bucket));
-    if let Scheme::Sns(sns) = &manifest.webhook.scheme {
-        connection.hosts = sns.hosts();
-    }
     if connection.api_secret.is_some() && connection.base_url.is_empty() {
         connection.base_url.clone_from(&manifest.api.base_url);
     }
+}
+
+/// The further hosts that are called for a connection: those at which Amazon serves what its topics need, and those that give tokens.
+fn add_hosts(connection: &mut Connection, provider: &Provider) {
+    let manifest = provider.manifest();
+    let mut hosts = match &manifest.webhook.scheme {
+        Scheme::Sns(sns) => sns.hosts(),
+        _ => Vec::new(),
+    };
+    if connection.api_secret.is_some() {
+        let variables = connection.auth_variables();
+        let urls = manifest.api.auth.iter().map(|auth| variables.fill(&auth.token_url));
+        hosts.extend(urls.filter_map(|url| Some(url.split_once("://")?.1.split('/').next()?.to_owned())));
+    }
+    hosts.sort();
+    hosts.dedup();
+    connection.hosts = hosts;
 }
 
 /// What a local stack or a test changes in a configuration.
@@ -150,6 +181,8 @@ fn complete(connection: &mut Connection, provider: &Provider) {
 pub struct Changes {
     /// Base URLs by connection: sandboxes instead of the real ones.
     pub base_urls: BTreeMap<String, String>,
+    /// Scheme and host of the token endpoints, by connection: stand-ins instead of the real ones.
+    pub auth_urls: BTreeMap<String, String>,
     /// Divides every wait that the hub chooses.
     pub speed: Option<u32>,
     /// The generation of a configuration that does not number itself.

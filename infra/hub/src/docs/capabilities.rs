@@ -8,7 +8,7 @@ use sync::config::Bucket;
 use super::english::{code, codes};
 use super::facts::{Facts, Folder};
 use super::markdown::{GENERATED, Table};
-use super::phrases::{duration, grouped, with_comment};
+use super::phrases::{credentials, duration, grouped, with_comment};
 
 /// The page.
 pub fn page(facts: &Facts<'_>) -> String {
@@ -76,7 +76,7 @@ fn reading(folder: &Folder) -> [String; 8] {
         if version.is_empty() { String::new() } else { code(version) },
         if called { duration(*timeout_ms) } else { String::new() },
         with_comment(rates.join(", "), &comments.of_key("rates")),
-        auth.clone(),
+        auth.iter().map(credentials).collect::<Vec<_>>().join("; "),
     ]
 }
 

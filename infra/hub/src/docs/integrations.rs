@@ -9,7 +9,7 @@ use super::comments::Comments;
 use super::english::{code, codes, conditions, inputs, listing, time_unit};
 use super::facts::{Facts, Folder};
 use super::markdown::{GENERATED, Table, escape};
-use super::phrases::{duration, lane, roles, with_comment};
+use super::phrases::{credentials, duration, lane, roles, with_comment};
 use super::signing::{handshakes, proofs};
 
 /// The page.
@@ -146,9 +146,7 @@ fn traits(manifest: &Manifest, comments: &Comments<'_>) -> Vec<(&'static str, St
             .extend(events.sequence.iter().map(|s| ("sequence, in which a gap shows", format!("`{}` to `{}`", s.first, s.last))));
         traits.extend(test_records(events).map(|test| ("test records", test)));
     }
-    if !manifest.api.auth.is_empty() {
-        traits.push(("API access", manifest.api.auth.clone()));
-    }
+    traits.extend(manifest.api.auth.iter().map(|auth| ("credentials", credentials(auth))));
     traits
 }
 

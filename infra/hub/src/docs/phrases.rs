@@ -1,6 +1,7 @@
 //! Short phrases that several pages use: durations, numbers, lanes, roles.
 
 use canonical::Lane;
+use providers::{Auth, AuthForm, GrantEnd};
 use sync::config::Connection;
 
 /// Milliseconds as a duration in words.
@@ -43,6 +44,27 @@ pub fn roles(connection: &Connection) -> String {
         (!connection.sweep.is_empty(), "read on a schedule"),
     ];
     roles.into_iter().filter(|(is, _)| *is).map(|(_, role)| role).collect::<Vec<_>>().join(", ")
+}
+
+/// A form of credentials: what a person creates, and how it lives.
+pub fn credentials(auth: &Auth) -> String {
+    let form = match auth.form {
+        AuthForm::Bearer => "as a bearer token".to_owned(),
+        AuthForm::Basic => format!("as the password of `{}`", auth.user),
+        AuthForm::Header => format!("in the header `{}`", auth.name),
+        AuthForm::Query => format!("in the parameter `{}`", auth.name),
+        AuthForm::Oauth2 => {
+            let grants: Vec<String> = auth.grants.iter().map(|grant| format!("`{}`", grant.name())).collect();
+            let lifetime = auth.lifetime_s.map(|s| format!(", tokens of {}", duration(u64::from(s) * 1_000)));
+            let rotates = if auth.rotates { ", refresh tokens that are used once" } else { "" };
+            let ends = auth.grant_ends_days.map(|days| {
+                let from = if auth.grant_ends_from == GrantEnd::Use { " without use" } else { "" };
+                format!(", ends after {} days{from}", grouped(u64::from(days)))
+            });
+            format!("by OAuth ({}){}{rotates}{}", grants.join(" or "), lifetime.unwrap_or_default(), ends.unwrap_or_default())
+        }
+    };
+    format!("{} {form}", auth.title)
 }
 
 /// A text, and a comment in brackets.

@@ -2,20 +2,16 @@
 
 use std::process::ExitCode;
 
-use canonical::{Dispatch, QueueName};
 use clap::Args;
 use sync::config::Hub;
-use sync::failure::{Code, Failure};
-use sync::pause::{held_partition, pause_key};
-use sync::ports::{Attr, Condition, Item, Outgoing, Table, Write, WriteError};
+use sync::failure::Failure;
+use sync::pause::{pause_key, send_held};
+use sync::ports::{Attr, Condition, Item, Table, Write};
 use sync::quarantine::refused_partition;
 
 use super::open::HubArgs;
 use super::{Ports, check_connection};
 use crate::out::{CommandError, block_on, counted, print_line};
-
-/// Held messages that are read and sent at once.
-const PAGE: u32 = 100;
 
 /// Arguments of `hub pause`.
 #[derive(Debug, Args)]
@@ -77,37 +73,4 @@ pub async fn resume<P: Ports>(ports: &P, hub: &Hub, connection: &str) -> Result<
         }
     }
     Ok(send_held(ports, connection).await?)
-}
-
-async fn send_held<P: Ports>(ports: &P, connection: &str) -> Result<usize, Failure> {
-    let queue = QueueName::upsert(connection);
-    let mut sent = 0;
-    loop {
-        // Each page is deleted once it is sent, so the first page is always the next one.
-        let page = ports.query(Table::Control, &held_partition(connection), "", PAGE, None).await?;
-        if page.items.is_empty() {
-            return Ok(sent);
-        }
-        let messages = page.items.iter().map(message).collect::<Result<Vec<_>, _>>()?;
-        for answer in ports.send(&queue, messages).await {
-            answer?;
-        }
-        for item in page.items {
-            let condition = Condition::Equals("dispatch", Attr::S(item.s("dispatch").unwrap_or_default().to_owned()));
-            let delete = Write::Delete { table: Table::Control, key: item.key, condition };
-            match ports.write(vec![delete], None).await {
-                Ok(()) => sent += 1,
-                // The item was replaced by a newer dispatch after it was read. The next page has it.
-                Err(WriteError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-}
-
-fn message(item: &Item) -> Result<Outgoing, Failure> {
-    let corrupt = || Failure::new(Code::CorruptItem, "a held message cannot be read");
-    let body = item.s("dispatch").ok_or_else(corrupt)?;
-    serde_json::from_str::<Dispatch>(body).map_err(|_| corrupt())?;
-    Ok(Outgoing::new(body))
 }

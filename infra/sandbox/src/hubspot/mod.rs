@@ -15,7 +15,7 @@ use crate::engine::{Engine, TokenState};
 use crate::fault::Effects;
 use crate::schema::{Refusal, Style};
 use crate::state::{Origin, State};
-use crate::{ObjectSchema, Property, Refused, Request, Response, Sandbox};
+use crate::{ObjectSchema, Property, Refused, Request, Response, Sandbox, tokens};
 
 /// How a stand-in for HubSpot behaves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub struct Options {
     pub seed: u64,
     /// Tokens that are valid from the beginning.
     pub tokens: Vec<String>,
+    /// The token endpoint, if it has one.
+    pub endpoint: Option<tokens::Options>,
     /// Object types and their properties.
     pub objects: BTreeMap<String, ObjectSchema>,
     /// The scopes of the tokens, as the account tells them. Calls are not refused by them.
@@ -64,6 +66,7 @@ impl Default for Options {
         Options {
             seed: 0,
             tokens: vec!["sandbox-token".to_owned()],
+            endpoint: None,
             objects: catalogue::objects("hub_id"),
             scopes: catalogue::scopes(),
             per_ten_seconds: 100,
@@ -123,6 +126,16 @@ impl HubSpot {
         ];
         let known = NAMES.iter().find(|(plural, singular, id)| [plural, singular, id].contains(&&name))?.0;
         self.engine.schema.contains_key(known).then_some(known)
+    }
+
+    fn answer(&mut self, request: &Request, effects: &Effects, now_ms: i64) -> Response {
+        match self.gate(request, effects, now_ms) {
+            Err(refusal) => refusal,
+            Ok(headers) => {
+                let response = self.route(request, effects, now_ms);
+                headers.into_iter().fold(response, |r, (name, value)| r.with(name, value))
+            }
+        }
     }
 
     fn route(&mut self, request: &Request, effects: &Effects, now_ms: i64) -> Response {
@@ -329,12 +342,9 @@ impl Sandbox for HubSpot {
                 let refusal = self.error(status, "SERVER_ERROR", "out of order");
                 retry_after_s.iter().fold(refusal, |r, s| r.with("retry-after", s))
             }
-            (None, None) => match self.gate(request, &effects, now_ms) {
-                Err(refusal) => refusal,
-                Ok(headers) => {
-                    let response = self.route(request, &effects, now_ms);
-                    headers.into_iter().fold(response, |r, (name, value)| r.with(name, value))
-                }
+            (None, None) => match self.engine.token_answer(request, now_ms) {
+                Some(answer) => answer,
+                None => self.answer(request, &effects, now_ms),
             },
         };
         self.engine.end(&effects, response)

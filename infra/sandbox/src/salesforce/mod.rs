@@ -14,7 +14,7 @@ use crate::engine::{Engine, TokenState};
 use crate::fault::Effects;
 use crate::schema::{Refusal, Style};
 use crate::state::{Origin, State};
-use crate::{ObjectSchema, Overflow, Property, Refused, Request, Response, Sandbox};
+use crate::{ObjectSchema, Overflow, Property, Refused, Request, Response, Sandbox, tokens};
 
 /// How a stand-in for Salesforce behaves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub struct Options {
     pub seed: u64,
     /// Session ids that are valid from the beginning.
     pub tokens: Vec<String>,
+    /// The token endpoint, if it has one.
+    pub endpoint: Option<tokens::Options>,
     /// Object types and their fields.
     pub objects: BTreeMap<String, ObjectSchema>,
     /// Calls per day (UTC).
@@ -39,6 +41,7 @@ impl Default for Options {
         Options {
             seed: 0,
             tokens: vec!["sandbox-session".to_owned()],
+            endpoint: None,
             objects: catalogue::objects("Hub_Id__c"),
             per_day: 100_000,
             page: 2_000,
@@ -120,6 +123,14 @@ impl Salesforce {
             },
             _ => not_found(),
         }
+    }
+
+    fn answer(&mut self, request: &Request, effects: &Effects, now_ms: i64) -> Response {
+        let answer = match self.gate(request, effects, now_ms) {
+            Ok(()) => self.route(request, effects, now_ms),
+            Err(refusal) => refusal,
+        };
+        answer.with("sforce-limit-info", format!("api-usage={}/{}", self.engine.state.daily.1, self.options.per_day))
     }
 
     fn gate(&mut self, request: &Request, effects: &Effects, now_ms: i64) -> Result<(), Response> {
@@ -235,13 +246,10 @@ impl Sandbox for Salesforce {
                 let refusal = errors(status, "SERVER_UNAVAILABLE", "The server is unavailable.", None);
                 retry_after_s.iter().fold(refusal, |r, s| r.with("retry-after", s))
             }
-            (None, None) => {
-                let answer = match self.gate(request, &effects, now_ms) {
-                    Ok(()) => self.route(request, &effects, now_ms),
-                    Err(refusal) => refusal,
-                };
-                answer.with("sforce-limit-info", format!("api-usage={}/{}", self.engine.state.daily.1, self.options.per_day))
-            }
+            (None, None) => match self.engine.token_answer(request, now_ms) {
+                Some(answer) => answer,
+                None => self.answer(request, &effects, now_ms),
+            },
         };
         self.engine.end(&effects, response)
     }

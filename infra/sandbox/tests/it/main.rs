@@ -7,6 +7,7 @@ mod salesforce;
 #[cfg(feature = "server")]
 mod server;
 mod shapes;
+mod tokens;
 
 use sandbox::{Request, Response, Sandbox};
 use serde_json::{Map, Value};

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::auth::{Auth, ObjectScopes, Probe};
+
 /// The shape of the records that the API returns.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,9 +37,15 @@ pub struct ApiInfo {
     /// find counts as gone only if a second read, at least this much later, does not find it either.
     #[serde(default = "ApiInfo::default_lag_ms", skip_serializing_if = "ApiInfo::is_default_lag_ms")]
     pub lag_ms: u64,
-    /// How the API authenticates callers, in words.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub auth: String,
+    /// The forms of credentials that it takes, the recommended one first; none where the hub makes no calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub auth: Vec<Auth>,
+    /// The scopes that the use of each native object needs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scopes: BTreeMap<String, ObjectScopes>,
+    /// A cheap read by which the hub tries credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
     /// Token buckets. A call takes a token from each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rates: Vec<Rate>,
@@ -76,7 +84,9 @@ impl Default for ApiInfo {
             version: String::new(),
             timeout_ms: ApiInfo::default_timeout_ms(),
             lag_ms: ApiInfo::default_lag_ms(),
-            auth: String::new(),
+            auth: Vec::new(),
+            scopes: BTreeMap::new(),
+            probe: None,
             rates: Vec::new(),
             fetch: BTreeMap::new(),
             headers: BTreeMap::new(),
@@ -129,9 +139,6 @@ pub struct Destination {
     /// end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub web_addresses: Vec<String>,
-    /// The scopes that the token needs to read and write it, where the provider tells a token's scopes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub scopes: Vec<String>,
     /// References that the provider keeps as associations, apart from the object's properties.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub associations: Vec<Association>,

@@ -1,14 +1,16 @@
 //! What a provider's `manifest.toml` declares: what the provider is, how it signs, sends and answers, and what its API offers.
 //!
-//! `events.rs` holds the section `[events]`, `api.rs` the sections that describe the API.
+//! `events.rs` holds the section `[events]`, `api.rs` the sections that describe the API, `auth.rs` those about its credentials.
 
 mod api;
+mod auth;
 mod events;
 
 use serde::{Deserialize, Serialize};
 use webhook::{HttpReply, Webhook};
 
 pub use api::{ApiInfo, Association, Destination, Rate, Records, SweepWindow};
+pub use auth::{Auth, AuthForm, AuthVariables, ClientAuth, Grant, GrantEnd, ObjectScopes, Probe};
 pub use events::{
     EmbeddedFormat, EventAction, EventRule, EventStamp, Events, Keywords, OneOrMore, SequencePaths, UntypedBody, XmlBodies,
 };

@@ -40,7 +40,7 @@ fn a_record_is_read_only_at_the_configured_host() {
     let packed = json!({"manifest": {"provider": about, "webhook": {"scheme": {"form": "basic"}}, "api": api}, "maps": []});
     let provider = Provider::from_packed(&packed.to_string()).unwrap();
     let request = |object, id| {
-        let at = Fetch { base_url: "https://api.example", token: "t", account: "ours", object, id, since_ms: 1_790_000_000_000 };
+        let at = Fetch { base_url: "https://api.example", account: "ours", object, id, since_ms: 1_790_000_000_000 };
         provider.fetch(&at).unwrap()
     };
     let page = |id| request("page", id).url;
@@ -51,4 +51,21 @@ fn a_record_is_read_only_at_the_configured_host() {
     let thing = request("thing", "a/../b");
     assert_eq!(thing.url, "https://api.example/v2/things/a%2F..%2Fb");
     assert!(thing.headers.contains(&("tenant".into(), "ours".into())));
+}
+
+#[test]
+fn scopes_are_declared_for_objects_that_the_folder_reads_or_writes() {
+    for name in Provider::builtin_names() {
+        let provider = Provider::builtin(name, &Overrides::default()).unwrap();
+        let api = &provider.manifest().api;
+        for object in api.scopes.keys() {
+            let known = provider.object_of(object).is_some() || api.fetch.contains_key(object);
+            assert!(known, "{name}: [api.scopes] names `{object}`, which the folder does not know");
+        }
+        assert!(
+            api.fetch.is_empty() || !api.auth.is_empty(),
+            "{name}: the hub reads there, and no form of credentials is declared"
+        );
+        assert_eq!(api.auth.is_empty(), api.probe.is_none(), "{name}: credentials are tried by a read, and only they");
+    }
 }

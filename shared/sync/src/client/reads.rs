@@ -8,7 +8,7 @@ use providers::http::{HttpRequest, HttpResponse};
 
 use super::{CallError, Client};
 use crate::failure::{AtStage, Code, Failure, Stage};
-use crate::ports::{Clock, Http, Secrets, Store};
+use crate::ports::{Clock, Http, Queue, Secrets, Store};
 use crate::quarantine::PropertyUse;
 use crate::write_log::{Sought, WriteLog};
 
@@ -27,7 +27,7 @@ pub struct Reads {
 /// What was read, by the requested id: the object, `None` when it was not found, or why it could not be read.
 pub type ReadById = BTreeMap<String, Result<Option<RemoteRecord>, Failure>>;
 
-impl<P: Store + Secrets + Http + Clock> Client<'_, P> {
+impl<P: Store + Queue + Secrets + Http + Clock> Client<'_, P> {
     /// Reads objects by their ids, each with its own result. An object with another id is what the requested one was merged into.
     /// A failure that every call would meet ends the reading; what was read before counts.
     pub async fn read_each(&self, object: &str, ids: &[String]) -> ReadById {

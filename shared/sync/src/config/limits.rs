@@ -1,4 +1,4 @@
-//! How large and how many things may be.
+//! Limits: how large and how many things may be, fuses, and the retry schedule.
 
 use serde::{Deserialize, Serialize};
 
@@ -58,4 +58,66 @@ fn default_absent_percent() -> u32 {
 
 fn default_absent_objects() -> usize {
     20
+}
+
+/// How much of something a connection may report in a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FuseLimit {
+    /// So many records always pass.
+    pub most: u64,
+    /// Or so many percent of the records that the hub knows from the connection, if that is more.
+    #[serde(default)]
+    pub percent: u32,
+    /// In so many milliseconds.
+    pub per_ms: i64,
+}
+
+impl FuseLimit {
+    /// How many records pass, of a connection from which the hub knows so many.
+    pub fn allowed(&self, known: u64) -> u64 {
+        self.most.max(known * u64::from(self.percent) / 100)
+    }
+}
+
+/// Fuses: what a connection reports beyond a limit is held until an operator releases or discards it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fuses {
+    /// Records that the hub did not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<FuseLimit>,
+    /// Records whose values change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<FuseLimit>,
+    /// Records that are deleted at the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<FuseLimit>,
+}
+
+impl Fuses {
+    /// True when nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        *self == Fuses::default()
+    }
+}
+
+/// The retry schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Seconds before the second, third, … attempt; after the last one the message is parked.
+    pub schedule_s: Vec<u32>,
+    /// The largest random addition to a wait, in percent of it.
+    pub jitter_percent: u32,
+    /// Divides every wait that the hub chooses: 1 in production, more in the local stack.
+    #[serde(default = "one")]
+    pub speed: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry { schedule_s: vec![60, 300, 1800], jitter_percent: 20, speed: 1 }
+    }
 }

@@ -110,10 +110,8 @@ async fn read_one<P: Ports>(
     since_ms: i64,
 ) -> Result<Option<RemoteRecord>, Failure> {
     let account = client.connection().account.as_str();
-    let request = |target: &Target| {
-        let (base_url, token) = (target.base_url.as_str(), target.token.as_str());
-        client.provider().fetch(&Fetch { base_url, token, account, object, id, since_ms })
-    };
+    let request =
+        |target: &Target| client.provider().fetch(&Fetch { base_url: target.base_url.as_str(), account, object, id, since_ms });
     let raw = client
         .call(object, request, |_, response| read_json(response))
         .await

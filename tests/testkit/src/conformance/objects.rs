@@ -21,6 +21,7 @@ pub(super) fn checks<S: Subject>() -> Vec<Check<S>> {
         "a promoted version leaves the previous one readable" => promoted,
         "a second rotation forgets the first value" => rotated_twice,
         "a version is written once" => same_version,
+        "a secret is read with the id of its current version" => version_of_value,
     ]);
     all
 }
@@ -45,7 +46,7 @@ async fn no_bytes<S: Subject>(subject: &S) -> Outcome {
 
 fn set(current: &str, pending: Option<&str>, previous: Option<&str>) -> SecretSet {
     let text = |value: &str| Some(value.to_owned());
-    SecretSet { current: text(current), pending: pending.and_then(text), previous: previous.and_then(text) }
+    SecretSet { current: text(current), pending: pending.and_then(text), previous: previous.and_then(text), version: None }
 }
 
 /// Compares the values, which `Debug` of the set does not show.
@@ -60,7 +61,8 @@ async fn untouched<S: Subject>(subject: &S) -> Outcome {
 
 async fn no_secret<S: Subject>(subject: &S) -> Outcome {
     let none = subject.ports().secret("no-such-secret", false).await.during("a read")?;
-    expect_set(&none, &SecretSet::default())
+    expect_set(&none, &SecretSet::default())?;
+    expect("its current version", subject.ports().current_version(&subject.secret_id("no-such-secret")).await, Ok(None))
 }
 
 async fn pending<S: Subject>(subject: &S) -> Outcome {
@@ -112,6 +114,14 @@ async fn rotated_twice<S: Subject>(subject: &S) -> Outcome {
     let active: Vec<&str> = found.active().collect();
     expect("whether the first value is active", active.contains(&"first"), false)?;
     expect("current and previous", (found.current.as_deref(), found.previous.as_deref()), (Some("third"), Some("second")))
+}
+
+async fn version_of_value<S: Subject>(subject: &S) -> Outcome {
+    let id = subject.ports().secret_name("version");
+    expect("the name", &id, &subject.secret_id("version"))?;
+    rotate(subject, &id, SECOND, "second").await?;
+    let found = subject.ports().secret("version", false).await.during("a read")?;
+    expect("value and version", (found.current.as_deref(), found.version.as_deref()), (Some("second"), Some(SECOND)))
 }
 
 async fn same_version<S: Subject>(subject: &S) -> Outcome {

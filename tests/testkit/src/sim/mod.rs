@@ -7,6 +7,8 @@ mod acts;
 mod ada;
 mod bulk;
 mod check;
+mod credential_ports;
+mod credentials;
 mod lost_and_found;
 mod named;
 mod operator;
@@ -37,7 +39,7 @@ use sync::seal::Vault;
 
 pub use bulk::{Wave, bulk};
 pub use check::Violation;
-pub use named::NAMED;
+use named::NAMED;
 use outside::Trip;
 pub use policy::{HUBSPOT_ID, SALESFORCE_ID, Source, config};
 pub use ports::SimPorts;
@@ -81,8 +83,16 @@ pub fn run(seed: u64, options: Options) -> Result<Stats, Violation> {
     run_script(seed, script::write(seed), options)
 }
 
+/// The names of all scenarios that [`run_named`] runs.
+pub fn scenarios() -> Vec<&'static str> {
+    NAMED.iter().map(|(name, _)| *name).chain(credentials::SCENARIOS.iter().map(|(name, _)| *name)).collect()
+}
+
 /// Runs a named scenario.
 pub fn run_named(name: &str, seed: u64, options: Options) -> Option<Result<Stats, Violation>> {
+    if let Some((_, scenario)) = credentials::SCENARIOS.iter().find(|(n, _)| *n == name) {
+        return Some(scenario(seed, options));
+    }
     let (_, write) = NAMED.iter().find(|(n, _)| *n == name)?;
     Some(run_script(seed, write(seed), options))
 }

@@ -110,12 +110,12 @@ enum Fate {
 }
 
 impl SimPorts {
-    async fn step(&self, ms: i64) {
+    pub(super) async fn step(&self, ms: i64) {
         self.shared.steps.set(self.shared.steps.get() + 1);
         Until { at: self.shared.now.get() + ms.max(1), shared: Rc::clone(&self.shared), wake: Rc::clone(&self.wake) }.await;
     }
 
-    fn draw<T>(&self, draw: impl FnOnce(&mut Rng, &Faults) -> T) -> T {
+    pub(super) fn draw<T>(&self, draw: impl FnOnce(&mut Rng, &Faults) -> T) -> T {
         draw(&mut self.shared.rng.borrow_mut(), &self.shared.faults.get())
     }
 
@@ -142,7 +142,7 @@ impl SimPorts {
     }
 
     /// A call whose effect happens between two await points.
-    async fn call<T>(&self, effect: impl FnOnce(&Shared) -> Result<T, PortError>) -> Result<T, PortError> {
+    pub(super) async fn call<T>(&self, effect: impl FnOnce(&Shared) -> Result<T, PortError>) -> Result<T, PortError> {
         match self.before().await {
             Fate::Fails => Err(PortError::unavailable("simulated failure")),
             Fate::Works => {

@@ -42,7 +42,7 @@ fn secret_of(connection: &str) -> &'static str {
 
 /// Builds the ports of a run.
 pub fn build(seed: u64, script: &Script, trace: bool) -> Setup {
-    let set = |value: &str| SecretSet { current: Some(value.to_owned()), pending: None, previous: None };
+    let set = |value: &str| SecretSet { current: Some(value.to_owned()), ..SecretSet::default() };
     let master = "c2ltdWxhdG9yIG1hc3RlciBzZWNyZXQgb2YgMzIgYnl0ZXMgb3IgbW9yZQ==";
     let mut secrets = BTreeMap::from([(MASTER_SECRET.to_owned(), set(master))]);
     for connection in ["form", "stripe", "hubspot"] {

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod canary;
+mod credentials;
 mod fixtures;
 mod import_story;
 mod kills;

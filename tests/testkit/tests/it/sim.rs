@@ -1,7 +1,7 @@
 //! The simulator as a test: a number of seeds, every named scenario, and every planted bug found.
 
 use sync::mutant::Mutant;
-use testkit::sim::{NAMED, Options, bulk, run, run_named};
+use testkit::sim::{Options, bulk, run, run_named, scenarios};
 
 #[test]
 fn no_seed_violates_an_invariant() {
@@ -18,7 +18,7 @@ fn violations(seeds: u64, options: Options) -> Vec<String> {
             Some(format!("{name}, seed {seed}: {violation}"))
         })
     };
-    NAMED.iter().filter_map(|(name, _)| first(name)).collect()
+    scenarios().into_iter().filter_map(first).collect()
 }
 
 #[test]
@@ -49,10 +49,11 @@ fn a_seed_replays_exactly() {
 
 #[test]
 fn every_planted_bug_is_found() {
+    let names = scenarios();
     for (name, mutant) in Mutant::ALL {
         let options = Options { mutant: Some(*mutant), ..Options::default() };
         let found = (0..500).any(|seed| {
-            let scenario = NAMED[usize::try_from(seed).unwrap_or(0) % NAMED.len()].0;
+            let scenario = names[usize::try_from(seed).unwrap_or(0) % names.len()];
             run(seed, options).is_err() || run_named(scenario, seed, options).is_some_and(|r| r.is_err())
         });
         assert!(found, "{name} was not found within 500 seeds");

@@ -4,7 +4,7 @@ mod absences;
 mod associations;
 mod fields;
 mod history;
-mod hub;
+pub mod hub;
 mod limits;
 mod references;
 mod sweeps;

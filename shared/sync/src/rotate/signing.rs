@@ -1,4 +1,4 @@
-//! `rotate`: new signing secrets, by the four steps of a Secrets Manager rotation.
+//! New signing secrets, by the four steps of a Secrets Manager rotation.
 //!
 //! During a rotation `receive` accepts the current, the pending and the previous value, so that no valid webhook is refused. It
 //! accepts nothing else.
