@@ -11,8 +11,11 @@ use std::sync::Arc;
 use adapters::environment::{BUCKET, CONFIG, Environment, PUBLIC_URL, SECRET_PREFIX, queue_variable, table_variable};
 use adapters::{Access, Aws, ResourceNames};
 use local::{Observer, Options, Schedules, Stack};
-use sandbox::{hubspot, salesforce};
+use providers::Grant;
+use sandbox::server::{Shared, now_ms};
+use sandbox::{Request, hubspot, salesforce, tokens};
 use sync::config::Hub;
+use sync::credential::Credential;
 use sync::ports::Table;
 use tokio::task::JoinHandle;
 use webhook::Scheme;
@@ -31,6 +34,8 @@ use crate::template::regenerate;
 pub const FUNCTIONS: &[&str] = &["receive", "transform", "upsert", "reconcile", "rotate"];
 /// The prefix of the names of the local stack's secrets.
 pub const LOCAL_SECRETS: &str = "crm-hub/local/";
+/// The id of the hub as a client of the stand-ins' token endpoints.
+const CLIENT: &str = "crm-hub-local";
 /// The port of the function URL of `receive`, if it is free and the user names no other one.
 const PORT: u16 = 8480;
 
@@ -148,8 +153,19 @@ pub async fn start(setup: Setup, loaded: &Loaded, binaries: &Path) -> Result<Run
     let schemes: BTreeMap<String, Scheme> =
         loaded.providers.iter().map(|(name, provider)| (name.clone(), provider.manifest().webhook.scheme.clone())).collect();
     let keys = Keys::open(&setup.folder.join("secrets"), &hub, &schemes, setup.fresh)?;
-    let hubspot = hubspot::Options { tokens: vec![keys.hub["hubspot/api"].clone()], ..setup.hubspot.clone() };
-    let salesforce = salesforce::Options { tokens: vec![keys.hub["salesforce/api"].clone()], ..setup.salesforce.clone() };
+    let endpoint = |path: &str, name: &str, options: tokens::Options| {
+        Some(tokens::Options {
+            path: path.to_owned(),
+            client_id: CLIENT.to_owned(),
+            client_secret: keys.hub[name].clone(),
+            ..options
+        })
+    };
+    let rotating = endpoint("/oauth/v3/token", "hubspot/api", tokens::Options::default());
+    let hubspot = hubspot::Options { tokens: Vec::new(), endpoint: rotating, ..setup.hubspot.clone() };
+    let lasting = tokens::Options { rotates: false, tells_lifetime: false, lifetime_s: 7_200, ..tokens::Options::default() };
+    let lasting = endpoint("/services/oauth2/token", "salesforce/api", lasting);
+    let salesforce = salesforce::Options { tokens: Vec::new(), endpoint: lasting, ..setup.salesforce.clone() };
     let sandboxes = sandboxes::start(hubspot, salesforce, &setup.folder.join("state"), setup.fresh).await;
     let sandboxes = sandboxes.map_err(|e| CommandError::backend("the stand-ins do not start", e))?;
     let pack = setup.folder.join("hub.pack");
@@ -160,7 +176,15 @@ pub async fn start(setup: Setup, loaded: &Loaded, binaries: &Path) -> Result<Run
     let port = port(setup.port)?;
     let url = base_url(port);
     lock.describe(&url).map_err(|e| CommandError::Write(shown(&setup.folder.join("lock")), e))?;
-    let stack = Stack::start(options(&setup, &template, binaries, &pack, port, &keys)).await;
+    let credentials = sandboxes.servers.iter().filter_map(|(name, server)| {
+        let secret = format!("{name}/api");
+        let credential = agree(server, keys.hub.get(&secret).map(String::as_str).unwrap_or_default())?;
+        Some((secret, credential.to_secret()))
+    });
+    let credentials: BTreeMap<String, String> = credentials.collect();
+    let mut options = options(&setup, &template, binaries, &pack, port, &keys);
+    options.secrets.extend(credentials.into_iter().map(|(name, value)| (format!("{LOCAL_SECRETS}{name}"), value)));
+    let stack = Stack::start(options).await;
     let stack = stack.map_err(|e| CommandError::Backend(format!("the local stack does not start: {}", chain(&e))))?;
     let (environment, env_file) = (variables(&stack, &hub, &pack, &url), setup.folder.join("env"));
     let mut running = Running { stack, sandboxes, hub, url, keys, schemes, environment, env_file, delivery: None, _lock: lock };
@@ -187,10 +211,15 @@ impl Running {
         })
     }
 
+    /// The secret with which the hub proves itself at the token endpoint of a CRM's stand-in.
+    pub fn client_secret(&self, connection: &str) -> &str {
+        self.keys.hub.get(&format!("{connection}/api")).map(String::as_str).unwrap_or_default()
+    }
+
     /// A curl command that delivers this body, signed now.
     pub fn curl(&self, connection: &str, body: &str) -> Option<String> {
         let route = self.route(connection)?;
-        let signed = route.sign(body.as_bytes(), &format!("msg_{}", sandbox::server::now_ms())).ok()?;
+        let signed = route.sign(body.as_bytes(), &format!("msg_{}", now_ms())).ok()?;
         let body = String::from_utf8_lossy(&signed.body);
         let headers: Vec<String> = signed.headers.iter().map(|(name, value)| format!("  -H '{name}: {value}' \\\n")).collect();
         Some(format!("curl -i {} -H 'content-type: application/json' \\\n{}  -d '{body}'", route.url, headers.concat()))
@@ -216,6 +245,24 @@ impl Running {
         let _ = std::fs::remove_file(&self.env_file);
         self.stack.stop().await;
     }
+}
+
+/// A person agrees at a stand-in: what `hub connect` stores then. `None` for a stand-in without a token endpoint.
+pub fn agree(server: &Shared, client_secret: &str) -> Option<Credential> {
+    let now_ms = now_ms();
+    // By the control path, so that the grant is in the stand-in's log.
+    let answer = server.lock().answer(Request::new("POST", "/_sandbox/connect", &[], b""), now_ms).ok()?.value();
+    let text = |member: &str| answer[member].as_str().map(str::to_owned);
+    Some(Credential {
+        access_token: text("access_token")?,
+        refresh_token: text("refresh_token"),
+        client_id: Some(CLIENT.to_owned()),
+        client_secret: Some(client_secret.to_owned()),
+        grant: Some(Grant::RefreshToken),
+        granted_at: Some(now_ms),
+        refreshed_at: Some(now_ms),
+        ..Credential::default()
+    })
 }
 
 /// The variables with which commands find a hub on this stack.
@@ -296,7 +343,7 @@ fn base_url(port: u16) -> String {
 
 /// Seconds since 1970: the generation of a configuration that is packed now.
 fn now_s() -> u64 {
-    u64::try_from(sandbox::server::now_ms() / 1_000).unwrap_or(1)
+    u64::try_from(now_ms() / 1_000).unwrap_or(1)
 }
 
 /// The port that is named, else the usual one or a free one.

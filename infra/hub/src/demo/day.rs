@@ -54,6 +54,8 @@ struct StepRow {
     refused: Option<String>,
     rotate: Option<String>,
     outage: Option<String>,
+    expire: Option<String>,
+    revoke: Option<String>,
     seconds: Option<u32>,
 }
 
@@ -112,6 +114,18 @@ pub enum Action {
         /// The connection.
         connection: String,
         /// How long, in real seconds.
+        seconds: u32,
+    },
+    /// The access tokens of a CRM end at once, and the answer to the next refresh is lost.
+    Expire {
+        /// The connection.
+        connection: String,
+    },
+    /// A person withdraws what was granted, and connects again after some time.
+    Revoke {
+        /// The connection.
+        connection: String,
+        /// After how many real seconds.
         seconds: u32,
     },
 }
@@ -195,6 +209,12 @@ fn action(
     }
     if let (Some(connection), Some(seconds)) = (&step.outage, step.seconds) {
         return Ok(Some(Action::Outage { connection: connection.clone(), seconds }));
+    }
+    if let (Some(connection), Some(seconds)) = (&step.revoke, step.seconds) {
+        return Ok(Some(Action::Revoke { connection: connection.clone(), seconds }));
+    }
+    if let Some(connection) = &step.expire {
+        return Ok(Some(Action::Expire { connection: connection.clone() }));
     }
     if let Some(connection) = &step.refused {
         return Ok(Some(Action::Refused { connection: connection.clone() }));

@@ -11,7 +11,7 @@ use sandbox::server::{Shared, now_ms};
 use sandbox::{Fault, FaultKind};
 use serde_json::{Map, Value};
 use sync::failure::Failure;
-use sync::ports::Secrets;
+use sync::ports::{SecretVersions, Secrets};
 use sync::record::journal::{count_outcomes, day as day_of};
 use testkit::sim::Rng;
 use tokio::task::JoinSet;
@@ -27,7 +27,7 @@ use crate::operate::status::accounts;
 use crate::operate::{Ports, dlq};
 use crate::out::{CommandError, print};
 use crate::queues::{dead_letter_queues, work_queues};
-use crate::stack::{FUNCTIONS, LOCAL_SECRETS, Running};
+use crate::stack::{FUNCTIONS, LOCAL_SECRETS, Running, agree};
 use crate::text::instant;
 
 /// The day passes this many times faster than its script.
@@ -241,6 +241,12 @@ impl Demo {
                     let _ = crm.lock().create(object, set, now_ms());
                 }
             }
+            Action::Expire { connection } => self.expire(connection),
+            Action::Revoke { connection, seconds } => {
+                if let Err(error) = self.revoke(connection, *seconds).await {
+                    self.senders.report(format!("{connection}: it cannot be connected again: {error}"));
+                }
+            }
             Action::Outage { connection, seconds } => {
                 if let Some(crm) = self.crm(connection) {
                     let now = now_ms();
@@ -285,6 +291,30 @@ impl Demo {
         if self.options.kills == 0 {
             self.senders.report(format!("{connection}: the rotation of its signing secret did not end"));
         }
+    }
+
+    /// Ends the access tokens of a CRM, and loses the answer to the next request of a new one.
+    fn expire(&self, connection: &str) {
+        let Some(crm) = self.crm(connection) else { return };
+        let mut crm = crm.lock();
+        crm.fault(Fault::always(FaultKind::LoseAnswer).on("/token").times(1));
+        crm.endpoint().into_iter().for_each(|endpoint| endpoint.expire(now_ms()));
+    }
+
+    /// Withdraws the grants of a CRM. After some time a person connects it again: a new pair of tokens is stored, and the watch
+    /// resumes the connection.
+    async fn revoke(&self, connection: &str, seconds: u32) -> Result<(), CommandError> {
+        let (Some(crm), ports) = (self.crm(connection), self.running.ports()) else { return Ok(()) };
+        crm.lock().endpoint().into_iter().for_each(sandbox::TokenEndpoint::revoke);
+        tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await;
+        let Some(credential) = agree(crm, self.running.client_secret(connection)) else { return Ok(()) };
+        let secret = ports.secret_name(&format!("{connection}/api"));
+        let (version, from) =
+            (format!("connected-again-{:020}", now_ms()), ports.current_version(&secret).await.map_err(Failure::from)?);
+        ports.put_pending(&secret, &version, &credential.to_secret()).await.map_err(Failure::from)?;
+        ports.promote(&secret, &version, from.as_deref()).await.map_err(Failure::from)?;
+        // The local stack's schedules are off in the demo.
+        self.reconcile("watch").await.map(drop)
     }
 
     async fn current_secret(&self, name: &str) -> Option<String> {
