@@ -7,7 +7,7 @@ use mapping::file::{Diagnostic, Diagnostics, Report, Source, read};
 use serde_json::value::RawValue;
 
 use crate::keys;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, WebhooksApi};
 use crate::provider::{LoadError, Overrides, PackedMap, Provider};
 use crate::rules::EventReader;
 
@@ -106,6 +106,9 @@ fn check(manifest: &Manifest, folder: &str, report: &mut Report) {
         if manifest.api.auth[..nth].iter().any(|other| other.overlaps(auth)) {
             report.error(0..0, format!("a form of `[[api.auth]]` stands twice: `{}`", auth.title));
         }
+    }
+    if let Some(Err(error)) = manifest.api.webhooks.as_ref().map(WebhooksApi::check) {
+        report.error(0..0, error);
     }
     if manifest.provider.name != folder {
         report.error(0..0, format!("the provider is called `{}`, but its folder `{folder}`", manifest.provider.name));

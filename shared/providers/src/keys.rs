@@ -1,12 +1,15 @@
 //! The keys of manifests, each declared once: the reader and `docs/providers.md` follow from this list. `[webhook]` is not here,
-//! because the forms of signatures are types of the crate `webhook`. `auth.rs` has those about credentials.
+//! because the forms of signatures are types of the crate `webhook`. `auth.rs` has those about credentials,
+//! `webhooks.rs` those about the registration of webhooks.
 
 mod auth;
+mod webhooks;
 
 use mapping::file::{Key, KeyGroup, KeyTable, ValueType, key};
 
 pub use auth::AUTH;
 use auth::{OBJECT_SCOPES, PROBE};
+use webhooks::WEBHOOKS;
 
 const TEXT: ValueType = ValueType::Text;
 const TEXTS: ValueType = ValueType::OneOrMore(&ValueType::Text);
@@ -264,6 +267,7 @@ const API_KEYS: &[Key] = &[
         "Object = the scopes that its use needs. `hub connect` asks for those of the objects that are read or written, and no more.",
     ),
     key("probe", ValueType::Table(&PROBE), "A cheap read, by which `hub connect` tries the credentials."),
+    key("webhooks", ValueType::Table(&WEBHOOKS), "How webhooks are registered, see below."),
     key("rates", RATES, "Token buckets; a call must pass all of them."),
     key(
         "fetch",

@@ -32,14 +32,16 @@ mod refusal;
 #[cfg(feature = "compile")]
 mod registry;
 mod rules;
+pub mod subscriptions;
 mod unmapped;
 mod view;
 
 pub use folder_code::api_of;
 pub use manifest::{
-    About, AcceptedAnswer, ApiInfo, Association, Auth, AuthForm, AuthVariables, ClientAuth, Destination, EmbeddedFormat,
-    EventAction, EventRule, EventStamp, Events, Grant, GrantEnd, Keywords, Manifest, Media, ObjectScopes, OneOrMore, Probe, Rate,
-    Records, SequencePaths, SweepWindow, UntypedBody, XmlBodies,
+    About, AcceptedAnswer, ApiInfo, Association, Auth, AuthForm, AuthVariables, CallMethod, CallTemplate, ClientAuth,
+    Destination, EmbeddedFormat, EventAction, EventRule, EventStamp, Events, Grant, GrantEnd, Keywords, Manifest, Media,
+    ObjectScopes, OneOrMore, Probe, Rate, Records, SecretSource, SequencePaths, SubscriptionList, SweepWindow, UntypedBody,
+    WebhooksApi, XmlBodies,
 };
 pub use mapping::Rendered;
 pub use model::{EventBody, Inbound, InboundEvent, Malformed, Sequence, WriteHint};

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::auth::{Auth, ObjectScopes, Probe};
+use super::webhooks::WebhooksApi;
 
 /// The shape of the records that the API returns.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,9 @@ pub struct ApiInfo {
     /// A cheap read by which the hub tries credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Probe>,
+    /// How webhooks are registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhooks: Option<WebhooksApi>,
     /// Token buckets. A call takes a token from each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rates: Vec<Rate>,
@@ -87,6 +91,7 @@ impl Default for ApiInfo {
             auth: Vec::new(),
             scopes: BTreeMap::new(),
             probe: None,
+            webhooks: None,
             rates: Vec::new(),
             fetch: BTreeMap::new(),
             headers: BTreeMap::new(),

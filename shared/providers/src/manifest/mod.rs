@@ -1,10 +1,12 @@
 //! What a provider's `manifest.toml` declares: what the provider is, how it signs, sends and answers, and what its API offers.
 //!
-//! `events.rs` holds the section `[events]`, `api.rs` the sections that describe the API, `auth.rs` those about its credentials.
+//! `events.rs` holds the section `[events]`, `api.rs` the sections that describe the API, `auth.rs` those about its credentials,
+//! `webhooks.rs` that about the registration of webhooks.
 
 mod api;
 mod auth;
 mod events;
+mod webhooks;
 
 use serde::{Deserialize, Serialize};
 use webhook::{HttpReply, Webhook};
@@ -14,6 +16,7 @@ pub use auth::{Auth, AuthForm, AuthVariables, ClientAuth, Grant, GrantEnd, Objec
 pub use events::{
     EmbeddedFormat, EventAction, EventRule, EventStamp, Events, Keywords, OneOrMore, SequencePaths, UntypedBody, XmlBodies,
 };
+pub use webhooks::{CallMethod, CallTemplate, SecretSource, SubscriptionList, WebhooksApi};
 
 /// The content of a `manifest.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

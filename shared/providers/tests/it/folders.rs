@@ -69,3 +69,25 @@ fn scopes_are_declared_for_objects_that_the_folder_reads_or_writes() {
         assert_eq!(api.auth.is_empty(), api.probe.is_none(), "{name}: credentials are tried by a read, and only they");
     }
 }
+
+/// A topic that no rule handles would only bring events that are thrown away.
+#[test]
+fn the_topics_that_are_registered_are_handled() {
+    let matches = |pattern: &str, text: &str| match pattern.split_once('*') {
+        Some((start, end)) => text.len() >= start.len() + end.len() && text.starts_with(start) && text.ends_with(end),
+        None => pattern == text,
+    };
+    // The others name objects or flags instead of event types.
+    for name in ["mailchimp", "shopify", "stripe", "typeform", "zendesk"] {
+        let provider = Provider::builtin(name, &Overrides::default()).unwrap();
+        let manifest = provider.manifest();
+        let (webhooks, events) = (manifest.api.webhooks.as_ref().unwrap(), manifest.events.as_ref().unwrap());
+        for topic in &webhooks.topics {
+            let unconditional = events.on.iter().filter(|rule| rule.when.is_empty());
+            let rule = unconditional.clone().find(|rule| rule.types.as_slice().iter().any(|pattern| matches(pattern, topic)));
+            let conditional = events.on.iter().any(|rule| rule.types.as_slice().iter().any(|pattern| matches(pattern, topic)));
+            let ignored = rule.is_some_and(|rule| rule.action == providers::EventAction::Ignore);
+            assert!(conditional && !ignored, "{name}: no rule handles `{topic}`");
+        }
+    }
+}
