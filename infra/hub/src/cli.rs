@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::connect::disconnect::{self, DisconnectArgs};
+use crate::connect::{self, ConnectArgs};
 use crate::operate::absences::{self, AbsencesArgs};
+use crate::operate::connections::{self, ConnectionsArgs};
 use crate::operate::dlq::{self, DlqArgs};
 use crate::operate::explain::{self, ExplainArgs};
 use crate::operate::fuse::{self, FuseArgs};
@@ -58,6 +61,12 @@ pub enum Command {
     Sandbox(sandbox::SandboxArgs),
     /// Sign a webhook as its provider would, send it, and show how its events ended
     Send(send::SendArgs),
+    /// Connect an account: what to create there, its credentials, a first read, its webhooks
+    Connect(ConnectArgs),
+    /// Show by connection how long its token is good, its scopes, and when anything came or went
+    Connections(ConnectionsArgs),
+    /// Remove the webhooks that the hub registered at an account, and say what stays
+    Disconnect(DisconnectArgs),
     /// Show how many events each connection received, and their outcomes
     Status(StatusArgs),
     /// List events that are stored as they came because no rule maps them
@@ -126,6 +135,9 @@ impl Cli {
             Command::Up(args) => up::run(args),
             Command::Sandbox(args) => sandbox::run(args),
             Command::Send(args) => send::run(args),
+            Command::Connect(args) => connect::run(args),
+            Command::Connections(args) => connections::run(args),
+            Command::Disconnect(args) => disconnect::run(args),
             Command::Status(args) => status::run(args),
             Command::Retained(args) => retained::run(args),
             Command::Quarantine(args) => quarantine::run(args),

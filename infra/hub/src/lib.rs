@@ -17,6 +17,8 @@ pub mod cli;
 #[cfg(feature = "cli")]
 pub mod configuration;
 #[cfg(feature = "cli")]
+pub mod connect;
+#[cfg(feature = "cli")]
 mod demo;
 #[cfg(feature = "cli")]
 pub mod docs;

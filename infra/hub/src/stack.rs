@@ -12,6 +12,7 @@ use adapters::environment::{BUCKET, CONFIG, Environment, PUBLIC_URL, SECRET_PREF
 use adapters::{Access, Aws, ResourceNames};
 use local::{Observer, Options, Schedules, Stack};
 use providers::Grant;
+use sandbox::consent::Consent;
 use sandbox::server::{Shared, now_ms};
 use sandbox::{Request, hubspot, salesforce, tokens};
 use sync::config::Hub;
@@ -154,12 +155,9 @@ pub async fn start(setup: Setup, loaded: &Loaded, binaries: &Path) -> Result<Run
         loaded.providers.iter().map(|(name, provider)| (name.clone(), provider.manifest().webhook.scheme.clone())).collect();
     let keys = Keys::open(&setup.folder.join("secrets"), &hub, &schemes, setup.fresh)?;
     let endpoint = |path: &str, name: &str, options: tokens::Options| {
-        Some(tokens::Options {
-            path: path.to_owned(),
-            client_id: CLIENT.to_owned(),
-            client_secret: keys.hub[name].clone(),
-            ..options
-        })
+        let (client_id, client_secret) = (CLIENT.to_owned(), keys.hub[name].clone());
+        let consent = Some(consent(&path.replace("token", "authorize")));
+        Some(tokens::Options { path: path.to_owned(), client_id, client_secret, consent, ..options })
     };
     let rotating = endpoint("/oauth/v3/token", "hubspot/api", tokens::Options::default());
     let hubspot = hubspot::Options { tokens: Vec::new(), endpoint: rotating, ..setup.hubspot.clone() };
@@ -245,6 +243,12 @@ impl Running {
         let _ = std::fs::remove_file(&self.env_file);
         self.stack.stop().await;
     }
+}
+
+/// The page on which a person agrees, so that `hub connect` can be tried without an account.
+fn consent(path: &str) -> Consent {
+    let redirects = vec!["http://localhost:8482/callback".to_owned()];
+    Consent { path: path.replace("/v3", ""), redirects, any_port: true, ..Consent::default() }
 }
 
 /// A person agrees at a stand-in: what `hub connect` stores then. `None` for a stand-in without a token endpoint.

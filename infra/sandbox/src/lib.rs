@@ -7,6 +7,7 @@
 //! server around it. No deployed function may depend on this crate.
 #![forbid(unsafe_code)]
 
+pub mod consent;
 mod control;
 #[cfg(feature = "server")]
 pub mod durable;
@@ -14,6 +15,7 @@ mod engine;
 mod fault;
 pub mod hubspot;
 mod message;
+pub mod registration;
 pub mod salesforce;
 mod schema;
 #[cfg(feature = "server")]

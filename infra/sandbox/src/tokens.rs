@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::consent::{CodeRefused, Consent};
 use crate::{Request, Response};
 
 /// How a token endpoint behaves. `Debug` shows no secret.
@@ -33,6 +34,8 @@ pub struct Options {
     pub grace_s: i64,
     /// By how much the endpoint's clock is ahead, in milliseconds.
     pub clock_ahead_ms: i64,
+    /// The page on which a person agrees, if there is one.
+    pub consent: Option<Consent>,
     /// The first word of its tokens, so that those of two endpoints differ.
     pub prefix: String,
 }
@@ -49,6 +52,7 @@ impl Default for Options {
             rotates: true,
             grace_s: 1_800,
             clock_ahead_ms: 0,
+            consent: None,
             prefix: "sandbox".to_owned(),
         }
     }
@@ -129,6 +133,10 @@ impl TokenEndpoint {
 
     /// Answers a request to the endpoint; `None` for every other path.
     pub fn handle(&mut self, request: &Request, now_ms: i64) -> Option<Response> {
+        let Options { consent, client_id, clock_ahead_ms, .. } = &mut self.options;
+        if let Some(consent) = consent.as_mut().filter(|consent| consent.path == request.path) {
+            return Some(consent.handle(request, client_id, now_ms + *clock_ahead_ms));
+        }
         (request.path == self.options.path).then(|| {
             let now_ms = now_ms + self.options.clock_ahead_ms;
             match self.token(request, now_ms) {
@@ -164,6 +172,25 @@ impl TokenEndpoint {
                     answer["refresh_token"] = json!(self.issue_refresh(grant));
                 }
                 answer["access_token"] = json!(self.issue_access_at(grant, now_ms));
+            }
+            Some("authorization_code") => {
+                let needed = |name| parameter(name).ok_or((400_u16, "invalid_request"));
+                let (code, redirect, verifier) = (needed("code")?, needed("redirect_uri")?, needed("code_verifier")?);
+                let consent = self.options.consent.as_mut().ok_or((400_u16, "unsupported_grant_type"))?;
+                let scope = match consent.take(code, redirect, verifier, now_ms) {
+                    Ok(scope) => scope,
+                    Err(refused) => {
+                        // A code that comes twice was stolen: what it gave ends (RFC 6749, section 4.1.2).
+                        if refused == CodeRefused::Reused {
+                            self.revoke();
+                        }
+                        return Err((400, "invalid_grant"));
+                    }
+                };
+                let grant = self.next();
+                answer["access_token"] = json!(self.issue_access_at(grant, now_ms));
+                answer["refresh_token"] = json!(self.issue_refresh(grant));
+                answer["scope"] = json!(scope);
             }
             Some("client_credentials") => {
                 let grant = self.next();

@@ -64,6 +64,22 @@ fn level(stored: Option<&Item>, bucket: &Bucket, now_ms: i64) -> i64 {
     (item.n("level").unwrap_or(full) + refilled).min(full)
 }
 
+/// When the last call of a connection took a token, and what each of its buckets holds now: name, calls, and the most that it holds.
+pub async fn calls_left<P: Store + Clock>(
+    ports: &P,
+    connection: &str,
+    buckets: &[Bucket],
+) -> Result<(Option<i64>, Vec<(String, u64, u64)>), Failure> {
+    let (mut last_ms, mut left): (Option<i64>, Vec<_>) = (None, Vec::new());
+    for bucket in buckets {
+        let stored = ports.get(Table::Control, &Key::new(format!("bucket#{connection}"), bucket.name.clone())).await?;
+        last_ms = last_ms.max(stored.as_ref().and_then(|item| item.n("at")));
+        let calls = level(stored.as_ref(), bucket, ports.now_ms()).max(0) / ONE_TOKEN;
+        left.push((bucket.name.clone(), u64::try_from(calls).unwrap_or(0), u64::from(bucket.burst)));
+    }
+    Ok((last_ms, left))
+}
+
 /// Warns when less than a tenth of the calls that a provider allows are left.
 pub fn warn_if_nearly_used(connection: &str, usage: Option<Usage>) {
     if let Some(Usage { remaining, max, window_ms }) = usage

@@ -50,5 +50,18 @@ pub fn needed_scopes(hub: &Hub, name: &str, connection: &Connection, provider: &
     let used = ObjectsInUse::of(hub, name, connection, provider);
     let read = used.read.iter().filter_map(|object| declared.get(object)).flat_map(|scopes| &scopes.read);
     let written = used.written.iter().filter_map(|object| declared.get(object)).flat_map(|scopes| &scopes.write);
-    auth.scopes.iter().chain(read).chain(written).cloned().collect()
+    let webhooks = provider.manifest().api.webhooks.iter().filter(|_| connection.source).flat_map(|webhooks| &webhooks.scopes);
+    auth.scopes.iter().chain(read).chain(written).chain(webhooks).cloned().collect()
+}
+
+/// The scopes of a text, whatever the provider writes between them.
+pub fn split_scopes(text: &str) -> BTreeSet<String> {
+    text.split([' ', ',']).filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
+}
+
+/// The needed scopes that were not granted. Those that the form always requests are left out, because several providers do not tell
+/// them (`offline_access`); some write the address of the resource before a scope.
+pub fn missing_scopes(auth: &Auth, needed: &BTreeSet<String>, granted: &BTreeSet<String>) -> Vec<String> {
+    let has = |scope: &String| granted.iter().any(|own| own == scope || own.ends_with(&format!("/{scope}")));
+    needed.iter().filter(|scope| !auth.scopes.contains(scope) && !has(scope)).cloned().collect()
 }

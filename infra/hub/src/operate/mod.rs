@@ -3,6 +3,7 @@
 #![allow(async_fn_in_trait)]
 
 pub mod absences;
+pub mod connections;
 pub mod dlq;
 pub mod explain;
 pub mod fuse;
@@ -38,7 +39,7 @@ pub trait Ports: Store + Queue + Secrets + Clock + DeadLetters {}
 impl<T: Store + Queue + Secrets + Clock + DeadLetters> Ports for T {}
 
 /// Fails unless the configuration has this connection.
-fn check_connection(hub: &Hub, name: &str) -> Result<(), CommandError> {
+pub(crate) fn check_connection(hub: &Hub, name: &str) -> Result<(), CommandError> {
     if hub.connections.contains_key(name) {
         return Ok(());
     }

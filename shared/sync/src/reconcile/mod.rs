@@ -13,6 +13,8 @@ mod sweep;
 mod verify_links;
 mod watch;
 
+pub use sweep::last_sweep_ms;
+
 use std::collections::BTreeMap;
 
 use canonical::{

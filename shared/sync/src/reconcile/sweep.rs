@@ -13,7 +13,7 @@ use crate::client::{CallError, Client};
 use crate::failure::{AtStage, Code, Failure, Stage};
 use crate::outbox::send_envelopes;
 use crate::pause::require_running;
-use crate::ports::{Attr, Condition, Item, Key, Table, Write};
+use crate::ports::{Attr, Condition, Item, Key, Store, Table, Write};
 use crate::record::journal::{AccountLine, close_account_line};
 
 /// How far an object of a connection has been swept.
@@ -55,6 +55,12 @@ pub(super) struct Progress {
 
 fn watermark_key(connection: &str, object: &str) -> Key {
     Key::new(format!("watermark#{connection}#{object}"), "watermark")
+}
+
+/// When the last sweep of an object that read anything began.
+pub async fn last_sweep_ms<P: Store>(ports: &P, connection: &str, object: &str) -> Result<Option<i64>, Failure> {
+    let item = ports.get(Table::Control, &watermark_key(connection, object)).await?;
+    Ok(item.and_then(|item| item.n("swept")).filter(|at_ms| *at_ms > 0))
 }
 
 impl<P: Ports> Reconcile<'_, P> {

@@ -289,6 +289,27 @@ async fn count_lines<P: Store>(ports: &P, connection: &str, day: i64, count: &mu
     }
 }
 
+/// When the last event of a connection was received, if that was within the last `days`.
+pub async fn last_event_ms<P: Store + Clock>(ports: &P, connection: &str, days: i64) -> Result<Option<i64>, Failure> {
+    let today = day(ports.now_ms());
+    for ago in 0..days {
+        let (mut last_ms, mut after) = (None, None);
+        loop {
+            let page =
+                ports.query(Table::Journal, &account_partition(connection, today - ago), "", 1_000, after.as_ref()).await?;
+            last_ms = page.items.iter().filter_map(|item| item.n("received")).max().max(last_ms);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        if last_ms.is_some() {
+            return Ok(last_ms);
+        }
+    }
+    Ok(None)
+}
+
 /// The partition of the records of one day that changed something although no event had reported it.
 pub fn swept_partition(connection: &str, day: i64) -> String {
     format!("w#{connection}#{day}")

@@ -15,9 +15,12 @@ pub(super) const TIMEOUT_MS: u64 = 10_000;
 const PASSING: &[&str] = &["server_error", "slow_down", "temporarily_unavailable", "unknown_error"];
 
 /// An exchange at the token endpoint of a connection.
-pub(super) struct Exchange<'a> {
+pub struct Exchange<'a> {
+    /// The form of the credential.
     pub auth: &'a Auth,
+    /// How the token is got.
     pub grant: Grant,
+    /// What the request shows.
     pub credential: &'a Credential,
     /// The token endpoint.
     pub token_url: String,
@@ -27,9 +30,19 @@ pub(super) struct Exchange<'a> {
     pub repeated: bool,
 }
 
+/// The code that a provider gave after a person agreed, and what proves that it was given to this client (RFC 7636).
+pub struct CodeExchange<'a> {
+    /// The code.
+    pub code: &'a str,
+    /// The redirect to which it came.
+    pub redirect: &'a str,
+    /// What the challenge of the request was made from.
+    pub verifier: &'a str,
+}
+
 /// What an answer means.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub enum Answer {
     /// A new access token, and perhaps a new refresh token.
     Granted(Box<Credential>),
     /// The provider refuses the grant or the client, with this code.
@@ -48,9 +61,9 @@ impl Exchange<'_> {
     ///
     /// # Errors
     /// The private key cannot be used.
-    pub(super) fn request(&self, now_ms: i64) -> Result<HttpRequest, String> {
+    pub fn request(&self, now_ms: i64) -> Result<HttpRequest, String> {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        let mut parameters: Vec<(&str, String)> = match self.grant {
+        let parameters: Vec<(&str, String)> = match self.grant {
             Grant::RefreshToken => {
                 vec![("grant_type", "refresh_token".into()), ("refresh_token", text(&self.credential.refresh_token))]
             }
@@ -60,6 +73,21 @@ impl Exchange<'_> {
                 ("assertion", sign_assertion(self.credential, &self.audience, &self.scope(), now_ms)?),
             ],
         };
+        Ok(self.post(parameters))
+    }
+
+    /// The request that exchanges the code of a person's consent for the first pair of tokens.
+    pub fn code_request(&self, code: &CodeExchange<'_>) -> HttpRequest {
+        self.post(vec![
+            ("grant_type", "authorization_code".into()),
+            ("code", code.code.to_owned()),
+            ("redirect_uri", code.redirect.to_owned()),
+            ("code_verifier", code.verifier.to_owned()),
+        ])
+    }
+
+    fn post(&self, mut parameters: Vec<(&str, String)>) -> HttpRequest {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let mut headers = vec![
             ("accept".to_owned(), "application/json".to_owned()),
             ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()),
@@ -75,26 +103,24 @@ impl Exchange<'_> {
             .filter(|(_, value)| !value.is_empty())
             .map(|(name, value)| format!("{name}={}", percent_encode(value)))
             .collect();
-        Ok(HttpRequest {
+        HttpRequest {
             method: "POST",
             url: self.token_url.clone(),
             headers,
             body: body.join("&").into_bytes(),
             timeout_ms: TIMEOUT_MS,
-        })
+        }
     }
 
     /// The scopes that a request names. A refresh names none: it keeps those of the grant.
     fn scope(&self) -> String {
         let declared = || self.auth.join_scopes(&self.auth.scopes.iter().cloned().collect());
-        match self.grant {
-            Grant::ClientCredentials if !self.auth.app_scope.is_empty() => self.auth.app_scope.clone(),
-            _ => self.credential.scope.clone().unwrap_or_else(declared),
-        }
+        let needed = self.credential.scope.clone().unwrap_or_else(declared);
+        self.auth.scope_of_app(&needed).unwrap_or_default()
     }
 
     /// What the answer means. `began_ms` is the time at which the request was sent: the new token's life counts from there.
-    pub(super) fn parse(&self, response: &HttpResponse, began_ms: i64) -> Answer {
+    pub fn parse(&self, response: &HttpResponse, began_ms: i64) -> Answer {
         let body: Value = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
         let code = ["error", "status", "errorCode"].iter().find_map(|name| body[*name].as_str()).map(harmless);
         match (response.status, code) {

@@ -6,7 +6,7 @@
 
 mod announce;
 mod assertion;
-mod exchange;
+pub mod exchange;
 mod lease;
 mod refresh;
 mod signing;
