@@ -247,8 +247,7 @@ impl Running {
 
 /// The page on which a person agrees, so that `hub connect` can be tried without an account.
 fn consent(path: &str) -> Consent {
-    let redirects = vec!["http://localhost:8482/callback".to_owned()];
-    Consent { path: path.replace("/v3", ""), redirects, any_port: true, ..Consent::default() }
+    Consent::new(&path.replace("/v3", ""), &["http://localhost:8482/callback"])
 }
 
 /// A person agrees at a stand-in: what `hub connect` stores then. `None` for a stand-in without a token endpoint.

@@ -16,7 +16,7 @@ use hub::operate::connections::{accounts, as_json, render};
 use providers::Grant;
 use providers::http::{HttpRequest, HttpResponse};
 use sandbox::registration::{Kind, Registry};
-use sandbox::{HubSpot, Request, Sandbox, consent, hubspot, tokens};
+use sandbox::{HubSpot, Request, consent, hubspot, tokens};
 use sync::config::Config;
 use sync::credential::Credential;
 use sync::pause::{pause_until_connected, paused};
@@ -41,13 +41,9 @@ fn config(text: &str) -> Config {
 /// An account whose app has registered the redirect of this port.
 fn twin(refuses: bool) -> Twin {
     let twin = Twin::at(NOW_MS);
-    let consent = consent::Consent {
-        redirects: vec!["http://localhost:8482/callback".to_owned()],
-        any_port: true,
-        scopes: vec!["oauth".to_owned(), "crm.objects.contacts.read".to_owned()],
-        refuses,
-        ..consent::Consent::default()
-    };
+    let mut consent = consent::Consent::new("", &["http://localhost:8482/callback"]);
+    consent.scopes = vec!["oauth".to_owned(), "crm.objects.contacts.read".to_owned()];
+    consent.refuses = refuses;
     let endpoint = tokens::Options {
         path: "/oauth/v3/token".to_owned(),
         client_id: "app".to_owned(),

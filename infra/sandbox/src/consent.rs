@@ -65,6 +65,12 @@ pub enum CodeRefused {
 }
 
 impl Consent {
+    /// A page at this path, for an app with these redirect URLs, whose ports do not matter. The person agrees.
+    pub fn new(path: &str, redirects: &[&str]) -> Consent {
+        let redirects = redirects.iter().map(|url| (*url).to_owned()).collect();
+        Consent { path: path.to_owned(), redirects, any_port: true, ..Consent::default() }
+    }
+
     /// Answers the request for consent of the client with this id: a redirect, or a page where the redirect cannot be trusted.
     pub fn handle(&mut self, request: &Request, client_id: &str, now_ms: i64) -> Response {
         let value = |name: &str| request.param(name).unwrap_or_default().to_owned();
