@@ -41,7 +41,7 @@ fn config(text: &str) -> Config {
 /// An account whose app has registered the redirect of this port.
 fn twin(refuses: bool) -> Twin {
     let twin = Twin::at(NOW_MS);
-    let mut consent = consent::Consent::new("", &["http://localhost:8482/callback"]);
+    let mut consent = consent::Consent::new("/oauth/authorize", &["http://localhost:8482/callback"]);
     consent.scopes = vec!["oauth".to_owned(), "crm.objects.contacts.read".to_owned()];
     consent.refuses = refuses;
     let endpoint = tokens::Options {
