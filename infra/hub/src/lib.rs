@@ -33,7 +33,11 @@ pub mod http;
 #[cfg(feature = "cli")]
 mod keys;
 #[cfg(feature = "cli")]
+mod latencies;
+#[cfg(feature = "cli")]
 pub mod live;
+#[cfg(feature = "cli")]
+mod load;
 #[cfg(feature = "cli")]
 mod lock;
 #[cfg(feature = "cli")]

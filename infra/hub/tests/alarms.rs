@@ -12,7 +12,7 @@ use sync::batch::{BatchReport, Invocation, Metric};
 use sync::config::Config;
 use sync::pause::{pause_for, pause_key};
 use sync::ports::{Clock, Condition, Delivery, HttpRequest, HttpResponse, Outgoing, SecretVersions, Store, Table, Write};
-use sync::receive::{CertificateCache, Request};
+use sync::receive::{Process, Request};
 use sync::reconcile::{Job, run_job};
 use sync::seal::Vault;
 use testkit::memory::{QueueSettings, Queues};
@@ -91,7 +91,7 @@ impl Watched {
             headers: headers.into_iter().collect(),
             body: body.to_vec(),
         };
-        let answer = finish(sync::receive::handle(&self.twin, &self.config, &CertificateCache::default(), &request));
+        let answer = finish(sync::receive::handle(&self.twin, &self.config, &Process::default(), &request));
         let measured = sync::receive::measure(&self.config, &request, &answer);
         self.record("receive", measured.as_slice());
         if answer.status >= 500 {

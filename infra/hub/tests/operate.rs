@@ -186,7 +186,13 @@ async fn two_objects_of_one_crm_are_a_suggestion_that_a_person_decides() {
         change.source.object = "contacts".into();
         store(&twin, &hub, &vault, change).await;
     }
-    let open = review::open_reviews(&twin, &vault, &hub).await.expect("reviews");
+    let mut open = review::open_reviews(&twin, &vault, &hub).await.expect("reviews");
+    let remote = |id: String| RemoteId { connection: "form".into(), object: "person".into(), id: id.as_str().into() };
+    open[0].sides[0].sources.extend([remote("\u{1b}[2J".to_owned()), remote("x".repeat(200))]);
+    let text = review::render(&open);
+    assert!(text.lines().all(|line| line.chars().count() <= 80 && !line.contains('\u{1b}')), "{text}");
+    assert_eq!(review::as_json(&open)[0]["records"][0]["sources"][2], format!("form/person/{}", "x".repeat(200)));
+    open[0].sides[0].sources.truncate(1);
     let [pair] = open.as_slice() else { panic!("{open:?}") };
     assert_eq!(pair.review.keys.iter().collect::<Vec<_>>(), ["email"]);
     let sources = pair.sides.each_ref().map(|side| side.sources.len());

@@ -6,7 +6,7 @@ use hub::operate::quarantine::{as_json, drain, quarantined, render};
 use sync::batch::Invocation;
 use sync::config::Config;
 use sync::ports::{Clock, Table};
-use sync::receive::{CertificateCache, Request};
+use sync::receive::{Process, Request};
 use sync::record::golden_by_id;
 use sync::record::journal::{count_day, day};
 use sync::record::quarantined::StoredEvent;
@@ -50,7 +50,7 @@ impl Hub {
             headers: signed.headers.into_iter().collect(),
             body: signed.body,
         };
-        let answer = finish(sync::receive::handle(&self.twin, config, &CertificateCache::default(), &request));
+        let answer = finish(sync::receive::handle(&self.twin, config, &Process::default(), &request));
         assert_eq!(answer.status / 100, 2);
     }
 

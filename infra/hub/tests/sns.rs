@@ -8,7 +8,7 @@ use providers::http::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 use sync::config::Config;
 use sync::ports::{Blob, Clock, Http, HttpError, Outgoing, PortError, Queue, SecretSet, Secrets};
-use sync::receive::{CertificateCache, Request, handle};
+use sync::receive::{Process, Request, handle};
 use webhook::{Draft, Headers, Scheme, Sns, sign};
 
 const TOPIC: &str = "arn:aws:sns:eu-central-1:210987654321:mail";
@@ -86,7 +86,7 @@ fn message(changes: Value) -> Value {
 }
 
 /// Signs a message and delivers it. Gives the status of the answer.
-async fn deliver(ports: &Ports, config: &Config, certificates: &CertificateCache, message: &Value, tamper: bool) -> u16 {
+async fn deliver(ports: &Ports, config: &Config, process: &Process, message: &Value, tamper: bool) -> u16 {
     let url = "https://hub.example/hooks/mail";
     let scheme = Scheme::Sns(Sns { topics: vec![TOPIC.into()], certificate_names: vec!["sns.amazonaws.com".into()] });
     let body = message.to_string();
@@ -102,18 +102,18 @@ async fn deliver(ports: &Ports, config: &Config, certificates: &CertificateCache
         headers: Headers::new(),
         body: signed.to_string().into_bytes(),
     };
-    handle(ports, config, certificates, &request).await.status
+    handle(ports, config, process, &request).await.status
 }
 
 #[tokio::test]
 async fn a_certificate_is_fetched_once_and_from_the_topics_host() {
     let (config, ports) = (config(), Ports { status: 200, ..Ports::default() });
-    let certificates = CertificateCache::default();
+    let process = Process::default();
     assert_eq!(config.hub().connections["mail"].hosts, ["sns.eu-central-1.amazonaws.com"]);
     for _ in 0..2 {
-        assert_eq!(deliver(&ports, &config, &certificates, &message(json!({})), false).await, 200);
+        assert_eq!(deliver(&ports, &config, &process, &message(json!({})), false).await, 200);
     }
-    assert_eq!(deliver(&ports, &config, &certificates, &message(json!({})), true).await, 401);
+    assert_eq!(deliver(&ports, &config, &process, &message(json!({})), true).await, 401);
     assert_eq!(*ports.called.lock().unwrap(), ["https://sns.eu-central-1.amazonaws.com/one.pem"]);
     assert_eq!(ports.sent.lock().unwrap().len(), 2);
 }
@@ -121,14 +121,14 @@ async fn a_certificate_is_fetched_once_and_from_the_topics_host() {
 #[tokio::test]
 async fn nothing_is_fetched_for_unknown_topics_and_hosts() {
     let (config, ports) = (config(), Ports { status: 200, ..Ports::default() });
-    let certificates = CertificateCache::default();
+    let process = Process::default();
     for changes in [
         json!({"TopicArn": "arn:aws:sns:eu-central-1:666666666666:mail"}),
         json!({"SigningCertURL": "https://evil.example/one.pem"}),
         json!({"SigningCertURL": "https://sns.eu-central-1.amazonaws.com.evil.example/one.pem"}),
         json!({"SigningCertURL": "http://sns.eu-central-1.amazonaws.com/one.pem"}),
     ] {
-        assert_eq!(deliver(&ports, &config, &certificates, &message(changes.clone()), false).await, 401, "{changes}");
+        assert_eq!(deliver(&ports, &config, &process, &message(changes.clone()), false).await, 401, "{changes}");
     }
     assert!(ports.called.lock().unwrap().is_empty() && ports.sent.lock().unwrap().is_empty());
 }
@@ -136,7 +136,7 @@ async fn nothing_is_fetched_for_unknown_topics_and_hosts() {
 #[tokio::test]
 async fn a_certificate_that_cannot_be_fetched_makes_the_sender_try_again() {
     let (config, ports) = (config(), Ports { status: 500, ..Ports::default() });
-    assert_eq!(deliver(&ports, &config, &CertificateCache::default(), &message(json!({})), false).await, 503);
+    assert_eq!(deliver(&ports, &config, &Process::default(), &message(json!({})), false).await, 503);
     assert!(ports.sent.lock().unwrap().is_empty());
 }
 
@@ -148,13 +148,13 @@ async fn a_subscription_is_confirmed_when_it_is_signed_and_of_our_topic() {
     let outcomes: BTreeMap<&str, (u16, usize)> = [("confirmed", (200, 2)), ("tampered", (401, 1))].into();
     for (name, (status, calls)) in outcomes {
         let ports = Ports { status: 200, ..Ports::default() };
-        let certificates = CertificateCache::default();
-        let answered = deliver(&ports, &config, &certificates, &message(wanted.clone()), name == "tampered").await;
+        let process = Process::default();
+        let answered = deliver(&ports, &config, &process, &message(wanted.clone()), name == "tampered").await;
         assert_eq!((answered, ports.called.lock().unwrap().len()), (status, calls), "{name}");
         assert!(ports.sent.lock().unwrap().is_empty(), "{name}: a subscription is not an event");
     }
     let ports = Ports { status: 200, ..Ports::default() };
     let elsewhere = json!({"Type": "SubscriptionConfirmation", "Token": "t", "SubscribeURL": "https://evil.example/"});
-    assert_eq!(deliver(&ports, &config, &CertificateCache::default(), &message(elsewhere), false).await, 200);
+    assert_eq!(deliver(&ports, &config, &Process::default(), &message(elsewhere), false).await, 200);
     assert_eq!(ports.called.lock().unwrap().len(), 1, "only the certificate is fetched");
 }

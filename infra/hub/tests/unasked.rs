@@ -6,6 +6,7 @@ use sync::config::FuseLimit;
 use sync::fuse::blown;
 use sync::import::{Import, ImportState, Scope, read_import};
 use sync::rehearsal::rehearse;
+use sync::write_log::PlannedObject;
 use testkit::sim::{Crm, START_MS, Story};
 
 /// A hub whose form has sent twenty leads, where five new records are allowed.
@@ -67,11 +68,23 @@ fn an_import_is_planned_begun_paused_and_resumed() {
     assert!(import::scope(story.config(), "form", &args).is_err(), "a form cannot be listed");
 
     let wanted = Import::new("hubspot", Scope { objects: vec!["contacts".to_owned()], ..scope }, 600, None, story.now_ms());
-    let rehearsal = story.finish(rehearse(&ports, story.config(), wanted.clone())).unwrap();
+    let mut rehearsal = story.finish(rehearse(&ports, story.config(), wanted.clone())).unwrap();
     let text = plan::render(&rehearsal, false);
     let row = ["salesforce", "Contact", "30", "0", "0", "0"];
     assert!(text.lines().any(|line| line.split_whitespace().eq(row)), "{text}");
     assert!(text.contains("nothing was written"), "{text}");
+    let hostile = (json!("\u{1b}[31mold"), json!("x".repeat(300)));
+    let changes = [("jobtitle".to_owned(), hostile)].into();
+    let object = PlannedObject { record: "r".into(), created: false, adopted: false, changes };
+    rehearsal.objects.insert(("hubspot".into(), "contacts".into(), "42".into()), object);
+    let text = plan::render(&rehearsal, false);
+    assert!(text.lines().all(|line| line.chars().count() <= 80 && !line.contains('\u{1b}')), "{text}");
+    assert!(text.contains("hubspot/contacts/42: jobtitle: \\u{1b}[31mold →"), "{text}");
+    let json = plan::as_json(&rehearsal);
+    let of_ours = |object: &&serde_json::Value| object["id"] == "42";
+    let object = json["objects"].as_array().and_then(|all| all.iter().find(of_ours)).expect("the object");
+    assert_eq!(object["changes"]["jobtitle"]["after"], "x".repeat(300), "programs get all of it");
+    assert_eq!(json["destinations"].as_array().map(Vec::len), Some(2));
 
     story.finish(import::start(&ports, wanted.clone())).unwrap();
     story.finish(import::stop(&ports, "hubspot", ImportState::Paused)).unwrap();

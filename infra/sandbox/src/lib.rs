@@ -38,6 +38,21 @@ pub use salesforce::Salesforce;
 pub use schema::{Kind, Normalise, ObjectSchema, Overflow, Property};
 pub use tokens::{Pair, TokenEndpoint};
 
+/// Properties that differ from run to run: the ids of both stand-ins and of the hub, and times.
+pub const IDS_AND_TIMES: &[&str] = &[
+    "crm_hub_id",
+    "CrmHubId__c",
+    "hs_object_id",
+    "createdate",
+    "lastmodifieddate",
+    "hs_lastmodifieddate",
+    "Id",
+    "CreatedDate",
+    "LastModifiedDate",
+    "SystemModstamp",
+    "IsDeleted",
+];
+
 /// What both stand-ins offer besides their API: what people do in them, faults, and views of their state.
 /// Times are milliseconds since 1970-01-01T00:00:00Z.
 pub trait Sandbox: Send {

@@ -26,6 +26,9 @@ macro_rules! kinds {
             /// Every kind, in the order of the documentation.
             pub const ALL: &'static [ValueKind] = &[$(ValueKind::$variant),+];
 
+            /// The names of all kinds, in the same order.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
             /// The name used in mapping files (`as = "email"`) and in the data dictionary.
             pub const fn name(self) -> &'static str {
                 match self {

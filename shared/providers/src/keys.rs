@@ -23,12 +23,8 @@ const CONDITIONS: ValueType = ValueType::ByPath(&ValueType::Text);
 const NAMES: ValueType = ValueType::Named(&ValueType::Text);
 const COUNT: ValueType = ValueType::Number { least: 1 };
 
-const fn one_group(keys: &'static [Key]) -> KeyGroup {
-    KeyGroup { title: "", keys }
-}
-
 /// A manifest as a whole.
-pub static MANIFEST: KeyTable = KeyTable::section("manifest", "manifest", &[one_group(MANIFEST_KEYS)]);
+pub static MANIFEST: KeyTable = KeyTable::section("manifest", "manifest", &[KeyGroup::only(MANIFEST_KEYS)]);
 
 const DESTINATIONS: ValueType = ValueType::List(&ValueType::Table(&DESTINATION));
 
@@ -43,7 +39,7 @@ const MANIFEST_KEYS: &[Key] = &[
 ];
 
 /// `[provider]`
-pub static PROVIDER: KeyTable = KeyTable::section("`[provider]`", "provider", &[one_group(PROVIDER_KEYS)]);
+pub static PROVIDER: KeyTable = KeyTable::section("`[provider]`", "provider", &[KeyGroup::only(PROVIDER_KEYS)]);
 
 const PROVIDER_KEYS: &[Key] = &[
     key("name", TEXT, "The name of the folder.").needed(),
@@ -58,7 +54,7 @@ const PROVIDER_KEYS: &[Key] = &[
 ];
 
 /// `[answer]`
-pub static ANSWER: KeyTable = KeyTable::section("`[answer]`", "answer", &[one_group(ANSWER_KEYS)]);
+pub static ANSWER: KeyTable = KeyTable::section("`[answer]`", "answer", &[KeyGroup::only(ANSWER_KEYS)]);
 
 const ANSWER_KEYS: &[Key] = &[
     key("status", COUNT, "The HTTP status.").needed(),
@@ -106,12 +102,14 @@ const BODY_KEYS: &[Key] = &[
     key("sequence", ValueType::Table(&SEQUENCE), "The numbers of a body's events, so that a gap is noticed."),
 ];
 
-static XML: KeyTable =
-    KeyTable::inline("`xml`", &[one_group(&[key("lists", TEXT_LIST, "Elements that are a list also where there is only one.")])]);
+static XML: KeyTable = KeyTable::inline(
+    "`xml`",
+    &[KeyGroup::only(&[key("lists", TEXT_LIST, "Elements that are a list also where there is only one.")])],
+);
 
 static SEQUENCE: KeyTable = KeyTable::inline(
     "`sequence`",
-    &[one_group(&[
+    &[KeyGroup::only(&[
         key("first", PATH, "Where the number of the first event is.").needed(),
         key("last", PATH, "Where the number of the last event is.").needed(),
     ])],
@@ -145,7 +143,7 @@ const EVENT_KEYS: &[Key] = &[
 
 static UNTYPED: KeyTable = KeyTable::inline(
     "`untyped`",
-    &[one_group(&[
+    &[KeyGroup::only(&[
         key("when", PATHS, "Paths of which one must have a value.").needed(),
         key("type", TEXT, "The type.").needed(),
     ])],
@@ -155,7 +153,7 @@ const SPELLINGS: ValueType = ValueType::Named(&TEXT_LIST);
 
 static KEYWORDS: KeyTable = KeyTable::inline(
     "`keywords`",
-    &[one_group(&[
+    &[KeyGroup::only(&[
         key("from", PATHS, "Where the text is; of several, the first that is a keyword counts.").needed(),
         key("spellings", SPELLINGS, "Keyword = the texts that count as it.").needed(),
     ])],
@@ -165,7 +163,7 @@ const ORDER: ValueType = ValueType::Named(&ValueType::Number { least: 0 });
 
 static STAMP: KeyTable = KeyTable::inline(
     "`stamp`",
-    &[one_group(&[
+    &[KeyGroup::only(&[
         key("from", PATHS, "Where the time is.").needed(),
         key(
             "unit",
@@ -240,7 +238,7 @@ const OBJECT_KEYS: &[Key] = &[
 ];
 
 /// `[records]`
-pub static RECORDS: KeyTable = KeyTable::section("`[records]`", "records", &[one_group(RECORDS_KEYS)]);
+pub static RECORDS: KeyTable = KeyTable::section("`[records]`", "records", &[KeyGroup::only(RECORDS_KEYS)]);
 
 const RECORDS_KEYS: &[Key] = &[
     key("object", PATH, "Where a record of the API names its own object."),
@@ -249,7 +247,7 @@ const RECORDS_KEYS: &[Key] = &[
 ];
 
 /// `[api]`
-pub static API: KeyTable = KeyTable::section("`[api]`", "api", &[one_group(API_KEYS)]);
+pub static API: KeyTable = KeyTable::section("`[api]`", "api", &[KeyGroup::only(API_KEYS)]);
 
 const RATES: ValueType = ValueType::List(&ValueType::Table(&RATE));
 const AUTHS: ValueType = ValueType::List(&ValueType::Table(&AUTH));
@@ -280,7 +278,7 @@ const API_KEYS: &[Key] = &[
 
 static SWEEP: KeyTable = KeyTable::inline(
     "`sweep`",
-    &[one_group(&[
+    &[KeyGroup::only(&[
         key("overlap_s", COUNT, "How far each sweep reads back before the newest change that it knows, in seconds.")
             .default("120"),
         key("second_look_s", COUNT, "How far a sweep reads back from time to time, in seconds: at least twice in this time.")
@@ -290,7 +288,7 @@ static SWEEP: KeyTable = KeyTable::inline(
 
 static RATE: KeyTable = KeyTable::inline(
     "`rates`",
-    &[one_group(&[
+    &[KeyGroup::only(&[
         key("name", TEXT, "What the bucket counts.").needed(),
         key("capacity", COUNT, "The most tokens.").needed(),
         key("window_ms", COUNT, "An empty bucket is full again after so many milliseconds.").needed(),
@@ -299,7 +297,7 @@ static RATE: KeyTable = KeyTable::inline(
 );
 
 /// `[[destinations]]`
-pub static DESTINATION: KeyTable = KeyTable::section("`[[destinations]]`", "destinations", &[one_group(DESTINATION_KEYS)]);
+pub static DESTINATION: KeyTable = KeyTable::section("`[[destinations]]`", "destinations", &[KeyGroup::only(DESTINATION_KEYS)]);
 
 const DESTINATION_KEYS: &[Key] = &[
     key("native", TEXT, "The provider's name of the object.").needed(),

@@ -17,7 +17,7 @@ use sync::batch::{Invocation, Metric};
 use sync::config::Config;
 use sync::failure::Failure;
 use sync::ports::Clock;
-use sync::receive::CertificateCache;
+use sync::receive::Process;
 use sync::seal::Vault;
 
 pub use events::{Answer, SqsBatch, queue_of};
@@ -32,8 +32,8 @@ pub struct Hub {
     pub ports: Aws,
     /// The configuration.
     pub config: Config,
-    /// The SNS certificates that `receive` has fetched.
-    pub certificates: CertificateCache,
+    /// What `receive` remembers between requests.
+    pub process: Process,
     /// The settings from the environment.
     pub settings: Settings,
     vault: OnceLock<Arc<Vault>>,
@@ -48,7 +48,7 @@ impl Hub {
         let settings = Settings::read()?;
         let config = settings.config()?;
         let ports = Aws::open(settings.names(&config)).map_err(|e| SettingsError::Missing(e.0))?;
-        Ok(Hub { ports, config, certificates: CertificateCache::default(), settings, vault: OnceLock::new() })
+        Ok(Hub { ports, config, process: Process::default(), settings, vault: OnceLock::new() })
     }
 
     /// The vault, opened when it is first needed.

@@ -1,8 +1,9 @@
 //! Envelopes: how one is made, and how its body is read.
 //!
 //! Only two things become an envelope: a request that [`webhook::verify()`] has accepted, and a record that `reconcile` has read.
-//! [`IngestMessage`] has no other constructors, and the outbox sends nothing else to the ingest queues. So the compiler proves that
-//! an unverified request changes nothing (invariant I9).
+//! [`IngestMessage`] has no other constructors, and what else the outbox sends to the ingest queues holds nothing of a request:
+//! people's decisions, and how many requests were refused. So the compiler proves that an unverified request changes no record
+//! (invariant I9).
 //!
 //! A body that would make its message too large is stored in the bucket, and the envelope names its key (claim check).
 

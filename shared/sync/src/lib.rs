@@ -26,6 +26,7 @@ pub mod receive;
 pub mod reconcile;
 pub mod record;
 pub mod refresh_request;
+pub mod refused_webhooks;
 pub mod rehearsal;
 pub mod rotate;
 pub mod scopes;

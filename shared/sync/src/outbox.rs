@@ -1,8 +1,8 @@
 //! The outbox: the one place that serialises the hub's own messages and sends them.
 //!
-//! Envelopes and decisions go to the ingest queues, read requests to the fetch queue, requests of new tokens to the refresh queue,
-//! dispatches to the queues of the destinations, and what cannot succeed to a dead-letter queue. A function that returns `Ok` has
-//! stored every message durably.
+//! Envelopes, decisions and counts of refused webhooks go to the ingest queues, read requests to the fetch queue, requests of new tokens
+//! to the refresh queue, dispatches to the queues of the destinations, and what cannot succeed to a dead-letter queue. A function that
+//! returns `Ok` has stored every message durably.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,7 @@ use crate::decision::Decision;
 use crate::envelope::IngestMessage;
 use crate::failure::{Code, Failure, Stage};
 use crate::ports::{Delivery, Outgoing, PortError, Queue, is_sendable};
+use crate::refused_webhooks::RefusedWebhooks;
 
 /// Sends envelopes to the ingest queue of a lane. Fair-queue groups keep one connection's burst from delaying the others.
 pub async fn send_envelopes<P: Queue>(ports: &P, lane: Lane, envelopes: Vec<IngestMessage>) -> Result<(), PortError> {
@@ -27,6 +28,12 @@ pub async fn send_envelopes<P: Queue>(ports: &P, lane: Lane, envelopes: Vec<Inge
 /// Sends a person's decision about who is who to `transform`.
 pub async fn send_decision<P: Queue>(ports: &P, decision: &Decision) -> Result<(), Failure> {
     send(ports, &QueueName::ingest(Lane::Urgent), vec![Outgoing::new(serialize(decision)?)]).await.map_err(at_send)
+}
+
+/// Sends the counts of a connection's refused webhooks to `transform`.
+pub async fn send_refused_webhooks<P: Queue>(ports: &P, refused: &RefusedWebhooks) -> Result<(), Failure> {
+    let message = Outgoing { group: Some(refused.connection.to_string()), ..Outgoing::new(serialize(refused)?) };
+    send(ports, &QueueName::ingest(Lane::Bulk), vec![message]).await.map_err(at_send)
 }
 
 /// Requests `reconcile` to read.

@@ -9,12 +9,8 @@ const FLAG: ValueType = ValueType::Flag;
 const DURATION: ValueType = ValueType::Duration;
 const NAMES: ValueType = ValueType::Named(&TEXT);
 
-const fn one_group(keys: &'static [Key]) -> KeyGroup {
-    KeyGroup { title: "", keys }
-}
-
 /// The file as a whole.
-pub static CONFIGURATION: KeyTable = KeyTable::section("configuration", "configuration", &[one_group(CONFIGURATION_KEYS)]);
+pub static CONFIGURATION: KeyTable = KeyTable::section("configuration", "configuration", &[KeyGroup::only(CONFIGURATION_KEYS)]);
 
 const CONNECTIONS: ValueType = ValueType::Named(&ValueType::Table(&CONNECTION));
 const DESTINATIONS: ValueType = ValueType::Named(&NAMES);
@@ -43,7 +39,7 @@ const CONFIGURATION_KEYS: &[Key] = &[
 ];
 
 /// `[fuses]`
-pub static FUSES: KeyTable = KeyTable::section("fuses", "fuses", &[one_group(FUSE_KEYS)]);
+pub static FUSES: KeyTable = KeyTable::section("fuses", "fuses", &[KeyGroup::only(FUSE_KEYS)]);
 
 const FUSE_KEYS: &[Key] = &[
     key("new", ValueType::Table(&FUSE), "Records that the hub did not know."),
@@ -52,7 +48,7 @@ const FUSE_KEYS: &[Key] = &[
 ];
 
 /// A fuse.
-pub static FUSE: KeyTable = KeyTable::inline("fuse", &[one_group(FUSE_LIMIT_KEYS)]);
+pub static FUSE: KeyTable = KeyTable::inline("fuse", &[KeyGroup::only(FUSE_LIMIT_KEYS)]);
 
 const FUSE_LIMIT_KEYS: &[Key] = &[
     key("most", ValueType::Number { least: 1 }, "So many records always pass,").needed(),
@@ -108,7 +104,7 @@ const WEBHOOK_KEYS: &[Key] = &[
 
 static SIGNATURE: KeyTable = KeyTable::inline(
     "`signature`",
-    &[one_group(&[
+    &[KeyGroup::only(&[
         key(
             "accept",
             TEXT_LIST,
@@ -152,7 +148,7 @@ const API_KEYS: &[Key] = &[
 
 static RATE: KeyTable = KeyTable::inline(
     "`rate`",
-    &[one_group(&[
+    &[KeyGroup::only(&[
         key("requests", ValueType::Number { least: 2 }, "How many requests").needed(),
         key("per", DURATION, "are allowed in a window of this length.").needed(),
     ])],
@@ -177,8 +173,8 @@ const PEOPLE_KEYS: &[Key] = &[
 pub static OWN_FIELD: KeyTable = KeyTable::section(
     "field",
     "own-field",
-    &[one_group(&[
-        key("kind", ValueType::OneOf(KINDS), "What it holds. The [kinds](mapping.md#kinds) are those of mapping files.").needed(),
+    &[KeyGroup::only(&[
+        key("kind", ValueType::OneOf(ValueKind::NAMES), "What it holds. The [kinds](mapping.md#kinds) are those of mapping files.").needed(),
         key("label", TEXT, "What it means, in one sentence; the data dictionary shows it.").needed(),
         key("personal", FLAG, "Whether it is personal data. The hub encrypts the values of all fields. Personal data also needs a purpose before it goes to a destination.")
             .needed(),
@@ -187,22 +183,11 @@ pub static OWN_FIELD: KeyTable = KeyTable::section(
     ])],
 );
 
-/// The names of all kinds, as `canonical::ValueKind` has them.
-const KINDS: &[&str] = &{
-    let mut names = [""; ValueKind::ALL.len()];
-    let mut at = 0;
-    while at < names.len() {
-        names[at] = ValueKind::ALL[at].name();
-        at += 1;
-    }
-    names
-};
-
 /// `[identity.<object>]`
 pub static IDENTITY: KeyTable = KeyTable::section(
     "identity",
     "identity",
-    &[one_group(&[
+    &[KeyGroup::only(&[
         key(
             "strong",
             TEXT_LIST,
@@ -231,7 +216,9 @@ pub static IDENTITY: KeyTable = KeyTable::section(
 static SURVIVORSHIP: KeyTable = KeyTable::section(
     "`[survivorship]`",
     "survivorship",
-    &[one_group(&[key("default", SURVIVORSHIP_RULE, "The rule of every field without a rule of its own.").default("`latest`")])],
+    &[KeyGroup::only(&[
+        key("default", SURVIVORSHIP_RULE, "The rule of every field without a rule of its own.").default("`latest`")
+    ])],
 )
 .with_others(ValueType::Named(&ValueType::Table(&FIELD_POLICY)));
 
@@ -242,7 +229,7 @@ const SURVIVORSHIP_RULE: ValueType = ValueType::OneOf(&["latest", "first", "unio
 pub static FIELD_POLICY: KeyTable = KeyTable::section(
     "field rule",
     "field-rule",
-    &[one_group(&[
+    &[KeyGroup::only(&[
         key(
             "rule",
             SURVIVORSHIP_RULE,
@@ -267,7 +254,7 @@ const ASSIGNMENTS: ValueType = ValueType::Named(&ValueType::TextOrTable(&ASSIGNM
 pub static EFFECT: KeyTable = KeyTable::section(
     "effect",
     "effect",
-    &[one_group(&[
+    &[KeyGroup::only(&[
         key("from", TEXT, "The canonical object that changes.").needed(),
         key("when", CONDITIONS, "By field of that object: the values that it may have. All of these must hold."),
         key("to", TEXT, "The canonical object that is changed as a consequence.").needed(),
@@ -283,7 +270,7 @@ pub static EFFECT: KeyTable = KeyTable::section(
 
 static ASSIGNMENT: KeyTable = KeyTable::inline(
     "value",
-    &[one_group(&[
+    &[KeyGroup::only(&[
         key("day_of", TEXT, "The day of this field, in UTC."),
         key(
             "text",
@@ -297,7 +284,7 @@ static ASSIGNMENT: KeyTable = KeyTable::inline(
 pub static RETRY: KeyTable = KeyTable::section(
     "`[retry]`",
     "retry",
-    &[one_group(&[
+    &[KeyGroup::only(&[
         key("schedule", ValueType::List(&ValueType::Duration), "The waits before the second, third, … attempt. After the last one the message is parked with its reason ([error codes](errors/README.md)). A wait is at least 1s and, with its jitter, at most 11h 45m; all of them together are shorter than 14 days.")
             .default("1m, 5m, 30m"),
         key("jitter_percent", ValueType::Number { least: 0 }, "A random share of each wait, up to this one, is added.").default("20"),
@@ -305,7 +292,7 @@ pub static RETRY: KeyTable = KeyTable::section(
 );
 
 /// `[limits]`
-pub static LIMITS: KeyTable = KeyTable::section("`[limits]`", "limits", &[one_group(LIMIT_KEYS)]);
+pub static LIMITS: KeyTable = KeyTable::section("`[limits]`", "limits", &[KeyGroup::only(LIMIT_KEYS)]);
 
 const LIMIT_KEYS: &[Key] = &[
     key(
@@ -361,7 +348,7 @@ const LIMIT_KEYS: &[Key] = &[
 pub static JOURNAL: KeyTable = KeyTable::section(
     "`[journal]`",
     "journal",
-    &[one_group(&[
+    &[KeyGroup::only(&[
         key("days", ValueType::Number { least: 1 }, "How long the hub recognises an event: at least 28, which is the retention of queues and dead letters (14 days each), and the provider's longest redelivery window on top of it.")
             .default("45"),
     ])],

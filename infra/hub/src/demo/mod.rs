@@ -12,18 +12,18 @@ mod send;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use clap::Args;
-use local::{Event, Observer, Schedules};
-use serde_json::Value;
+use local::Schedules;
 
 use crate::config::{DEFAULT_PATH, Loaded};
 use crate::configuration::{ConfigArgs, ProviderArgs};
 use crate::files::root;
+use crate::latencies::Latencies;
 use crate::out::{CommandError, block_on, interrupted, print_line};
 use crate::stack::{Setup, build, start};
-use play::{Latencies, Options, play};
+use play::{Options, play};
 use providers::{Script, scripts};
 
 /// Arguments of `hub demo`.
@@ -66,7 +66,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, CommandError> {
         let mut setup = Setup::new(&loaded);
         setup.folder = root().join(".hub/demo");
         (setup.fresh, setup.speed, setup.schedules) = (true, args.speed, Schedules::Off);
-        setup.observer = Some(observer(latencies.clone()));
+        setup.observer = Some(latencies.observer());
         (setup.hubspot.seed, setup.salesforce.seed) = (args.seed, args.seed);
         let base_urls = serve_apis(&scripts).await;
         setup.base_urls = base_urls.map_err(|e| CommandError::backend("a stand-in does not start", e))?;
@@ -90,18 +90,4 @@ async fn serve_apis(scripts: &[Script]) -> std::io::Result<BTreeMap<String, Stri
         .flat_map(|script| script.records.iter().map(|(path, record)| (format!("/{}{path}", script.connection), record.clone())));
     let url = apis::serve(records.collect()).await?;
     Ok(with_api.iter().map(|script| (script.connection.clone(), format!("{url}/{}", script.connection))).collect())
-}
-
-/// Collects the latencies that `upsert` logs.
-fn observer(latencies: Latencies) -> Observer {
-    Arc::new(move |event| {
-        let Event::Line { text, .. } = event else { return };
-        if !text.contains("\"webhook_to_write\":[") {
-            return;
-        }
-        let line: Value = serde_json::from_str(text).unwrap_or_default();
-        let values = line["webhook_to_write"].as_array().into_iter().flatten().filter_map(Value::as_f64);
-        let destination = line["connection"].as_str().unwrap_or_default().to_owned();
-        latencies.lock().unwrap_or_else(PoisonError::into_inner).entry(destination).or_default().extend(values);
-    })
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use canonical::{Outcome, QueueName};
 use sandbox::server::{Shared, now_ms};
-use sandbox::{Fault, FaultKind};
+use sandbox::{Fault, FaultKind, IDS_AND_TIMES};
 use serde_json::{Map, Value};
 use sync::failure::Failure;
 use sync::ports::{SecretVersions, Secrets};
@@ -23,6 +23,7 @@ use super::providers::Script;
 use super::report::{Progress, Report};
 use super::send::{Senders, copies};
 use crate::files::root;
+use crate::latencies::Latencies;
 use crate::operate::status::accounts;
 use crate::operate::{Ports, dlq};
 use crate::out::{CommandError, print};
@@ -42,23 +43,6 @@ const OUTCOME_TIMEOUT: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// How often the demo looks again while it waits.
 const POLL: Duration = Duration::from_millis(100);
-/// Properties that differ from run to run: ids and times.
-const IGNORED: &[&str] = &[
-    "crm_hub_id",
-    "CrmHubId__c",
-    "hs_object_id",
-    "createdate",
-    "lastmodifieddate",
-    "hs_lastmodifieddate",
-    "Id",
-    "CreatedDate",
-    "LastModifiedDate",
-    "SystemModstamp",
-    "IsDeleted",
-];
-
-/// Milliseconds from webhook to CRM write, by destination.
-pub type Latencies = Arc<Mutex<BTreeMap<String, Vec<f64>>>>;
 
 /// How the day is played.
 #[derive(Debug, Clone, Copy)]
@@ -146,7 +130,7 @@ impl Demo {
             sent: self.senders.sent(),
             faults: self.senders.faults(),
             crms: self.crms().map(|(name, crm)| (name.clone(), crm.lock().stats())).collect(),
-            latencies: latencies.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            latencies: latencies.take(),
             differences: self.differences(&folder, begin_s)?,
             broken: day.steps.iter().filter(|step| matches!(step.action, Action::Broken(_))).count(),
             seconds,
@@ -425,7 +409,7 @@ impl Demo {
         self.scripts.iter().for_each(|script| expect::add(&script.expect, &day, &today, &mut expected));
         let mut found = expect::Records::new();
         for (name, crm) in self.crms() {
-            expect::found(name, &crm.lock().comparable(IGNORED), &mut found);
+            expect::found(name, &crm.lock().comparable(IDS_AND_TIMES), &mut found);
         }
         Ok(expect::differences(&expected, &found))
     }

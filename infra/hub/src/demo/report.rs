@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::providers::Script;
 use super::send::Sent;
+use crate::latencies::latency_table;
 use crate::operate::status::{Account, wide_table};
 use crate::out::ProgressLine;
 use crate::text::table;
@@ -158,7 +159,7 @@ impl Report {
         let rejected = self.sent.iter().map(|(name, sent)| (name.clone(), sent.rejected)).collect();
         let mut text = format!("\nevents per connection\n{}\n", wide_table(&self.accounts, ("rejected", &rejected)));
         text += &format!("CRM objects\n{}\n", self.crm_table());
-        text += &format!("webhook to CRM write, including the outage\n{}\n", self.latency_table());
+        text += &format!("webhook to CRM write, including the outage\n{}\n", latency_table(&self.latencies));
         for (job, report) in &self.jobs {
             let _ = writeln!(
                 text,
@@ -198,18 +199,6 @@ impl Report {
             let counts = ["rows.created", "rows.updated", "rows.unchanged", "rows.failed", "calls"].map(count);
             row.extend(counts.iter().chain([&per_thousand]).map(u64::to_string));
             rows.push(row);
-        }
-        table(&rows)
-    }
-
-    fn latency_table(&self) -> String {
-        let mut rows = vec![["CRM", "writes", "p50 ms", "p99 ms"].map(str::to_owned).to_vec()];
-        for (name, values) in &self.latencies {
-            let mut sorted = values.clone();
-            sorted.sort_by(f64::total_cmp);
-            let at = |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1)));
-            let show = |percent| at(percent).map_or_else(String::new, |ms| format!("{ms:.0}"));
-            rows.push(vec![name.clone(), sorted.len().to_string(), show(50), show(99)]);
         }
         table(&rows)
     }

@@ -14,7 +14,7 @@ use super::check_connection;
 use super::open::HubArgs;
 use crate::config::suggestion;
 use crate::out::{CommandError, ProgressLine, block_on, print};
-use crate::text::table;
+use crate::text::{narrow_table, wrapped};
 
 /// How often a running import is looked at.
 const POLL: Duration = Duration::from_secs(2);
@@ -270,10 +270,10 @@ pub fn render(import: &Import, results: &BTreeMap<String, u64>) -> String {
         rows.push(vec!["  in flight".to_owned(), (import.taken - finished).to_string(), "on their way".to_owned()]);
     }
     let objects = import.scope.objects.join(", ");
-    let mut text =
-        format!("import {} of {}: {} ({objects})\n{}", import.id, import.connection, import.state.name(), table(&rows));
+    let heading = format!("import {} of {}: {} ({objects})", import.id, import.connection, import.state.name());
+    let mut text = wrapped(&heading, 2) + &narrow_table(&rows);
     if import.state == ImportState::CanaryDone {
-        text += &format!("look at them, then `hub import {} --go-on` takes the rest\n", import.connection);
+        text += &wrapped(&format!("look at them, then `hub import {} --go-on` takes the rest", import.connection), 2);
     }
     text
 }

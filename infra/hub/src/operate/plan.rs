@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sync::import::Import;
 use sync::ports::Clock;
 use sync::rehearsal::{Rehearsal, rehearse};
@@ -13,8 +13,8 @@ use sync::write_log::PlannedObject;
 use super::check_connection;
 use super::import::{ScopeArgs, render as render_import, scope};
 use super::open::HubArgs;
-use crate::out::{CommandError, block_on, print};
-use crate::text::table;
+use crate::out::{CommandError, block_on, counted, print, print_json};
+use crate::text::{narrow_table, wrapped};
 
 /// Objects whose changes are shown, unless all are.
 const SHOWN: usize = 20;
@@ -33,6 +33,9 @@ pub struct PlanArgs {
     /// Show the changes of every object
     #[arg(long)]
     pub all: bool,
+    /// Print JSON, for programs: every object, whatever --all says
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Runs the command.
@@ -45,7 +48,11 @@ pub fn run(args: &PlanArgs) -> Result<ExitCode, CommandError> {
         let import = Import::new(&args.connection, scope, args.scope.rate, None, ports.now_ms());
         Ok(rehearse(&ports, &config, import).await?)
     })?;
-    print(render(&rehearsal, args.all))?;
+    if args.json {
+        print_json(&as_json(&rehearsal))?;
+    } else {
+        print(render(&rehearsal, args.all))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -75,7 +82,7 @@ pub fn counts(rehearsal: &Rehearsal) -> BTreeMap<(String, String), Counts> {
     all
 }
 
-/// The plan as text.
+/// The plan in lines of 80 columns.
 pub fn render(rehearsal: &Rehearsal, all: bool) -> String {
     let mut text = render_import(&rehearsal.import, &rehearsal.results);
     let heading = ["destination", "object", "created", "joined", "changed", "only marked with the hub's id"];
@@ -84,23 +91,50 @@ pub fn render(rehearsal: &Rehearsal, all: bool) -> String {
         let Counts { created, joined, changed, marked } = counts;
         rows.push(vec![connection, native, created.to_string(), joined.to_string(), changed.to_string(), marked.to_string()]);
     }
-    text += &format!("\nwould be written\n{}", table(&rows));
+    text += &format!("\nwould be written\n{}", narrow_table(&rows));
+    let mut line = |line: String| text += &wrapped(&line, 2);
     for (connection, count) in &rehearsal.merges {
-        text += &format!("{connection}: {count} pairs of objects would be merged\n");
+        line(format!("{connection}: {} of objects would be merged", counted(*count, "pair")));
     }
     if rehearsal.reviews > 0 {
-        text += &format!(
-            "a person must decide about {} pairs of records that may be the same (`hub review list` after the import)\n",
-            rehearsal.reviews
-        );
+        let pairs = counted(rehearsal.reviews, "pair");
+        line(format!("a person must decide about {pairs} of records that may be the same (`hub review list` after the import)"));
     }
     for (code, count) in &rehearsal.parked {
-        text += &format!("a person must decide: {count} × {code} (docs/errors/{code}.md)\n");
+        line(format!("a person must decide: {count} × {code} (docs/errors/{code}.md)"));
     }
     text += &changes(rehearsal, all);
     let calls: Vec<String> = rehearsal.calls.iter().map(|(name, calls)| format!("{name} {calls}")).collect();
-    text += &format!("\nAPI calls, with full batches: {}; about {} minutes\n", calls.join(", "), rehearsal.minutes);
+    let minutes = counted(rehearsal.minutes, "minute");
+    text += &format!("\n{}", wrapped(&format!("API calls, with full batches: {}; about {minutes}", calls.join(", ")), 2));
     text + "nothing was written; `hub import` does it\n"
+}
+
+/// The plan for programs, with every object.
+pub fn as_json(rehearsal: &Rehearsal) -> Value {
+    let count = |((connection, native), counts): ((String, String), Counts)| {
+        let Counts { created, joined, changed, marked } = counts;
+        json!({
+            "connection": connection, "object": native, "created": created, "joined": joined, "changed": changed,
+            "marked": marked,
+        })
+    };
+    let object = |((connection, native, id), planned): (&(String, String, String), &PlannedObject)| {
+        let change =
+            |(name, (before, after)): (&String, &(Value, Value))| (name.clone(), json!({ "before": before, "after": after }));
+        let changes: serde_json::Map<String, Value> = planned.changes.iter().map(change).collect();
+        json!({
+            "connection": connection, "object": native, "id": id, "created": planned.created, "joined": planned.adopted,
+            "changes": changes,
+        })
+    };
+    json!({
+        "read": rehearsal.import.read, "taken": rehearsal.import.taken, "results": rehearsal.results,
+        "destinations": counts(rehearsal).into_iter().map(count).collect::<Vec<_>>(),
+        "objects": rehearsal.objects.iter().map(object).collect::<Vec<_>>(),
+        "merges": rehearsal.merges, "reviews": rehearsal.reviews, "parked": rehearsal.parked,
+        "calls": rehearsal.calls, "minutes": rehearsal.minutes,
+    })
 }
 
 fn changes(rehearsal: &Rehearsal, all: bool) -> String {
@@ -108,7 +142,7 @@ fn changes(rehearsal: &Rehearsal, all: bool) -> String {
     let mut text = String::new();
     let total = changed.clone().count();
     for ((connection, native, id), object) in changed.take(if all { usize::MAX } else { SHOWN }) {
-        text += &format!("  {connection}/{native}/{id}: {}\n", fields(object));
+        text += &wrapped(&format!("  {connection}/{native}/{id}: {}", fields(object)), 4);
     }
     if total > SHOWN && !all {
         text += &format!("  and {} more; --all shows them\n", total - SHOWN);

@@ -16,8 +16,8 @@ use sync::seal::Vault;
 use super::Ports;
 use super::explain::object;
 use super::open::{HubArgs, OpenHub};
-use crate::out::{CommandError, block_on, counted, print, print_line};
-use crate::text::instant;
+use crate::out::{CommandError, block_on, counted, print, print_json, print_line};
+use crate::text::{instant, wrapped};
 
 /// Arguments of `hub review`.
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub struct ReviewArgs {
 pub enum ReviewAction {
     /// List the pairs of records that may be the same and wait for a decision
     List {
-        /// As JSON
+        /// Print JSON, for programs
         #[arg(long)]
         json: bool,
     },
@@ -99,7 +99,11 @@ pub fn run_review(args: &ReviewArgs) -> Result<ExitCode, CommandError> {
                 let vault = Vault::open(&ports).await?;
                 Ok(open_reviews(&ports, &vault, &config).await?)
             })?;
-            print(if *json { format!("{}\n", as_json(&open)) } else { render(&open) })?;
+            if *json {
+                print_json(&as_json(&open))?;
+            } else {
+                print(render(&open))?;
+            }
         }
         ReviewAction::Accept(verdict) | ReviewAction::Reject(verdict) => {
             let accept = matches!(args.action, ReviewAction::Accept(_));
@@ -255,30 +259,30 @@ pub async fn decide<P: Ports>(
     Ok(review)
 }
 
-fn render(open: &[OpenReview]) -> String {
+/// The open reviews in lines of 80 columns.
+pub fn render(open: &[OpenReview]) -> String {
     if open.is_empty() {
         return "no pair of records waits for a decision\n".to_owned();
     }
     let mut text = format!("{}\n", counted(open.len(), "open review"));
     for OpenReview { review, sides } in open {
         let keys: Vec<&str> = review.keys.iter().map(String::as_str).collect();
-        text += &format!(
-            "\n{}  {}, since {}, both have the same {}\n",
-            review.id,
-            review.object,
-            instant(review.at_ms),
-            keys.join(", ")
-        );
+        let since = instant(review.at_ms);
+        let heading = format!("{}  {}, since {since}, both have the same {}", review.id, review.object, keys.join(", "));
+        text += &format!("\n{}", wrapped(&heading, 2));
         for side in sides {
             let sources: Vec<String> = side.sources.iter().map(ToString::to_string).collect();
             let objects: Vec<String> = side.objects.iter().map(|(destination, id)| format!("{destination} {id}")).collect();
-            text += &format!("  {}  from {}; objects: {}\n", side.id, sources.join(", "), objects.join(", "));
+            text += &wrapped(&format!("  {}  from {}; objects: {}", side.id, sources.join(", "), objects.join(", ")), 4);
         }
     }
-    text + "\nThe same: hub review accept <id>. Not the same: hub review reject <id>. The fields: hub explain <object> <record>.\n"
+    let next =
+        "The same: hub review accept <id>. Not the same: hub review reject <id>. The fields: hub explain <object> <record>.";
+    text + "\n" + &wrapped(next, 0)
 }
 
-fn as_json(open: &[OpenReview]) -> serde_json::Value {
+/// The same for programs.
+pub fn as_json(open: &[OpenReview]) -> serde_json::Value {
     let side = |side: &Side| {
         let sources: Vec<String> = side.sources.iter().map(ToString::to_string).collect();
         let objects: serde_json::Map<_, _> = side.objects.iter().map(|(name, id)| (name.clone(), json!(id))).collect();

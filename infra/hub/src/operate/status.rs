@@ -10,7 +10,7 @@ use sync::config::Hub;
 use sync::failure::Failure;
 use sync::fuse::{Blown, blown};
 use sync::pause::{Pauses, held_partition};
-use sync::ports::{Store, Table};
+use sync::ports::{Clock, Store, Table};
 use sync::quarantine::{PropertyUse, RefusedProperties, RefusedProperty};
 use sync::record::journal::{count_day, day};
 
@@ -52,6 +52,8 @@ pub struct Account {
     pub paused: Option<String>,
     /// Its native objects that are paused, with the reasons.
     pub paused_objects: BTreeMap<String, String>,
+    /// The number of webhooks to its URL that were refused, by reason.
+    pub refused_webhooks: BTreeMap<String, u64>,
     /// The properties that it refuses: what with, the native object, the property and the provider's code.
     pub refused: Vec<String>,
     /// The number of dispatches that are held for it.
@@ -99,7 +101,7 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode, CommandError> {
 }
 
 /// The accounts of all connections over the last `days` days, including today (UTC).
-pub async fn accounts<P: Ports>(ports: &P, hub: &Hub, days: u32) -> Result<Vec<Account>, Failure> {
+pub async fn accounts<P: Store + Clock>(ports: &P, hub: &Hub, days: u32) -> Result<Vec<Account>, Failure> {
     let today = day(ports.now_ms());
     let mut accounts = Vec::new();
     for (name, connection) in &hub.connections {
@@ -121,6 +123,7 @@ pub async fn accounts<P: Ports>(ports: &P, hub: &Hub, days: u32) -> Result<Vec<A
             account.outcomes.iter_mut().zip(counted.outcomes).for_each(|(sum, (_, count))| sum.1 += count);
             counted.quarantined.into_iter().for_each(|(reason, count)| *account.quarantined.entry(reason).or_default() += count);
             account.swept += counted.swept;
+            counted.refused.into_iter().for_each(|(reason, count)| *account.refused_webhooks.entry(reason).or_default() += count);
         }
         accounts.push(account);
     }
@@ -163,11 +166,11 @@ pub fn render(accounts: &[Account], queues: &[Waiting]) -> String {
     }
     text.push('\n');
     text += &narrow_table(&rows);
-    text + "\nRefused webhooks reach no table: the metric `refused` counts them\n(docs/alarms.md).\n"
+    text
 }
 
 fn account_text(account: &Account) -> String {
-    let Account { connection, quarantined, swept, paused, paused_objects, refused, held, .. } = account;
+    let Account { connection, quarantined, swept, paused, paused_objects, refused, refused_webhooks, held, .. } = account;
     let outcomes: Vec<String> = account
         .outcomes
         .iter()
@@ -182,6 +185,11 @@ fn account_text(account: &Account) -> String {
         4,
     );
     let mut line = |line: String| text += &wrapped(&format!("  {line}"), 4);
+    if !refused_webhooks.is_empty() {
+        let reasons: Vec<String> = refused_webhooks.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        let sum: u64 = refused_webhooks.values().sum();
+        line(format!("{} refused: {} (docs/alarms.md#refused)", counted(sum, "webhook"), reasons.join(", ")));
+    }
     let unnamed = account.count(Outcome::Held);
     if unnamed > 0 {
         line(format!(
@@ -226,7 +234,8 @@ pub fn as_json(accounts: &[Account], queues: &[Waiting], days: u32) -> Value {
         json!({
             "connection": account.connection, "owner": account.owner, "received": account.received(), "outcomes": outcomes,
             "quarantined": quarantined, "swept": account.swept, "paused": account.paused, "paused_objects": account.paused_objects,
-            "refused_properties": account.refused, "held": account.held, "fuse": account.blown.as_ref().map(describe),
+            "refused_webhooks": account.refused_webhooks, "refused_properties": account.refused, "held": account.held,
+            "fuse": account.blown.as_ref().map(describe),
         })
     };
     let queue = |q: &Waiting| json!({"queue": q.queue.as_str(), "waiting": q.waiting, "hidden": q.hidden, "parked": q.parked});

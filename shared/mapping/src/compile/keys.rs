@@ -17,28 +17,16 @@ const UNIT: ValueType =
     ValueType::OneOf(&["iso", "s", "ms", "iso_or_s", "iso_or_ms", "dotnet", "rfc1123", "major", "minor", "fraction"]);
 const DIRECTION: ValueType = ValueType::OneOf(&["both", "in", "out"]);
 
-/// The names of all kinds.
-const KINDS: [&str; ValueKind::ALL.len()] = {
-    let mut names = [""; ValueKind::ALL.len()];
-    let mut at = 0;
-    while at < names.len() {
-        names[at] = ValueKind::ALL[at].name();
-        at += 1;
-    }
-    names
-};
-
 /// A mapping file.
-pub static MAPPING: KeyTable = KeyTable::section("mapping file", "mapping", &[KeyGroup { title: "", keys: MAPPING_KEYS }])
-    .with_others(ValueType::Table(&PLAN));
+pub static MAPPING: KeyTable =
+    KeyTable::section("mapping file", "mapping", &[KeyGroup::only(MAPPING_KEYS)]).with_others(ValueType::Table(&PLAN));
 
 const MAPPING_KEYS: &[Key] = &[key("properties", PATH, "The container of the native properties.").default("the top of the body")];
 
 /// A file that overrides a provider's mapping file.
 pub static OVERRIDE: KeyTable = KeyTable::inline("overriding file", &[]).with_others(ValueType::Table(&OVERRIDE_PLAN));
 
-static OVERRIDE_PLAN: KeyTable =
-    KeyTable::inline("table of an overriding file", &[KeyGroup { title: "", keys: &[OBJECT, FIELDS] }]);
+static OVERRIDE_PLAN: KeyTable = KeyTable::inline("table of an overriding file", &[KeyGroup::only(&[OBJECT, FIELDS])]);
 
 const OBJECT: Key =
     key("object", TEXT, "The canonical object, when the table has another name.").default("the name of the table");
@@ -107,36 +95,27 @@ pub static PLAN: KeyTable = KeyTable::section(
 
 static DELETED: KeyTable = KeyTable::inline(
     "`deleted`",
-    &[KeyGroup {
-        title: "",
-        keys: &[
-            key("when", CONDITIONS, "Conditions that must all hold.").needed(),
-            key("merged_into", PATH, "The id of the record that this one was merged into."),
-        ],
-    }],
+    &[KeyGroup::only(&[
+        key("when", CONDITIONS, "Conditions that must all hold.").needed(),
+        key("merged_into", PATH, "The id of the record that this one was merged into."),
+    ])],
 );
 
 static STAMP: KeyTable = KeyTable::inline(
     "`stamp`",
-    &[KeyGroup {
-        title: "",
-        keys: &[
-            key("from", PATHS, "Where the time is.").needed(),
-            key("unit", TIME_UNIT, "How the time is written.").default("`iso`"),
-            key("sequence", PATH, "The provider's sequence number."),
-        ],
-    }],
+    &[KeyGroup::only(&[
+        key("from", PATHS, "Where the time is.").needed(),
+        key("unit", TIME_UNIT, "How the time is written.").default("`iso`"),
+        key("sequence", PATH, "The provider's sequence number."),
+    ])],
 );
 
 static FIELD_STAMP: KeyTable = KeyTable::inline(
     "`field_stamp`",
-    &[KeyGroup {
-        title: "",
-        keys: &[
-            key("from", PATH, "Where the time of a property is; `{}` is the property's name.").needed(),
-            key("unit", TIME_UNIT, "How the time is written.").default("`iso`"),
-        ],
-    }],
+    &[KeyGroup::only(&[
+        key("from", PATH, "Where the time of a property is; `{}` is the property's name.").needed(),
+        key("unit", TIME_UNIT, "How the time is written.").default("`iso`"),
+    ])],
 );
 
 /// The rule of a field.
@@ -172,25 +151,22 @@ const SOURCE_KEYS: &[Key] = &[
 
 static PAIRS: KeyTable = KeyTable::inline(
     "`pairs`",
-    &[KeyGroup {
-        title: "",
-        keys: &[
-            key("list", PATH, "Where the list is."),
-            key("name", PATHS, "Where an element has its name."),
-            key("value", PATHS, "Where an element has its value."),
-            key("bare", FLAG, "An element without a value counts by its name."),
-            key(
-                "all",
-                FLAG,
-                "Every path of `value` that has a value counts, not only the first (what was ticked, and what was typed beside it).",
-            ),
-            key("object", PATH, "Instead of `list`: an object whose own members are the pairs."),
-        ],
-    }],
+    &[KeyGroup::only(&[
+        key("list", PATH, "Where the list is."),
+        key("name", PATHS, "Where an element has its name."),
+        key("value", PATHS, "Where an element has its value."),
+        key("bare", FLAG, "An element without a value counts by its name."),
+        key(
+            "all",
+            FLAG,
+            "Every path of `value` that has a value counts, not only the first (what was ticked, and what was typed beside it).",
+        ),
+        key("object", PATH, "Instead of `list`: an object whose own members are the pairs."),
+    ])],
 );
 
 const KIND_KEYS: &[Key] = &[
-    key("as", ValueType::OneOf(&KINDS), "The kind of the value, see below.").default("the field's kind in the catalogue"),
+    key("as", ValueType::OneOf(ValueKind::NAMES), "The kind of the value, see below.").default("the field's kind in the catalogue"),
     key("unit", UNIT, "Money: `major` or `minor` units. Decimals: `fraction` (of one; the canonical value is in percent). Days and times: how they are written.")
         .default("money `major`, times `iso`"),
 ];

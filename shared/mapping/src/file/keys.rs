@@ -54,6 +54,13 @@ pub struct KeyGroup {
     pub keys: &'static [Key],
 }
 
+impl KeyGroup {
+    /// The only group of a table.
+    pub const fn only(keys: &'static [Key]) -> KeyGroup {
+        KeyGroup { title: "", keys }
+    }
+}
+
 /// The keys of one kind of table.
 #[derive(Debug)]
 pub struct KeyTable {

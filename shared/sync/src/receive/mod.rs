@@ -2,6 +2,7 @@
 //!
 //! What reaches the queue is made from a [`VerifiedRequest`], which only [`webhook::verify()`] can make.
 
+mod refusals;
 mod sns;
 
 use providers::Provider;
@@ -14,7 +15,8 @@ use crate::mutant::{Mutant, mutant};
 use crate::outbox;
 use crate::ports::{Blob, Clock, Http, PortError, Queue, SecretSet, Secrets};
 
-pub use sns::CertificateCache;
+use refusals::Refusals;
+use sns::{CertificateCache, Unverified};
 
 /// The ports that `receive` needs.
 pub trait Ports: Queue + Blob + Secrets + Http + Clock {}
@@ -35,11 +37,19 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// What one process of `receive` works with.
+/// What one process of `receive` remembers between requests.
+#[derive(Debug, Default)]
+pub struct Process {
+    certificates: CertificateCache,
+    /// What it has refused.
+    pub refusals: Refusals,
+}
+
+/// What one request is handled with.
 struct Receive<'a, P> {
     ports: &'a P,
     config: &'a Config,
-    certificates: &'a CertificateCache,
+    process: &'a Process,
 }
 
 /// The connection that a request is for.
@@ -58,12 +68,6 @@ fn try_again() -> HttpReply {
     plain(503, "try again\n")
 }
 
-/// The answer to a request that is not accepted. The sender learns nothing but 401; the log has the reason.
-fn refuse(connection: &str, rejection: &Rejection) -> HttpReply {
-    tracing::info!(connection, reason = rejection.code(), "refused");
-    plain(401, "unauthorized\n")
-}
-
 /// The measurement of an answered request: a POST to a source's URL was accepted or refused. Other paths are not measured, because
 /// strangers choose them.
 pub fn measure(config: &Config, request: &Request, answer: &HttpReply) -> Option<Metric> {
@@ -77,7 +81,7 @@ pub fn measure(config: &Config, request: &Request, answer: &HttpReply) -> Option
 }
 
 /// Handles one request.
-pub async fn handle<P: Ports>(ports: &P, config: &Config, certificates: &CertificateCache, request: &Request) -> HttpReply {
+pub async fn handle<P: Ports>(ports: &P, config: &Config, process: &Process, request: &Request) -> HttpReply {
     let Some(name) = request.path.strip_prefix("/hooks/") else {
         return match (request.path.as_str(), request.method.as_str()) {
             ("/health", "GET" | "HEAD") => plain(200, "ok\n"),
@@ -90,6 +94,7 @@ pub async fn handle<P: Ports>(ports: &P, config: &Config, certificates: &Certifi
         _ => return plain(404, "not found\n"),
     };
     if request.body.len() > config.hub().limits.body_bytes {
+        process.refusals.count(name, "body-size");
         return plain(413, "body too large\n");
     }
     let provider = match config.connection(name) {
@@ -99,7 +104,7 @@ pub async fn handle<P: Ports>(ports: &P, config: &Config, certificates: &Certifi
             return try_again();
         }
     };
-    let receive = Receive { ports, config, certificates };
+    let receive = Receive { ports, config, process };
     receive.handle_webhook(&Source { name, connection, provider: &provider }, request).await
 }
 
@@ -115,7 +120,8 @@ impl<P: Ports> Receive<'_, P> {
         }
         let verified = match self.verify(source, webhook, raw).await {
             Ok(verified) => verified,
-            Err(answer) => return answer,
+            Err(Unverified::Refused(rejection)) => return self.refuse(source, &rejection),
+            Err(Unverified::Unknown) => return try_again(),
         };
         match webhook::answer_signed(webhook, &verified) {
             Some(HandshakeAction::Reply(answer)) => return answer,
@@ -134,18 +140,17 @@ impl<P: Ports> Receive<'_, P> {
     /// Verifies a request against every active secret. On a mismatch that a rotation could explain, the secret is read anew once.
     ///
     /// # Errors
-    /// The answer to the sender.
+    /// The request is refused, or what it is verified with cannot be read.
     async fn verify<'r>(
         &self,
         source: &Source<'_>,
         webhook: &Webhook,
         raw: RawRequest<'r>,
-    ) -> Result<VerifiedRequest<'r>, HttpReply> {
+    ) -> Result<VerifiedRequest<'r>, Unverified> {
         let secret = source.connection.signing_secret.as_deref();
         if let (Scheme::Sns(sns), None) = (&webhook.scheme, secret) {
-            let certificate = self.certificates.certificate(self.ports, source.name, sns, raw.body).await?;
-            return webhook::verify(&webhook.scheme, raw, &[certificate.as_str()], self.ports.now_ms())
-                .map_err(|rejection| refuse(source.name, &rejection));
+            let certificate = self.process.certificates.certificate(self.ports, source.name, sns, raw.body).await?;
+            return Ok(webhook::verify(&webhook.scheme, raw, &[certificate.as_str()], self.ports.now_ms())?);
         }
         let verify_with = |set: &SecretSet| {
             let active: Vec<&str> = set.active().collect();
@@ -155,15 +160,22 @@ impl<P: Ports> Receive<'_, P> {
         if result.as_ref().is_err_and(Rejection::may_be_old_secret) {
             result = verify_with(&self.read_secret(source.name, secret, true).await?);
         }
-        result.map_err(|rejection| refuse(source.name, &rejection))
+        Ok(result?)
+    }
+
+    /// The answer to a request that is not accepted. The sender learns nothing but 401; the log and the count have the reason.
+    fn refuse(&self, source: &Source<'_>, rejection: &Rejection) -> HttpReply {
+        tracing::info!(connection = source.name, reason = rejection.code(), "refused");
+        self.process.refusals.count(source.name, rejection.code());
+        plain(401, "unauthorized\n")
     }
 
     /// Reads a signing secret. A connection without one has no active values, so that no request is accepted.
-    async fn read_secret(&self, connection: &str, secret: Option<&str>, fresh: bool) -> Result<SecretSet, HttpReply> {
+    async fn read_secret(&self, connection: &str, secret: Option<&str>, fresh: bool) -> Result<SecretSet, Unverified> {
         let Some(name) = secret else { return Ok(SecretSet::default()) };
         self.ports.secret(name, fresh).await.map_err(|error| {
             tracing::error!(connection, error = %error, "a signing secret cannot be read");
-            try_again()
+            Unverified::Unknown
         })
     }
 

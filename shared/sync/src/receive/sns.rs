@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use providers::http::{HttpRequest, HttpResponse};
-use webhook::{Confirmation, HttpReply, Sns};
+use webhook::{Confirmation, HttpReply, Rejection, Sns};
 
-use super::{plain, refuse, try_again};
+use super::{plain, try_again};
 use crate::ports::Http;
 
 /// How many certificates are cached. Amazon has one per region, and a new URL for each renewal.
@@ -19,6 +19,20 @@ const TIMEOUT_MS: u64 = 5_000;
 #[derive(Debug, Default)]
 pub struct CertificateCache(Mutex<BTreeMap<String, String>>);
 
+/// Why a request is not verified.
+pub(super) enum Unverified {
+    /// Its proof is wrong or missing.
+    Refused(Rejection),
+    /// What it is verified with cannot be read now: the sender sends it again.
+    Unknown,
+}
+
+impl From<Rejection> for Unverified {
+    fn from(rejection: Rejection) -> Unverified {
+        Unverified::Refused(rejection)
+    }
+}
+
 impl CertificateCache {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -27,20 +41,20 @@ impl CertificateCache {
     /// The certificate that a message of a configured topic names, as PEM. It is fetched from Amazon's own host only.
     ///
     /// # Errors
-    /// The answer to the sender: the message is not from a configured topic, or the certificate cannot be read now.
+    /// The message is not from a configured topic, or the certificate cannot be read now.
     pub(super) async fn certificate<P: Http>(
         &self,
         ports: &P,
         connection: &str,
         sns: &Sns,
         body: &[u8],
-    ) -> Result<String, HttpReply> {
-        let url = webhook::certificate_url(sns, body).map_err(|rejection| refuse(connection, &rejection))?;
+    ) -> Result<String, Unverified> {
+        let url = webhook::certificate_url(sns, body)?;
         if let Some(certificate) = self.lock().get(&url).cloned() {
             return Ok(certificate);
         }
-        let response = get(ports, connection, &url, "an SNS certificate could not be read").await?;
-        let certificate = String::from_utf8(response.body).map_err(|_| try_again())?;
+        let response = get(ports, connection, &url, "an SNS certificate could not be read").await;
+        let certificate = response.ok().and_then(|response| String::from_utf8(response.body).ok()).ok_or(Unverified::Unknown)?;
         let mut cached = self.lock();
         if cached.len() >= MAX_CERTIFICATES {
             cached.clear();

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::stored::as_number;
 use crate::batch::write_if;
 use crate::failure::Failure;
-use crate::outbox::bounded;
+use crate::outbox::{bounded, serialize};
 use crate::ports::{Attr, Clock, Condition, Item, Key, Page, PortError, Store, Table, Write};
+use crate::refused_webhooks::RefusedWebhooks;
 use crate::seal::Vault;
 
 /// Milliseconds of a day.
@@ -244,6 +245,8 @@ pub struct DayCount {
     pub quarantined: BTreeMap<String, u64>,
     /// The number of records that changed something although no event had reported it: sweeps and comparisons brought them.
     pub swept: u64,
+    /// The number of webhooks that `receive` refused, by reason. They are no events: nobody has proven to be their sender.
+    pub refused: BTreeMap<String, u64>,
 }
 
 /// Counts a connection's events of one day by their outcomes.
@@ -253,7 +256,7 @@ pub async fn count_outcomes<P: Store>(ports: &P, connection: &str, day: i64) -> 
     Ok(count.outcomes)
 }
 
-/// Counts what a connection's account lines and swept records of one day say.
+/// Counts what a connection's account lines, swept records and refused webhooks of one day say.
 pub async fn count_day<P: Store>(ports: &P, connection: &str, day: i64) -> Result<DayCount, PortError> {
     let mut count = DayCount::default();
     count_lines(ports, connection, day, &mut count).await?;
@@ -263,7 +266,30 @@ pub async fn count_day<P: Store>(ports: &P, connection: &str, day: i64) -> Resul
         count.swept += page.items.len() as u64;
         after = page.next;
         if after.is_none() {
-            return Ok(count);
+            break;
+        }
+    }
+    count_refused(ports, connection, day, &mut count.refused).await?;
+    Ok(count)
+}
+
+async fn count_refused<P: Store>(
+    ports: &P,
+    connection: &str,
+    day: i64,
+    count: &mut BTreeMap<String, u64>,
+) -> Result<(), PortError> {
+    let mut after = None;
+    loop {
+        let page = ports.query(Table::Journal, &refused_partition(connection, day), "", 1_000, after.as_ref()).await?;
+        for item in &page.items {
+            let reasons: BTreeMap<String, u64> =
+                item.s("reasons").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+            reasons.into_iter().for_each(|(reason, requests)| *count.entry(reason).or_default() += requests);
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
         }
     }
 }
@@ -323,4 +349,22 @@ pub fn build_swept_put(event: &EventRef, outcome: Outcome, journal_days: u32) ->
         .with("outcome", Attr::S(outcome.name().into()))
         .with("ttl", Attr::N(expires_s));
     Write::Put { table: Table::Journal, item, condition: Condition::Always }
+}
+
+/// The partition of the counts of a connection's refused webhooks of one day (days since the epoch).
+pub fn refused_partition(connection: &str, day: i64) -> String {
+    format!("f#{connection}#{day}")
+}
+
+/// Builds the write that stores what one message reports of refused webhooks. A message that is delivered twice is stored once,
+/// because its id is the key.
+///
+/// # Errors
+/// A defect of the hub.
+pub fn build_refused_put(refused: &RefusedWebhooks, message: &str, journal_days: u32) -> Result<Write, Failure> {
+    let expires_s = (refused.until_ms + i64::from(journal_days) * DAY_MS) / 1000;
+    let item = Item::new(Key::new(refused_partition(&refused.connection, day(refused.until_ms)), message))
+        .with("reasons", Attr::S(serialize(&refused.reasons)?))
+        .with("ttl", Attr::N(expires_s));
+    Ok(Write::Put { table: Table::Journal, item, condition: Condition::Always })
 }

@@ -17,6 +17,7 @@ pub mod identity;
 mod long_values;
 pub mod merge;
 mod observe;
+mod other_messages;
 pub mod plan;
 mod proof;
 mod quarantine;
@@ -35,7 +36,6 @@ use providers::{EventBody, Inbound, InboundEvent};
 
 use crate::batch::{BatchReport, Invocation, Metric, check_deadline, finish_delivery, is_error, measure_handled, write_if};
 use crate::config::Config;
-use crate::decision::Decision;
 use crate::envelope;
 use crate::failure::{AtStage, Code, Disposition, Failure, Stage};
 use crate::join::join;
@@ -182,10 +182,7 @@ impl<P: Ports> Transform<'_, P> {
         check_deadline(self.ports, self.deadline_ms)?;
         let envelope = match envelope::parse(&delivery.body) {
             Ok(envelope) => envelope,
-            Err(failure) => {
-                let decision = Decision::parse(&delivery.body).ok_or(failure)?;
-                return self.handle_decision(&decision).await;
-            }
+            Err(failure) => return self.handle_other_message(delivery, failure).await,
         };
         if self.hold_if_blown(&envelope, delivery).await? {
             return Ok(());

@@ -33,7 +33,7 @@ use sync::batch::{BatchReport, Invocation};
 use sync::config::Config;
 use sync::mutant::Mutant;
 use sync::ports::QueueName;
-use sync::receive::CertificateCache;
+use sync::receive::Process;
 use sync::reconcile::Job;
 use sync::seal::Vault;
 
@@ -126,7 +126,7 @@ pub(crate) struct Sim {
     shared: Rc<Shared>,
     config: Rc<Config>,
     vault: Rc<Vault>,
-    certificates: Rc<CertificateCache>,
+    process: Rc<Process>,
     faults: Faults,
     tasks: Vec<Task>,
     trips: Vec<(i64, Trip)>,
@@ -175,7 +175,7 @@ impl Sim {
             shared: setup.shared,
             config: setup.config,
             vault: setup.vault,
-            certificates: Rc::default(),
+            process: Rc::default(),
             faults: match (options.calm, script.hanging) {
                 (true, _) => Faults::NONE,
                 (_, true) => Faults { hang: HANGING_CALLS, ..Faults::USUAL },

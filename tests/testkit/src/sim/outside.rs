@@ -42,10 +42,10 @@ impl Sim {
         self.stats.webhooks += 1;
         let request: Request = setup::request(&trip.sending, self.shared.now.get());
         let ports = self.ports();
-        let (config, certificates) = (Rc::clone(&self.config), Rc::clone(&self.certificates));
+        let (config, process) = (Rc::clone(&self.config), Rc::clone(&self.process));
         let (again, handler_ports) = (trip.clone(), ports.clone());
         let work: Work = Box::pin(async move {
-            let answer = sync::receive::handle(&handler_ports, &config, &certificates, &request).await;
+            let answer = sync::receive::handle(&handler_ports, &config, &process, &request).await;
             let finish: Finish = Box::new(move |sim| sim.answered(trip, Some(answer.status)));
             finish
         });

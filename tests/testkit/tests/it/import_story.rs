@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use canonical::ObjectType;
+use sandbox::IDS_AND_TIMES;
 use serde_json::{Map, Value};
 use sync::import::{Filter, Import, ImportState, Scope, count_results, read_import, send_step, store_import};
 use sync::ports::Table;
@@ -20,21 +21,6 @@ const BOTH: usize = 300;
 const AT_A_SWITCHBOARD: usize = 40;
 /// People whom Salesforce has twice.
 const DUPLICATES: usize = 15;
-
-/// Properties that CRMs and the hub keep for themselves.
-const SYSTEM: &[&str] = &[
-    "crm_hub_id",
-    "CrmHubId__c",
-    "hs_object_id",
-    "createdate",
-    "lastmodifieddate",
-    "hs_lastmodifieddate",
-    "Id",
-    "CreatedDate",
-    "LastModifiedDate",
-    "SystemModstamp",
-    "IsDeleted",
-];
 
 fn native(crm: Crm) -> &'static str {
     match crm {
@@ -88,7 +74,7 @@ type Objects = BTreeMap<String, Map<String, Value>>;
 
 /// The objects of a CRM by id, without what is the CRM's or the hub's own.
 fn objects(story: &Story, crm: Crm) -> Objects {
-    let own = |(name, value): &(String, Value)| !SYSTEM.contains(&name.as_str()) && !value.is_null() && *value != "";
+    let own = |(name, value): &(String, Value)| !IDS_AND_TIMES.contains(&name.as_str()) && !value.is_null() && *value != "";
     let records = story.records(crm, native(crm)).into_iter();
     records.map(|record| (record.id, record.properties.into_iter().filter(own).collect())).collect()
 }
