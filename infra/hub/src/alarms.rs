@@ -38,8 +38,7 @@ pub fn of_connection(name: &str, connection: &Connection, quiet_ms: Option<u64>,
         alarms.extend(quiet_ms.map(|ms| silent(&who, ms / 1_000)));
     }
     if connection.api_secret.is_some() {
-        alarms.push(paused(name, &who));
-        alarms.push(credentials(name, &who));
+        alarms.extend([paused(name, &who), properties_refused(&who), credentials(name, &who)]);
     }
     if refreshed {
         alarms.push(grant_ending(name, &who));
@@ -96,6 +95,22 @@ fn paused<'a>(name: &str, who: &str) -> Alarm<'a> {
              `hub resume {name}` ends the pause. Page: docs/errors/paused.md"
         ),
         metric: "paused",
+        statistic: "Maximum",
+        period_s: 900,
+        periods: 1,
+        breach: ("GreaterThanThreshold", "0"),
+        missing: "notBreaching",
+    }
+}
+
+fn properties_refused<'a>(who: &str) -> Alarm<'a> {
+    Alarm {
+        kind: "PropertiesRefused",
+        text: format!(
+            "The account refuses properties in every record: {who}. The hub leaves them out, and the rest of each record goes on. \
+             `hub status` names them. Page: docs/alarms.md#properties-refused"
+        ),
+        metric: "properties_refused",
         statistic: "Maximum",
         period_s: 900,
         periods: 1,

@@ -2,7 +2,8 @@
 //!
 //! On request it *fetches* the objects that thin events name, and *sweeps* a connection whose events were lost. On a schedule it
 //! sweeps what changed at each connection since its watermark, *verifies* the linked objects at the destinations, and dispatches
-//! the golden records that a destination is behind with. Every few minutes it *watches*: it measures which connections are paused.
+//! the golden records that a destination is behind with. Every few minutes it *watches*: it measures which connections are paused,
+//! and how many properties their accounts refuse.
 
 pub mod absences;
 mod dispatch_behind;
@@ -53,7 +54,7 @@ pub enum Job {
     Sweep,
     /// The same, and verify every linked object at every destination.
     Full,
-    /// Measure which connections are paused.
+    /// Measure which connections are paused, and which properties they refuse.
     Watch,
 }
 
@@ -84,6 +85,9 @@ pub struct JobReport {
     /// For each connection whose API the hub calls, whether it is paused. Only [`Job::Watch`] looks.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub paused: BTreeMap<String, bool>,
+    /// For each of these connections, how many properties its account refuses in every record.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub properties_refused: BTreeMap<String, u64>,
 }
 
 /// What one invocation of `reconcile` works with.
@@ -207,7 +211,9 @@ impl JobReport {
         let connections = self.failed.iter().filter(|(name, code)| name != LINKS && name != RECORDS && is_error(code));
         let failed = connections.flat_map(|(connection, _)| measure_handled(true, connection));
         let paused = self.paused.iter().map(|(name, paused)| Metric::of_connection("paused", f64::from(u8::from(*paused)), name));
-        std::iter::once(finished).chain(failed).chain(paused).collect()
+        let refused =
+            self.properties_refused.iter().map(|(name, n)| Metric::of_connection("properties_refused", *n as f64, name));
+        std::iter::once(finished).chain(failed).chain(paused).chain(refused).collect()
     }
 
     /// The failure of a job that a person must look at although all of its work is done: it raises the alarm of the function.

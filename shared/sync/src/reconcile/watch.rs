@@ -5,14 +5,17 @@ use super::{JobReport, Ports, Reconcile};
 use crate::config::Connection;
 use crate::failure::Failure;
 use crate::pause::{Pauses, end_pauses_of_credentials, send_held};
+use crate::quarantine::RefusedProperties;
 
 impl<P: Ports> Reconcile<'_, P> {
-    /// Reads which connections are paused, wholly or for an object, of those whose API the hub calls. Those that new credentials let
-    /// go on are resumed.
+    /// Reads which connections are paused, wholly or for an object, and how many properties they refuse, of those whose API the hub
+    /// calls. Those that new credentials let go on are resumed.
     pub(super) async fn watch(&self, report: &mut JobReport) -> Result<(), Failure> {
         for (name, connection) in self.config.hub().connections.iter().filter(|(_, connection)| connection.api_secret.is_some()) {
             let paused = self.watch_connection(name, connection).await?;
             report.paused.insert(name.to_string(), paused);
+            let refused = RefusedProperties::load(self.ports, name, self.config.hub().generation).await?;
+            report.properties_refused.insert(name.to_string(), refused.iter().count() as u64);
         }
         Ok(())
     }
