@@ -166,6 +166,14 @@ pub fn find_field(object: ObjectType, name: &str) -> Option<&'static FieldDef> {
     CATALOGUE.iter().find(|field| field.object == object && field.name == name)
 }
 
+/// The field that holds further values of a field. Each of them identifies its object as the first one does.
+pub fn further_values(object: ObjectType, field: &str) -> Option<&'static str> {
+    match (object, field) {
+        (ObjectType::Contact, "email") => Some("emails"),
+        _ => None,
+    }
+}
+
 /// The name of a field without the `r#` that Rust's keywords need.
 const fn plain_name(name: &'static str) -> &'static str {
     match name.as_bytes() {

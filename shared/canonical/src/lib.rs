@@ -13,7 +13,7 @@ mod object;
 mod own;
 mod value;
 
-pub use catalogue::{FieldDef, FieldKind, KindMismatch, ValueKind, fields_of, find_field};
+pub use catalogue::{FieldDef, FieldKind, KindMismatch, ValueKind, fields_of, find_field, further_values};
 pub use change::{Change, ChangeKind, FieldName, FieldValue, Fields, Problem, RemoteId, Stamp};
 pub use lane::Lane;
 pub use message::{

@@ -12,6 +12,7 @@ use sync::ports::{Item, Key, Table};
 use sync::record::audit::audit_partition;
 use sync::record::{Claim, GoldenRecord, Link, SourceRecord, golden_by_id, identity_key, read_link, read_source, remote_hash};
 use sync::seal::Vault;
+use sync::transform::identity::key_text;
 
 use super::Ports;
 use super::open::HubArgs;
@@ -132,8 +133,11 @@ async fn candidate_ids<P: Ports>(
     let lower = key.trim().to_lowercase();
     let digits: String = key.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect();
     for name in hub.object(object).keys() {
-        for value in BTreeSet::from([key, lower.as_str(), digits.as_str()]) {
-            let parts: Vec<&str> = if name.contains('+') { value.split('+').collect() } else { vec![value] };
+        let kind = hub.fields.find(object, name).map(|field| field.kind);
+        for value in
+            [key, lower.as_str(), digits.as_str()].map(|value| key_text(kind, value)).into_iter().collect::<BTreeSet<_>>()
+        {
+            let parts: Vec<&str> = if name.contains('+') { value.split('+').collect() } else { vec![&*value] };
             let mut hashed = vec!["field", object.name(), name];
             hashed.extend(parts);
             hashes.push(vault.key_hash(&hashed));

@@ -9,7 +9,6 @@ use super::identity::current_keys;
 use super::plan::{FieldDifferences, for_audit};
 use super::regroup::{Regrouped, Stored, join, keep_apart, split_off};
 use super::{MAX_PLANS, Ports, Transform};
-use crate::config::ObjectPolicy;
 use crate::decision::{Decision, Verdict};
 use crate::failure::{Code, Failure};
 use crate::outbox::send_dispatches;
@@ -144,7 +143,7 @@ impl<P: Ports> Transform<'_, P> {
         let mut stored = Stored::default();
         for record in records {
             let policy = self.config.hub().object(record.object);
-            self.read_members_of(record, policy, &mut stored).await?;
+            self.read_members_of(record, &mut stored).await?;
             for destination in policy.destinations.keys() {
                 let key = Link::key(destination, record.object, &record.id);
                 if let Some(item) = self.ports.get(Table::Links, &key).await? {
@@ -167,11 +166,12 @@ impl<P: Ports> Transform<'_, P> {
         Ok(stored)
     }
 
-    async fn read_members_of(&self, record: &GoldenRecord, policy: &ObjectPolicy, stored: &mut Stored) -> Result<(), Failure> {
+    async fn read_members_of(&self, record: &GoldenRecord, stored: &mut Stored) -> Result<(), Failure> {
         for member in &record.members {
             let Some(item) = self.ports.get(Table::Golden, &SourceRecord::key(self.vault, member)).await? else { continue };
             let source = read_source(self.ports, self.vault, &item).await?;
-            let current = if source.is_deleted() { BTreeMap::new() } else { current_keys(self.vault, policy, &source) };
+            let current =
+                if source.is_deleted() { BTreeMap::new() } else { current_keys(self.vault, self.config.hub(), &source) };
             stored.current.insert(member.clone(), current);
             stored.members.insert(member.clone(), source);
         }

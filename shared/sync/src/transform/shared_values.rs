@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use canonical::{FieldKind, ObjectType, find_field};
+use canonical::FieldKind;
 
 use crate::config::ObjectPolicy;
 
@@ -15,12 +15,13 @@ fn first_column(list: &'static str) -> BTreeSet<&'static str> {
     list.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split('\t').next()).collect()
 }
 
-/// True when a value of a field joins no records: the user has blocked it, or it is a role address, a shared host or a placeholder.
-pub fn is_shared(policy: &ObjectPolicy, object: ObjectType, field: &str, value: &str) -> bool {
+/// True when a value of a field of this kind joins no records: the user has blocked it, or it is a role address, a shared host or a
+/// placeholder.
+pub fn is_shared(policy: &ObjectPolicy, kind: Option<FieldKind>, value: &str) -> bool {
     if policy.blocked.iter().any(|pattern| blocks(pattern, value)) {
         return true;
     }
-    match find_field(object, field).map(|field| field.kind) {
+    match kind {
         Some(FieldKind::Email) => is_role_address(value),
         Some(FieldKind::Phone) => is_placeholder_number(value),
         Some(FieldKind::Domain) => is_shared_host(value),
@@ -78,13 +79,13 @@ mod tests {
     use super::*;
 
     fn shared(field: &str, value: &str) -> bool {
-        let object = if field == "domain" { ObjectType::Company } else { ObjectType::Contact };
-        is_shared(
-            &ObjectPolicy { blocked: vec!["vip@*".into(), "+4930000001".into()], ..ObjectPolicy::default() },
-            object,
-            field,
-            value,
-        )
+        let kind = match field {
+            "domain" => FieldKind::Domain,
+            "phone" => FieldKind::Phone,
+            _ => FieldKind::Email,
+        };
+        let policy = ObjectPolicy { blocked: vec!["vip@*".into(), "+4930000001".into()], ..ObjectPolicy::default() };
+        is_shared(&policy, Some(kind), value)
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl<P: Store + Clock> Transaction<'_, P> {
             Some(item) => Some(read_source(*ports, vault, &item).await?),
             None => None,
         };
-        let keys = identity_keys(vault, hub.object(change.object), change, source.as_ref());
+        let keys = identity_keys(vault, hub, change, source.as_ref());
         let founded_id = founded_id(vault, change);
         let identified = is_identified(hub.object(change.object), change, &keys);
         let mut known = Known { source, keys, identified, founded_id, ..Known::default() };

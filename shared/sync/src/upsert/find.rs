@@ -183,7 +183,8 @@ impl<P: Ports> Destination<'_, P> {
         let policy = self.config.hub().object(object);
         let is_of = |(_, names): &(&FieldName, &Vec<String>)| names.iter().any(|name| name == property);
         let (field, _) = want.rendering.rendered.by_field.iter().find(is_of)?;
-        (!is_shared(policy, object, field, &value.to_lowercase())).then(|| value.to_owned())
+        let kind = self.config.hub().fields.find(object, field).map(|field| field.kind);
+        (!is_shared(policy, kind, &value.to_lowercase())).then(|| value.to_owned())
     }
 }
 

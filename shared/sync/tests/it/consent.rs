@@ -51,7 +51,7 @@ fn joined(first: &[(&str, &str)], deleted: bool) -> sync::record::GoldenRecord {
     let mut golden = None;
     for change in &changes {
         known.source = known.members.get(&change.source).cloned();
-        known.keys = identity_keys(&vault, hub.object(change.object), change, known.source.as_ref());
+        known.keys = identity_keys(&vault, &hub, change, known.source.as_ref());
         known.founded_id = founded_id(&vault, change);
         known.own = known.clusters.iter().map(|cluster| cluster.id.clone()).collect();
         let input = MergeInput { hub: &hub, change, received_ms: NOW_MS, read_ms: None, now_ms: NOW_MS };

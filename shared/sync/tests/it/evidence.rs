@@ -121,7 +121,7 @@ fn when_a_change_is_worked_on_does_not_matter_to_its_stamp() {
         test: false,
         id_of_event: false,
     };
-    let keys = identity_keys(&vault, hub.object(change.object), &change, None);
+    let keys = identity_keys(&vault, &hub, &change, None);
     let known = Known { keys, founded_id: founded_id(&vault, &change), ..Known::default() };
     for now_ms in [NOW_MS, NOW_MS + 900_000] {
         let input = MergeInput { hub: &hub, change: &change, received_ms: NOW_MS, read_ms: None, now_ms };

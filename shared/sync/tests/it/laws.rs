@@ -64,7 +64,7 @@ impl Tables {
 
     fn apply(&mut self, hub: &Hub, vault: &Vault, change: &Change) {
         let source = self.sources.get(&change.source).cloned();
-        let keys = identity_keys(vault, hub.object(change.object), change, source.as_ref());
+        let keys = identity_keys(vault, hub, change, source.as_ref());
         let remote = remote_keys(vault, change);
         let leads: BTreeMap<KeyHash, Lead> =
             keys.keys().filter_map(|hash| Some((hash.clone(), self.lead(self.keys.get(hash)?)?))).collect();
