@@ -68,6 +68,8 @@ pub struct Twin {
     pub crms: RefCell<Crms>,
     /// Functions that answer every request to a host, by the host name.
     pub answers: RefCell<BTreeMap<String, Answerer>>,
+    /// Every request to a provider.
+    pub requests: RefCell<Vec<HttpRequest>>,
     /// The beginnings of URLs that refuse every request, and with which status.
     pub refused: RefCell<BTreeMap<String, u16>>,
     now: Cell<i64>,
@@ -162,6 +164,7 @@ impl Blob for Twin {
 
 impl Http for Twin {
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        self.requests.borrow_mut().push(request.clone());
         let refused =
             self.refused.borrow().iter().find(|(url, _)| request.url.starts_with(url.as_str())).map(|(_, status)| *status);
         if let Some(status) = refused {

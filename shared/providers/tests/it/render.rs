@@ -1,7 +1,7 @@
 //! Canonical values as native properties of the two CRMs, and back.
 
 use canonical::{FieldName, Fields, Money, Value};
-use providers::{Overrides, Provider};
+use providers::{Override, Overrides, Provider};
 use serde_json::{Value as Json, json};
 
 fn open(name: &str) -> Provider {
@@ -165,4 +165,20 @@ fn a_day_is_a_day_in_the_zone_of_the_account() {
         let written = hubspot.render("deals", &fields(&[("close_date", Value::text("2026-01-31"))]));
         assert_eq!(day(&written.properties["closedate"]), Value::text("2026-01-31"), "{zone}: {:?}", written.properties);
     }
+}
+
+#[test]
+fn the_options_of_an_accounts_own_picklist_are_an_override() {
+    let stage = |provider: &Provider, member: &str| provider.render("contacts", &fields(&[("lifecycle", Value::text(member))]));
+    assert_eq!(stage(&open("hubspot"), "customer").properties["lifecyclestage"], "customer");
+    let text = "[contact.fields.lifecycle]\nfrom = \"properties.lifecyclestage\"\nvalues = { lead = \"lead\", client = \"customer\" }\n\
+                why = \"our account has stages of its own\"\n";
+    let map = Override { map: "contacts".to_owned(), file: "contacts.map.toml".to_owned(), text: text.to_owned() };
+    let own = Provider::builtin("hubspot", &Overrides { maps: vec![map], ..Overrides::default() }).unwrap();
+    assert_eq!(stage(&own, "customer").properties["lifecyclestage"], "client");
+    let unknown = stage(&own, "evangelist");
+    assert!(!unknown.properties.contains_key("lifecyclestage"), "a stage that the account lacks is not written");
+    assert_eq!(unknown.problems.len(), 1, "and is set aside alone");
+    let whole = own.render("contacts", &fields(&[("lifecycle", Value::text("evangelist")), ("job_title", Value::text("CEO"))]));
+    assert_eq!(whole.properties["jobtitle"], "CEO");
 }

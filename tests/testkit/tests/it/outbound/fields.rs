@@ -5,9 +5,9 @@ use sandbox::{Kind, Property};
 use serde_json::json;
 use testkit::twin::finish;
 
-use super::hub::{Hub, hubspot_options, salesforce_options, text};
+use super::hub::{Hub, WRITE_HEADERS, hubspot_options, salesforce_options, text};
 use crate::log::logged;
-use sync::ports::Clock;
+use sync::ports::{Clock, HttpRequest};
 
 fn people(hub: &Hub, count: usize) -> Vec<Dispatch> {
     let person = |n: usize| {
@@ -158,4 +158,25 @@ fn a_country_that_the_list_of_the_org_lacks_is_left_out_alone() {
     assert_eq!((there.len(), text(&there[0], "MailingCity"), hub.parked("salesforce").len()), (1, "Ulm", 0));
     let left_out: Vec<String> = hub.link("salesforce", &dispatch).set_aside().keys().cloned().collect();
     assert_eq!(left_out, ["MailingCountry", "MailingState"]);
+}
+
+#[test]
+fn the_configured_headers_go_with_writes_alone() {
+    let hub = Hub::new();
+    let dispatch = people(&hub, 1).remove(0);
+    hub.push("salesforce", std::slice::from_ref(&dispatch));
+    hub.push("hubspot", &[dispatch]);
+    finish(hub.twin.sleep(60_000));
+    let changed = hub.store(ObjectType::Contact, "c0", &[("job_title", "Countess")]);
+    hub.push("salesforce", &[changed]);
+    assert_eq!(text(&hub.records("salesforce", "Contact")[0], "Title"), "Countess");
+    let requests = hub.twin.requests.borrow();
+    let at = |host: &str| requests.iter().filter(|request| request.url.contains(host)).collect::<Vec<_>>();
+    let carries = |request: &&&HttpRequest| request.headers.iter().any(|(name, value)| (&**name, &**value) == WRITE_HEADERS);
+    let salesforce = at("salesforce.test");
+    let (with, without): (Vec<_>, Vec<_>) = salesforce.iter().partition(|request| carries(request));
+    assert_eq!(with.len(), 2, "a new contact and a changed one");
+    assert!(with.iter().all(|request| request.method == "PATCH"), "writes");
+    assert!(!without.is_empty() && without.iter().all(|request| request.method != "PATCH"), "and reads go without");
+    assert!(at("hubspot.test").iter().all(|request| !carries(&request)), "another connection has none");
 }

@@ -207,12 +207,16 @@ pub fn text<'a>(record: &'a Map<String, serde_json::Value>, property: &str) -> &
     record.get(property).and_then(serde_json::Value::as_str).unwrap_or_default()
 }
 
+/// The headers that Salesforce gets with every write.
+pub const WRITE_HEADERS: (&str, &str) = ("Sforce-Duplicate-Rule-Header", "allowSave=true");
+
 fn config(generation: u64) -> Config {
     let search = json!({"name": "search", "burst": 2, "per_second": 2.0, "path": "/search"});
     let crm = |name: &str| {
         json!({
             "provider": name, "destination": true, "lane": "urgent", "base_url": format!("https://{name}.test"),
             "api_secret": "crm/api", "buckets": [{"name": "all", "burst": 1000, "per_second": 1000.0}, search],
+            "write_headers": if name == "salesforce" { json!({WRITE_HEADERS.0: WRITE_HEADERS.1}) } else { json!({}) },
             "sweep": if name == "hubspot" { json!(["contacts", "companies", "deals", "tickets"]) } else { json!([]) },
         })
     };
