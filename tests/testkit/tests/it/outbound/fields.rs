@@ -176,7 +176,7 @@ fn the_configured_headers_go_with_writes_alone() {
     let salesforce = at("salesforce.test");
     let (with, without): (Vec<_>, Vec<_>) = salesforce.iter().partition(|request| carries(request));
     assert_eq!(with.len(), 2, "a new contact and a changed one");
-    assert!(with.iter().all(|request| request.method == "PATCH"), "writes");
+    assert!(with.iter().all(|request: &&HttpRequest| request.method == "PATCH"), "writes");
     assert!(!without.is_empty() && without.iter().all(|request| request.method != "PATCH"), "and reads go without");
     assert!(at("hubspot.test").iter().all(|request| !carries(&request)), "another connection has none");
 }
