@@ -20,6 +20,11 @@ use testkit::memory::{QueueSettings, Queues};
 use testkit::twin::{Twin, finish};
 use webhook::{Draft, sign};
 
+#[path = "alarms/credentials.rs"]
+mod credentials;
+
+use credentials::{credentials, grant_ending};
+
 const TEMPLATE: &str = include_str!("../../../template.yaml");
 const NOW_MS: i64 = 1_790_000_000_000;
 const MINUTE: u64 = 60_000;
@@ -422,51 +427,6 @@ fn front_door(watched: &mut Watched) {
     watched.goes_off(&[name]);
     watched.wait(6 * MINUTE);
     watched.is_over(&[name]);
-}
-
-/// A token that is over and a grant that is gone; then a person connects again.
-fn credentials(watched: &mut Watched) {
-    let names = ["HubspotCredentialsAlarm", "SalesforceCredentialsAlarm"];
-    for connection in ["hubspot", "salesforce"] {
-        let end = Write::Delete { table: Table::Control, key: pause_key(connection), condition: Condition::Always };
-        finish(watched.twin.write(vec![end], None)).expect("resumed");
-    }
-    for host in ["api.hubapi.com", "example.my.salesforce.com"] {
-        let gone =
-            |_: &HttpRequest| HttpResponse { status: 400, headers: Vec::new(), body: br#"{"error":"invalid_grant"}"#.to_vec() };
-        watched.twin.answers.borrow_mut().insert(host.to_owned(), gone);
-    }
-    watched.refresh();
-    watched.is_quiet(&names);
-    let over = r#"{"access_token":"a","refresh_token":"r","client_id":"c","client_secret":"s","expires_at":1}"#;
-    watched.store("over", over);
-    watched.refresh();
-    watched.goes_off(&names);
-    watched.store("connected", &over.replace(":1}", ":9000000000000}"));
-    watched.run(Job::Watch);
-    watched.wait(16 * MINUTE);
-    watched.refresh();
-    watched.is_over(&names);
-    watched.is_over(&["HubspotPausedAlarm", "SalesforcePausedAlarm"]);
-}
-
-fn grant_ending(watched: &mut Watched) {
-    let names = ["HubspotGrantEndingAlarm", "SalesforceGrantEndingAlarm"];
-    let now_ms = watched.twin.now_ms();
-    let grant = |days: i64| {
-        let ends = now_ms + days * 86_400_000;
-        format!(r#"{{"access_token":"a","refresh_token":"r","expires_at":9000000000000,"grant_ends_at":{ends}}}"#)
-    };
-    watched.store("two-months", &grant(60));
-    watched.refresh();
-    watched.is_quiet(&names);
-    watched.wait(54 * 24 * HOUR);
-    watched.refresh();
-    watched.goes_off(&names);
-    watched.store("connected-again", &grant(365));
-    watched.wait(16 * MINUTE);
-    watched.refresh();
-    watched.is_over(&names);
 }
 
 #[test]

@@ -257,7 +257,7 @@ async fn connections_show_how_long_a_token_is_good_and_what_it_lacks() {
     let text = render(&accounts, NOW_MS);
     for part in [
         "good until 2026-01-31T10:00:00Z (app with OAuth, refreshed by the hub)",
-        "1 needed, missing: crm.objects.contacts.read",
+        "2 needed, missing: crm.objects.contacts.read",
         "none within three days",
         "the grant is gone",
     ] {

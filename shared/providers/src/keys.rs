@@ -264,6 +264,12 @@ const API_KEYS: &[Key] = &[
         SCOPES,
         "Object = the scopes that its use needs. `hub connect` asks for those of the objects that are read or written, and no more.",
     ),
+    key(
+        "lag_ms",
+        COUNT,
+        "How long after a change a read may still not show it, in milliseconds (at most 900,000). Only a second read, at least this much later, proves that an object is gone.",
+    )
+    .default("60000"),
     key("probe", ValueType::Table(&PROBE), "A cheap read, by which `hub connect` tries the credentials."),
     key("webhooks", ValueType::Table(&WEBHOOKS), "How webhooks are registered, see below."),
     key("rates", RATES, "Token buckets; a call must pass all of them."),
@@ -308,7 +314,23 @@ const DESTINATION_KEYS: &[Key] = &[
         TEXT_LIST,
         "Those natural keys that hold web addresses as somebody has entered them; they are searched in every spelling.",
     ),
+    key(
+        "associations",
+        ASSOCIATIONS,
+        "References that the provider keeps apart from the object's properties; a call of its own writes each.",
+    ),
 ];
+
+const ASSOCIATIONS: ValueType = ValueType::List(&ValueType::Table(&ASSOCIATION));
+
+static ASSOCIATION: KeyTable = KeyTable::inline(
+    "`associations`",
+    &[KeyGroup::only(&[
+        key("property", TEXT, "The name that mapping files use for it, as if it were a property.").needed(),
+        key("to", TEXT, "The provider's name of the object that is referred to.").needed(),
+        key("type_id", COUNT, "The provider's id of the type of association, from the object to what it refers to.").needed(),
+    ])],
+);
 
 #[cfg(test)]
 mod tests {
@@ -318,8 +340,8 @@ mod tests {
 
     use super::*;
     use crate::manifest::{
-        About, AcceptedAnswer, ApiInfo, Destination, EmbeddedFormat, EventAction, EventRule, EventStamp, Events, Keywords,
-        Manifest, Media, Rate, Records, SequencePaths, SweepWindow, UntypedBody, XmlBodies,
+        About, AcceptedAnswer, ApiInfo, Association, Destination, EmbeddedFormat, EventAction, EventRule, EventStamp, Events,
+        Keywords, Manifest, Media, Rate, Records, SequencePaths, SweepWindow, UntypedBody, XmlBodies,
     };
 
     #[test]
@@ -339,6 +361,7 @@ mod tests {
         assert_eq!(RATE.sorted_names(), accepted_names::<Rate>());
         assert_eq!(SWEEP.sorted_names(), accepted_names::<SweepWindow>());
         assert_eq!(DESTINATION.sorted_names(), accepted_names::<Destination>());
+        assert_eq!(ASSOCIATION.sorted_names(), accepted_names::<Association>());
     }
 
     #[test]

@@ -30,7 +30,8 @@ fn a_deal_in_both_crms() {
     let hubspot = open("hubspot").render("deals", &deal);
     assert_eq!(
         Json::Object(hubspot.properties),
-        json!({"dealname": "Invoice AB12-0001", "amount": "119.00", "deal_currency_code": "EUR", "closedate": "2026-01-31T00:00:00Z", "dealstage": "closedwon"})
+        json!({"dealname": "Invoice AB12-0001", "amount": "119.00", "deal_currency_code": "EUR", "closedate": "2026-01-31T00:00:00Z",
+            "dealstage": "closedwon", "associated_contact": "003ak000001AbCdAAK"})
     );
     let salesforce = open("salesforce").render("Opportunity", &deal);
     assert_eq!(
