@@ -194,7 +194,7 @@ impl Fleet {
             self.apply_late_requests();
             self.poll_tasks()?;
         }
-        let lost = self.at_endpoint(|endpoint, _| endpoint.over().iter().any(|how| *how == "reused"));
+        let lost = self.at_endpoint(|endpoint, _| endpoint.over().contains(&"reused"));
         if lost && self.connections.len() == 1 {
             return Err(Violation::new("I12", "a refresh token was used after its grace: the grant is lost"));
         }

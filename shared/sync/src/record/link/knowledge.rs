@@ -209,9 +209,7 @@ impl Knowledge {
         }
         for (field, value) in values {
             let known = self.seen.get(&field).is_some_and(|seen| same(&seen.value, &value));
-            if self.recognise_sent(&field, &value, stamp) {
-                self.see(&field, &value, stamp);
-            } else if known || value.is_null() {
+            if self.recognise_sent(&field, &value, stamp) || known || value.is_null() {
                 self.see(&field, &value, stamp);
             } else {
                 self.unobserved.insert(field, Seen { value: shorten(&value), stamp });

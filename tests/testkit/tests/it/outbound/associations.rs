@@ -65,8 +65,8 @@ fn a_persons_primary_company_is_written() {
     let company = company(&hub);
     let fields = [("email", "ada@acme.example"), ("last_name", "Roe"), ("company", "form/company/acme")];
     let person = hub.store(ObjectType::Contact, "ada", &fields);
-    hub.push("hubspot", &[company.clone()]);
-    hub.push("hubspot", &[person.clone()]);
+    hub.push("hubspot", std::slice::from_ref(&company));
+    hub.push("hubspot", std::slice::from_ref(&person));
     let records = hub.records("hubspot", "contacts");
     assert_eq!(records[0]["associatedcompanyid"], json!(id(&hub, &company)));
 }
@@ -77,9 +77,9 @@ fn a_deal_waits_for_a_person_who_is_still_to_be_created() {
     let (person, company) = (person(&hub, "p0"), company(&hub));
     let deal = deal(&hub, "d0", "p0");
     hub.push("hubspot", &[company]);
-    hub.push("hubspot", &[deal.clone()]);
+    hub.push("hubspot", std::slice::from_ref(&deal));
     assert!(hub.records("hubspot", "deals").is_empty());
-    hub.push("hubspot", &[person.clone()]);
+    hub.push("hubspot", std::slice::from_ref(&person));
     hub.run("hubspot", 30_000);
     assert_eq!(hub.ties("deals", "contacts"), expected(&hub, &[deal], &[person]));
     assert_eq!(hub.parked("hubspot"), [""; 0]);
