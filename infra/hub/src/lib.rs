@@ -17,7 +17,7 @@ pub mod cli;
 #[cfg(feature = "cli")]
 pub mod configuration;
 #[cfg(feature = "cli")]
-pub mod connect;
+mod cost;
 #[cfg(feature = "cli")]
 mod demo;
 #[cfg(feature = "cli")]

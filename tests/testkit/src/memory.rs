@@ -39,7 +39,8 @@ fn holds(condition: &Condition, item: Option<&Item>) -> bool {
     }
 }
 
-fn size(item: &Item) -> usize {
+/// The size of an item in bytes, as DynamoDB counts it.
+pub fn size(item: &Item) -> usize {
     let attr = |value: &Attr| match value {
         Attr::S(text) => text.len(),
         // One byte for two digits, and one more.

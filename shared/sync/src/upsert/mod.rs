@@ -218,6 +218,10 @@ impl<P: Ports> Upsert<'_, P> {
         let objects: BTreeSet<ObjectType> = jobs.iter().filter(|j| j.work.is_some()).map(Job::object).collect();
         for object in objects {
             let mut mine: Vec<&mut Job> = jobs.iter_mut().filter(|j| j.object() == object && j.is_pending()).collect();
+            if let Err(failure) = self.reserve_calls(&mine).await {
+                self.release_without_call(&mut mine, &failure).await;
+                continue;
+            }
             self.look_up(object, &mut mine).await;
             for (op, exists) in [(Op::Update, true), (Op::Upsert, false)] {
                 let mut rows: Vec<&mut Job> = mine
@@ -231,6 +235,21 @@ impl<P: Ports> Upsert<'_, P> {
             }
         }
         self.redispatch(jobs).await;
+    }
+
+    /// Takes the tokens of the calls that these jobs will surely make, before the first one is made. A worker that looked, and then
+    /// could not write, would have to look once more.
+    async fn reserve_calls(&self, jobs: &[&mut Job]) -> Result<(), Failure> {
+        let api = self.destination.api;
+        let calls = |op: Op, exists: bool| {
+            let rows = jobs.iter().filter(|job| job.link.remote_id().is_some() == exists).count();
+            u32::try_from(rows.div_ceil(api.batch_limit(op))).unwrap_or(u32::MAX)
+        };
+        let looks = u32::from(jobs.iter().any(|job| job.link.needs_look_up()));
+        // A rehearsal writes nothing.
+        let writes = if self.ports().write_log().is_some() { 0 } else { calls(Op::Update, true) + calls(Op::Upsert, false) };
+        let reads_back = if api.must_read_back() { writes } else { 0 };
+        self.destination.client.reserve(looks + reads_back, writes).await
     }
 
     /// Ends the jobs whose object type, or whole connection, is paused: their messages are stored durably as held, or wait for a
