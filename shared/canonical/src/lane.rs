@@ -1,13 +1,18 @@
-//! The two lanes of envelopes.
+//! The two lanes of work.
 
 use serde::{Deserialize, Serialize};
 
-/// Which of the two ingest queues carries an envelope.
+/// Which of two queues carries a message, so that what a person waits for never stands behind a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lane {
-    /// Events that a person waits for: leads, payments, tickets.
+    /// What a person waits for: leads, payments, tickets, edits.
     Urgent,
-    /// Events that arrive in bursts: opens, clicks, sweeps.
+    /// What arrives in bursts or is requested by a load: opens, clicks, sweeps, imports.
     Bulk,
+}
+
+impl Lane {
+    /// Both lanes, the one for which people wait first.
+    pub const ALL: [Lane; 2] = [Lane::Urgent, Lane::Bulk];
 }

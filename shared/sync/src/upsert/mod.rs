@@ -20,14 +20,14 @@ mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{Dispatch, GoldenId, ObjectType, QueueName};
+use canonical::{Dispatch, GoldenId, Lane, ObjectType, QueueName};
 use providers::api::Op;
 
 use crate::batch::{BatchReport, Invocation, Metric, finish_delivery, is_error, measure_handled};
 use crate::failure::{AtStage, Class, Code, Failure, Stage};
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
-use crate::outbox::{send_dispatch_after, send_dispatches};
+use crate::outbox::{Route, send_dispatch_after, send_dispatches};
 use crate::pause::{Pauses, hold_dispatch};
 use crate::ports::{Clock, Delivery, Http, Queue, Secrets, Store, Table, Write};
 use crate::record::link::Push;
@@ -125,20 +125,20 @@ impl Job {
     }
 }
 
-/// Handles a batch of dispatches to one destination.
+/// Handles a batch of dispatches of one queue: to one destination, in one lane.
 pub async fn handle_batch<P: Ports>(
     invocation: Invocation<'_, P>,
     vault: &Vault,
-    destination: &str,
+    queue: &QueueName,
     deliveries: Vec<Delivery>,
 ) -> BatchReport {
-    let queue = &QueueName::upsert(destination);
+    let destination = queue.destination().unwrap_or_default();
     let mut results: Vec<Result<(), Failure>> = deliveries.iter().map(|_| Ok(())).collect();
     let mut jobs = collect(&deliveries, &mut results);
     let mut report = BatchReport::default();
     match Destination::open(invocation, vault, destination) {
         Ok(opened) => {
-            let upsert = Upsert { destination: opened };
+            let upsert = Upsert { destination: opened, lane: queue.lane() };
             upsert.run(&mut jobs).await;
             let client = &upsert.destination.client;
             report.metrics.push(Metric::count("api_calls", client.calls_made() as f64, destination));
@@ -194,6 +194,7 @@ fn collect(deliveries: &[Delivery], results: &mut [Result<(), Failure>]) -> Vec<
 
 struct Upsert<'a, P> {
     destination: Destination<'a, P>,
+    lane: Lane,
 }
 
 impl<P: Ports> Upsert<'_, P> {
@@ -390,7 +391,7 @@ impl<P: Ports> Upsert<'_, P> {
         let at_ms = self.ports().now_ms() + late_ms;
         let delay_s = u32::try_from(late_ms / 1000 + RECHECK_SLACK_S).unwrap_or(0);
         let dispatch = self.dispatch(golden.object, &golden.id, 0, "");
-        send_dispatch_after(self.ports(), self.name(), &dispatch, delay_s).await?;
+        send_dispatch_after(self.ports(), Route::to(self.name(), self.lane), &dispatch, delay_s).await?;
         Ok(Some(at_ms))
     }
 
@@ -426,7 +427,7 @@ impl<P: Ports> Upsert<'_, P> {
 
     async fn send_dispatch(&self, object: ObjectType, record: &str, version: u64, trace: &str) -> Result<(), Failure> {
         let dispatch = self.dispatch(object, record, version, trace);
-        send_dispatches(self.ports(), self.name(), [&dispatch]).await
+        send_dispatches(self.ports(), Route::to(self.name(), self.lane), [&dispatch]).await
     }
 
     fn dispatch(&self, object: ObjectType, record: &str, version: u64, trace: &str) -> Dispatch {

@@ -4,7 +4,9 @@
 use std::rc::Rc;
 
 use sync::config::Bucket;
+use sync::ports::Lane;
 
+use super::bulk::BATCHES;
 use super::policy::config_with;
 use super::script::{Author, Form, START_MS, Script};
 use super::setup::sources;
@@ -19,6 +21,8 @@ pub struct Load {
     pub calls_per_second: f64,
     /// How many pollers each queue has; 5 on AWS.
     pub pollers: usize,
+    /// Customers that a source in the bulk lane reports half a minute before the first contact.
+    pub bulk: usize,
 }
 
 /// How the contacts of one phase were served at one CRM.
@@ -38,10 +42,6 @@ pub struct Served {
     pub calls: u64,
 }
 
-/// The queues of a hub whose lanes have no batching window.
-const BATCHES: &[(&str, usize)] =
-    &[("ingest-urgent", 10), ("ingest-bulk", 10), ("fetch", 10), ("upsert-hubspot", 10), ("upsert-salesforce", 10)];
-
 /// Runs a load in virtual time. Nothing goes wrong.
 ///
 /// # Errors
@@ -58,6 +58,7 @@ pub fn load(load: &Load) -> Result<Vec<Served>, Violation> {
             match name.as_str() {
                 "hubspot" => connection.buckets = vec![Bucket::of("account", 100, 10_000), search],
                 "salesforce" => connection.buckets = vec![all],
+                "stripe" => connection.lane = Lane::Bulk,
                 _ => {}
             }
         }
@@ -68,6 +69,10 @@ pub fn load(load: &Load) -> Result<Vec<Served>, Violation> {
 
 fn script(load: &Load) -> Script {
     let mut author = Author::new(0);
+    for n in 0..load.bulk {
+        let at_ms = START_MS - 30_000;
+        author.customer(&format!("cus_{n}"), &format!("customer{n}@example.com"), "Ada Example", None, at_ms, at_ms);
+    }
     let (mut at_ms, mut n) = (START_MS, 0);
     for (per_second, seconds) in load.phases {
         for _ in 0..per_second * seconds {

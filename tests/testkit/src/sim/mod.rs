@@ -186,8 +186,16 @@ const INVOCATION_MS: i64 = 30_000;
 /// How many pollers take messages of a queue at the same time in a run with faults. Lambda begins with five; [`load`] has as many.
 const POLLERS: usize = 3;
 /// The queues that handlers read, with the batch size of each.
-const QUEUES: &[(&str, usize)] =
-    &[("ingest-urgent", 5), ("ingest-bulk", 5), ("fetch", 10), ("upsert-hubspot", 10), ("upsert-salesforce", 10)];
+const QUEUES: &[(&str, usize)] = &[
+    ("ingest-urgent", 5),
+    ("ingest-bulk", 5),
+    ("fetch", 10),
+    ("fetch-bulk", 10),
+    ("upsert-hubspot", 10),
+    ("upsert-hubspot-bulk", 10),
+    ("upsert-salesforce", 10),
+    ("upsert-salesforce-bulk", 10),
+];
 /// Longest run after the script's end, in milliseconds of virtual time.
 const PATIENCE_MS: i64 = 6 * 3_600_000;
 
@@ -391,8 +399,10 @@ impl Sim {
             let invocation = Invocation { ports: &handler_ports, config: &config, deadline_ms };
             let name = QueueName::from(queue);
             let report = match name.destination() {
-                Some(destination) => sync::upsert::handle_batch(invocation, &vault, destination, deliveries).await,
-                None if name == QueueName::fetch() => sync::reconcile::handle_batch(invocation, deliveries).await,
+                Some(_) => sync::upsert::handle_batch(invocation, &vault, &name, deliveries).await,
+                None if name == QueueName::fetch(name.lane()) => {
+                    sync::reconcile::handle_batch(invocation, &name, deliveries).await
+                }
                 None => sync::transform::handle_batch(invocation, &vault, &name, deliveries).await,
             };
             let finish: Finish = Box::new(move |sim| sim.delete(queue, &receipts, &report));

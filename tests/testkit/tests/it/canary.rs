@@ -200,6 +200,18 @@ fn stand_ins() -> [(String, Box<dyn Sandbox>); 2] {
     [("hubspot.test".to_owned(), Box::new(hubspot)), ("salesforce.test".to_owned(), Box::new(salesforce))]
 }
 
+/// In the order in which their messages are handled.
+const QUEUES: [&str; 8] = [
+    "ingest-urgent",
+    "ingest-bulk",
+    "upsert-hubspot",
+    "upsert-hubspot-bulk",
+    "upsert-salesforce",
+    "upsert-salesforce-bulk",
+    "fetch",
+    "fetch-bulk",
+];
+
 /// A hub with a provider as its source, and with both destinations.
 struct WholeHub {
     twin: Twin,
@@ -211,7 +223,7 @@ struct WholeHub {
 impl WholeHub {
     fn new(provider: &str, answer: Answer) -> WholeHub {
         let twin = Twin::at(NOW_MS);
-        for queue in ["ingest-urgent", "ingest-bulk", "fetch", "upsert-hubspot", "upsert-salesforce"] {
+        for queue in QUEUES {
             twin.queues.borrow_mut().create(queue, QueueSettings::default());
             twin.queues.borrow_mut().create(&format!("{queue}-dlq"), QueueSettings::default());
         }
@@ -241,8 +253,10 @@ impl WholeHub {
         let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
         let report = match queue.destination() {
             _ if receipts.is_empty() => return,
-            Some(destination) => finish(sync::upsert::handle_batch(self.invocation(), &self.vault, destination, deliveries)),
-            None if queue == QueueName::fetch() => finish(sync::reconcile::handle_batch(self.invocation(), deliveries)),
+            Some(_) => finish(sync::upsert::handle_batch(self.invocation(), &self.vault, &queue, deliveries)),
+            None if queue == QueueName::fetch(queue.lane()) => {
+                finish(sync::reconcile::handle_batch(self.invocation(), &queue, deliveries))
+            }
             None => finish(sync::transform::handle_batch(self.invocation(), &self.vault, &queue, deliveries)),
         };
         let mut queues = self.twin.queues.borrow_mut();
@@ -256,7 +270,7 @@ impl WholeHub {
 
     fn run(&self) {
         for _ in 0..ROUNDS {
-            for queue in ["ingest-urgent", "ingest-bulk", "upsert-hubspot", "upsert-salesforce", "fetch"] {
+            for queue in QUEUES {
                 self.work(queue);
             }
         }

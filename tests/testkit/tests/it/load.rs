@@ -7,8 +7,8 @@ const POLLERS: usize = 5;
 /// Calls of Salesforce for ten contacts that come one by one within a second: a look-up, a write, a read of what was written.
 const NEED: f64 = 30.0;
 
-fn serve(phases: &'static [(u32, u32)], calls_per_second: f64) -> Vec<Served> {
-    let load = Load { phases, calls_per_second, pollers: POLLERS };
+fn serve(phases: &'static [(u32, u32)], calls_per_second: f64, bulk: usize) -> Vec<Served> {
+    let load = Load { phases, calls_per_second, pollers: POLLERS, bulk };
     let served = testkit::sim::load(&load).unwrap_or_else(|violation| panic!("{violation}"));
     for phase in &served {
         println!("{calls_per_second} calls a second: {phase:?}");
@@ -27,7 +27,7 @@ fn at<'s>(served: &'s [Served], destination: &str) -> Vec<&'s Served> {
 
 #[test]
 fn ten_contacts_a_second_take_a_second_at_a_limit_just_above_the_need() {
-    let served = serve(&[(10, 60)], NEED * 1.05);
+    let served = serve(&[(10, 60)], NEED * 1.05, 0);
     for phase in at(&served, "salesforce") {
         assert!(phase.p99_ms <= 1_000, "{phase:?}");
     }
@@ -35,11 +35,20 @@ fn ten_contacts_a_second_take_a_second_at_a_limit_just_above_the_need() {
 
 #[test]
 fn a_limit_far_below_the_need_of_single_contacts_makes_batches_and_no_backlog() {
-    let served = serve(&[(10, 60), (10, 60)], NEED / 6.0);
+    let served = serve(&[(10, 60), (10, 60)], NEED / 6.0, 0);
     let salesforce = at(&served, "salesforce");
     for phase in &salesforce {
         assert!(phase.p99_ms <= 5_000, "{phase:?}");
     }
     let calls = salesforce[0].calls as f64 / 1_200.0;
     assert!(calls <= 1.0, "no look-up is made in vain: {calls} calls for each contact");
+}
+
+#[test]
+fn what_a_person_waits_for_does_not_stand_behind_a_load() {
+    // The load alone takes the calls of a minute; contacts come one by one, and leave it hardly any.
+    let served = serve(&[(1, 30)], 4.0, 2_000);
+    for phase in at(&served, "salesforce") {
+        assert!(phase.p99_ms <= 3_000, "{phase:?}");
+    }
 }

@@ -11,7 +11,7 @@ fn bucket(name: &str, path: &str) -> Bucket {
     Bucket { name: name.into(), burst: 2, per_second: 1.0, path: path.into() }
 }
 
-/// A worker's own view of the buckets takes one token.
+/// A worker that comes anew takes one token.
 fn take(stepper: &Stepper, buckets: &[Bucket], longest_wait_ms: u64) -> Result<u64, Failure> {
     let worker = Buckets::of("hubspot", buckets);
     stepper.run(worker.take(stepper.ports(), URL, false, longest_wait_ms), None).unwrap()
