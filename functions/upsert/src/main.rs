@@ -1,6 +1,6 @@
 //! `upsert`: golden records out to a destination. The only function that writes to a provider; it writes no golden record.
 //!
-//! Trigger          SQS `upsert-{destination}` and `upsert-{destination}-bulk`, one event source mapping each
+//! Trigger          SQS `upsert-{destination}`, one event source mapping per destination
 //! In               dispatches: a record and a version, never a value
 //! Out              batch calls to the destination; links, audit; read requests for unobserved values that it found there;
 //!                  requests of new access tokens
@@ -11,18 +11,18 @@
 
 use runtime::{queue_of, serve_batches};
 use sync::failure::{Code, Failure};
-use sync::ports::{Lane, QueueName};
+use sync::ports::QueueName;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     serve_batches("upsert", async |hub, vault, context, batch| {
         let destinations = hub.config.hub().connections.iter().filter(|(_, c)| c.destination);
-        let queues = destinations.flat_map(|(name, _)| Lane::ALL.map(|lane| QueueName::upsert(name, lane)));
-        let Some(queue) = queue_of(batch.source(), queues) else {
+        let queue = queue_of(batch.source(), destinations.map(|(name, _)| QueueName::upsert(name)));
+        let Some(destination) = queue.as_ref().and_then(QueueName::destination) else {
             let detail = format!("no destination has the queue {}", batch.source());
             return Err(Failure::new(Code::UnknownConnection, detail));
         };
-        Ok(sync::upsert::handle_batch(hub.invocation(context), vault, &queue, batch.deliveries()).await)
+        Ok(sync::upsert::handle_batch(hub.invocation(context), vault, destination, batch.deliveries()).await)
     })
     .await
 }

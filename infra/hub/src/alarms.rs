@@ -1,7 +1,7 @@
 //! The alarms of `template.yaml` that follow from the configuration. Each text names the connection, its owner and the page that
 //! says what to do.
 
-use canonical::{Lane, QueueName};
+use canonical::Lane;
 use sync::config::Connection;
 
 use crate::config::{Compiled, resource_word};
@@ -186,18 +186,18 @@ pub fn age_of_ingest(lane: Lane, compiled: &Compiled) -> String {
 }
 
 /// The text of the alarm on parked dispatches to a destination.
-pub fn parked_text(queue: &QueueName, name: &str, connection: &Connection) -> String {
+pub fn parked_text(name: &str, connection: &Connection) -> String {
     quoted(&format!(
-        "Changes for {} are parked in {queue}-dlq. `hub dlq list` names their errors, and `hub dlq redrive` sends them back. \
+        "Changes for {} are parked in upsert-{name}-dlq. `hub dlq list` names their errors, and `hub dlq redrive` sends them back. \
          Page: docs/errors/README.md",
         named(name, connection)
     ))
 }
 
 /// The text of the alarm on the age of the oldest dispatch to a destination.
-pub fn late_text(queue: &QueueName, name: &str, connection: &Connection) -> String {
+pub fn late_text(name: &str, connection: &Connection) -> String {
     quoted(&format!(
-        "The oldest change for {} waits too long in {queue}. Its consumer is slow, failing or throttled. Page: \
+        "The oldest change for {} waits too long in upsert-{name}. Its consumer is slow, failing or throttled. Page: \
          docs/alarms.md#age",
         named(name, connection)
     ))

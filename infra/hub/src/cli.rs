@@ -22,7 +22,7 @@ use crate::operate::retained::{self, RetainedArgs};
 use crate::operate::review::{self, MergeArgs, ReviewArgs, UnmergeArgs};
 use crate::operate::status::{self, StatusArgs};
 use crate::out::{CommandError, print};
-use crate::{add, check, cost, demo, docs, live, map, sandbox, send, sim, template, up, verify};
+use crate::{add, check, demo, docs, live, load, map, sandbox, send, sim, template, up, verify};
 
 /// What the exit codes of all commands mean.
 const EXIT_CODES: &str = "Exit codes:\n  0  done, and nothing is wrong\n  1  the command failed, or found what it looks for to be wrong or not there\n  2  the arguments are wrong";
@@ -99,8 +99,8 @@ pub enum Command {
     Absences(AbsencesArgs),
     /// Search for violated invariants with the simulator
     Sim(sim::SimArgs),
-    /// Count the calls that an event of each class makes, and show what they cost on AWS
-    Cost(cost::CostArgs),
+    /// Measure how long it takes from a form to both CRMs, at several rates, on this machine
+    Load(load::LoadArgs),
     /// Print the completions of a shell for the command `hub`
     Completions(CompletionsArgs),
 }
@@ -156,7 +156,7 @@ impl Cli {
             Command::Resume(args) => pause::run_resume(args),
             Command::Absences(args) => absences::run(args),
             Command::Sim(args) => sim::run(args),
-            Command::Cost(args) => cost::run(args),
+            Command::Load(args) => load::run(args),
             Command::Completions(args) => args.run(),
         }
     }

@@ -17,7 +17,7 @@ pub mod cli;
 #[cfg(feature = "cli")]
 pub mod configuration;
 #[cfg(feature = "cli")]
-mod cost;
+pub mod connect;
 #[cfg(feature = "cli")]
 mod demo;
 #[cfg(feature = "cli")]

@@ -5,12 +5,9 @@ use sync::config::Hub;
 
 /// The queues on which the functions work.
 pub fn work_queues(hub: &Hub) -> Vec<QueueName> {
-    let destinations = hub.connections.iter().filter(|(_, connection)| connection.destination);
-    let upserts = destinations.flat_map(|(name, _)| Lane::ALL.map(|lane| QueueName::upsert(name, lane)));
-    let mut queues: Vec<QueueName> =
-        Lane::ALL.map(QueueName::ingest).into_iter().chain(Lane::ALL.map(QueueName::fetch)).collect();
-    queues.push(QueueName::refresh());
-    queues.extend(upserts);
+    let mut queues =
+        vec![QueueName::ingest(Lane::Urgent), QueueName::ingest(Lane::Bulk), QueueName::fetch(), QueueName::refresh()];
+    queues.extend(hub.connections.iter().filter(|(_, c)| c.destination).map(|(name, _)| QueueName::upsert(name)));
     queues
 }
 

@@ -141,40 +141,31 @@ struct UpsertQueue {
     id: String,
 }
 
-fn upsert_queue(destination: &str, lane: Lane) -> UpsertQueue {
+fn upsert_queue(destination: &str) -> UpsertQueue {
     UpsertQueue {
-        variable: queue_variable(&QueueName::upsert(destination, lane)),
-        id: format!("Upsert{}Queue", lane_word(destination, lane)),
+        variable: queue_variable(&QueueName::upsert(destination)),
+        id: format!("Upsert{}Queue", resource_word(destination)),
     }
 }
 
-fn upsert_dead_letters(destination: &str, lane: Lane) -> UpsertQueue {
-    let queue = QueueName::upsert(destination, lane).dead_letter();
-    UpsertQueue { variable: queue_variable(&queue), id: format!("Upsert{}Dlq", lane_word(destination, lane)) }
-}
-
-/// A destination's lane in the ids of resources.
-fn lane_word(destination: &str, lane: Lane) -> String {
-    match lane {
-        Lane::Urgent => resource_word(destination),
-        Lane::Bulk => format!("{}Bulk", resource_word(destination)),
-    }
+fn upsert_dead_letters(destination: &str) -> UpsertQueue {
+    let queue = QueueName::upsert(destination).dead_letter();
+    UpsertQueue { variable: queue_variable(&queue), id: format!("Upsert{}Dlq", resource_word(destination)) }
 }
 
 /// The lines of a region that is a list.
 fn list(name: &str, compiled: &Compiled) -> Option<Vec<String>> {
-    let lanes = || destinations(compiled).into_iter().flat_map(|(name, _)| Lane::ALL.map(|lane| (name, lane)));
-    let queues = || lanes().map(|(name, lane)| upsert_queue(name, lane));
-    let with_dead_letters = || lanes().flat_map(|(name, lane)| [upsert_queue(name, lane), upsert_dead_letters(name, lane)]);
+    let names = || destinations(compiled).into_iter().map(|(name, _)| name);
+    let with_dead_letters = || names().flat_map(|name| [upsert_queue(name), upsert_dead_letters(name)]);
     let variable = |queue: UpsertQueue| format!("{}: !Ref {}", queue.variable, queue.id);
     let arn = |queue: UpsertQueue| format!("- !GetAtt {}.Arn", queue.id);
     let secret = |secret: &str| format!("- !Ref {}", secret_id(secret));
     let connections = connections(compiled).into_iter();
     Some(match name {
-        "upsert queues (transform)" | "upsert queues (reconcile)" => queues().map(variable).collect(),
+        "upsert queues (transform)" | "upsert queues (reconcile)" => names().map(upsert_queue).map(variable).collect(),
         "upsert queues (upsert)" => with_dead_letters().map(variable).collect(),
         "upsert queues (transform may send)" | "upsert queues (reconcile may send)" | "upsert queues (upsert consumes)" => {
-            queues().map(arn).collect()
+            names().map(upsert_queue).map(arn).collect()
         }
         "upsert queues (upsert may send)" => with_dead_letters().map(arn).collect(),
         "signing secrets (receive)" => {
@@ -230,12 +221,12 @@ fn per_connection(kind: &str, compiled: &Compiled) -> Vec<(String, Vec<String>)>
 }
 
 fn outputs(name: &str) -> String {
-    let output = |queue: &QueueName, id: &str| format!("{id}Url:\n  Description: URL of {queue}.\n  Value: !Ref {id}\n");
-    let of_lane = |lane: Lane| {
-        let queue = QueueName::upsert(name, lane);
-        output(&queue, &upsert_queue(name, lane).id) + &output(&queue.dead_letter(), &upsert_dead_letters(name, lane).id)
+    let id = resource_word(name);
+    let output = |kind: &str, queue: &QueueName, resource: &str| {
+        format!("Upsert{id}{kind}Url:\n  Description: URL of {queue}.\n  Value: !Ref {resource}\n")
     };
-    Lane::ALL.map(of_lane).concat()
+    let queue = QueueName::upsert(name);
+    output("Queue", &queue, &upsert_queue(name).id) + &output("Dlq", &queue.dead_letter(), &upsert_dead_letters(name).id)
 }
 
 fn secrets(name: &str, connection: &Connection, rotates: bool) -> String {
@@ -253,34 +244,17 @@ fn secrets(name: &str, connection: &Connection, rotates: bool) -> String {
     text
 }
 
-/// The most messages of a batch without a batching window.
-const BATCH_WITHOUT_WINDOW: usize = 10;
-/// The timeout of `upsert` in seconds, as the template has it.
-const UPSERT_TIMEOUT_S: usize = 60;
-
-/// A destination's resources, lane by lane. A batch of messages is one call to the provider, where its API has batches: a load
-/// fills batches, and what a person waits for does not wait for others.
+/// A destination's resources. A batch of messages is one call to the provider, where its API has batches.
 fn destination(name: &str, connection: &Connection, sla_s: Option<u64>) -> String {
-    let most = api_of(&connection.provider).map_or(BATCH_WITHOUT_WINDOW, |api| api.batch_limit(Op::Upsert)).clamp(1, 1_000);
+    let batch = api_of(&connection.provider).map_or(10, |api| api.batch_limit(Op::Upsert)).clamp(1, 1_000);
     let oldest = sla_s.map_or_else(|| "!Ref OldestMessageSeconds".to_owned(), |s| s.to_string());
-    let lane = |lane: Lane| {
-        let (batch, window_s, workers, oldest) = match lane {
-            Lane::Urgent => (most.min(BATCH_WITHOUT_WINDOW), 0, 5, oldest.as_str()),
-            Lane::Bulk => (most, 1, 2, "!Ref OldestBulkMessageSeconds"),
-        };
-        let queue = QueueName::upsert(name, lane);
-        DESTINATION
-            .replace("<Id>", &lane_word(name, lane))
-            .replace("<queue>", &queue)
-            .replace("<batch>", &batch.to_string())
-            .replace("<window>", &window_s.to_string())
-            .replace("<workers>", &workers.to_string())
-            .replace("<visibility>", &(6 * UPSERT_TIMEOUT_S + window_s).to_string())
-            .replace("<oldest>", oldest)
-            .replace("<parked>", &alarms::parked_text(&queue, name, connection))
-            .replace("<late>", &alarms::late_text(&queue, name, connection))
-    };
-    Lane::ALL.map(lane).concat()
+    DESTINATION
+        .replace("<Id>", &resource_word(name))
+        .replace("<name>", name)
+        .replace("<batch>", &batch.to_string())
+        .replace("<oldest>", &oldest)
+        .replace("<parked>", &alarms::parked_text(name, connection))
+        .replace("<late>", &alarms::late_text(name, connection))
 }
 
 /// What a signing secret holds until a person stores the provider's.

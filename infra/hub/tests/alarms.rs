@@ -30,9 +30,7 @@ const NOW_MS: i64 = 1_790_000_000_000;
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 const MASTER: &str = "YWxhcm1zIG1hc3RlciBzZWNyZXQgb2YgMzIgYnl0ZXMgb3IgbW9yZQ==";
-/// The queues whose messages people wait for, and the bulk lanes.
 const QUEUES: [&str; 6] = ["ingest-urgent", "ingest-bulk", "fetch", "refresh", "upsert-hubspot", "upsert-salesforce"];
-const BULK: [&str; 3] = ["fetch-bulk", "upsert-hubspot-bulk", "upsert-salesforce-bulk"];
 const SOURCES: [&str; 3] = ["hubspot", "stripe", "form"];
 const CUSTOMER: &str = r#"{"id":"evt_1","object":"event","type":"customer.created","created":1790000000,"livemode":true,"data":{"object":{"id":"cus_1","object":"customer","created":1790000000,"email":"ada@example.org","name":"Ada Example","livemode":true}}}"#;
 
@@ -130,11 +128,11 @@ impl Watched {
         let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
         let invocation = Invocation { ports: &self.twin, config: &self.config, deadline_ms: self.twin.now_ms() + 600_000 };
         let (function, report): (&str, BatchReport) = match (queue.as_str(), queue.destination()) {
-            (_, Some(_)) => ("upsert", finish(sync::upsert::handle_batch(invocation, &self.vault, &queue, deliveries))),
-            ("fetch" | "fetch-bulk", None) => {
-                ("reconcile", finish(sync::reconcile::handle_batch(invocation, &queue, deliveries)))
+            (_, Some(destination)) => {
+                ("upsert", finish(sync::upsert::handle_batch(invocation, &self.vault, destination, deliveries)))
             }
             ("refresh", None) => ("rotate", finish(sync::rotate::handle_batch(invocation, deliveries))),
+            ("fetch", None) => ("reconcile", finish(sync::reconcile::handle_batch(invocation, deliveries))),
             _ => ("transform", finish(sync::transform::handle_batch(invocation, &self.vault, &queue, deliveries))),
         };
         for (_, receipt) in receipts.iter().filter(|(id, _)| !report.failures.contains(id)) {
@@ -169,7 +167,7 @@ impl Watched {
     /// What SQS measures once a minute.
     fn measure_queues(&mut self) {
         let now_ms = self.twin.now_ms();
-        for name in QUEUES.iter().chain(&BULK).flat_map(|name| [(*name).to_owned(), format!("{name}-dlq")]) {
+        for name in QUEUES.iter().flat_map(|name| [(*name).to_owned(), format!("{name}-dlq")]) {
             let (count, oldest_ms) = {
                 let queues = self.twin.queues.borrow();
                 let messages = queues.peek(&name);
@@ -201,7 +199,7 @@ impl Watched {
 /// The queues and their dead-letter queues, without a message.
 fn empty_queues() -> Queues {
     let mut queues = Queues::default();
-    for name in QUEUES.into_iter().chain(BULK) {
+    for name in QUEUES {
         queues.create(name, QueueSettings::default());
         queues.create(&format!("{name}-dlq"), QueueSettings::default());
     }
@@ -344,24 +342,30 @@ fn errors_in_work(watched: &mut Watched) {
 }
 
 fn parked(watched: &mut Watched) {
-    let names = [
-        "IngestUrgentDlqAlarm",
-        "IngestBulkDlqAlarm",
-        "FetchDlqAlarm",
-        "FetchBulkDlqAlarm",
-        "RefreshDlqAlarm",
-        "UpsertHubspotDlqAlarm",
-        "UpsertHubspotBulkDlqAlarm",
-        "UpsertSalesforceDlqAlarm",
-        "UpsertSalesforceBulkDlqAlarm",
-    ];
+    each_queue(watched, "Dlq", |watched| {
+        for queue in QUEUES {
+            watched.send(queue, "not a message of the hub");
+            watched.consume(queue);
+        }
+    });
+}
+
+fn late(watched: &mut Watched) {
+    each_queue(watched, "Age", |watched| {
+        QUEUES.iter().for_each(|queue| watched.send(queue, "it waits"));
+        watched.wait(4 * MINUTE);
+        watched.measure_queues();
+        watched.is_quiet(&queue_alarms("Age"));
+        watched.wait(2 * MINUTE);
+    });
+}
+
+/// The alarms of a kind, one for each queue, go off by what happens, and end with empty queues.
+fn each_queue(watched: &mut Watched, kind: &str, happens: impl FnOnce(&mut Watched)) {
+    let names = queue_alarms(kind);
     watched.measure_queues();
     watched.is_quiet(&names);
-    for queue in QUEUES.into_iter().chain(BULK) {
-        let now_ms = watched.twin.now_ms();
-        watched.twin.queues.borrow_mut().send(queue, Outgoing::new("not a message of the hub"), now_ms).expect("sent");
-        watched.consume(queue);
-    }
+    happens(watched);
     watched.measure_queues();
     watched.goes_off(&names);
     watched.empty_queues();
@@ -370,37 +374,9 @@ fn parked(watched: &mut Watched) {
     watched.is_over(&names);
 }
 
-fn late(watched: &mut Watched) {
-    let names = [
-        "IngestUrgentAgeAlarm",
-        "IngestBulkAgeAlarm",
-        "FetchAgeAlarm",
-        "RefreshAgeAlarm",
-        "UpsertHubspotAgeAlarm",
-        "UpsertSalesforceAgeAlarm",
-    ];
-    grow_old(watched, &QUEUES, &names, [4 * MINUTE, 2 * MINUTE]);
-    // A load may wait for its turn.
-    let names = ["FetchBulkAgeAlarm", "UpsertHubspotBulkAgeAlarm", "UpsertSalesforceBulkAgeAlarm"];
-    grow_old(watched, &BULK, &names, [55 * MINUTE, 10 * MINUTE]);
-}
-
-/// Messages that nobody takes: their alarms go off between the first wait and the second one.
-fn grow_old(watched: &mut Watched, queues: &[&str], names: &[&str], waits: [u64; 2]) {
-    for queue in queues {
-        let now_ms = watched.twin.now_ms();
-        watched.twin.queues.borrow_mut().send(queue, Outgoing::new("it waits"), now_ms).expect("sent");
-    }
-    watched.wait(waits[0]);
-    watched.measure_queues();
-    watched.is_quiet(names);
-    watched.wait(waits[1]);
-    watched.measure_queues();
-    watched.goes_off(names);
-    watched.empty_queues();
-    watched.wait(2 * MINUTE);
-    watched.measure_queues();
-    watched.is_over(names);
+fn queue_alarms(kind: &str) -> Vec<String> {
+    let queues = ["IngestUrgent", "IngestBulk", "Fetch", "Refresh", "UpsertHubspot", "UpsertSalesforce"];
+    queues.map(|queue| format!("{queue}{kind}Alarm")).to_vec()
 }
 
 fn jobs(watched: &mut Watched) {
@@ -499,5 +475,5 @@ fn the_text_of_an_alarm_names_the_connection_its_owner_and_a_page() {
             }
         }
     }
-    assert_eq!(about, 24, "alarms about one connection");
+    assert_eq!(about, 22, "alarms about one connection");
 }

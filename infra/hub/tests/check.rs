@@ -123,10 +123,6 @@ fn connections_that_cannot_work_are_refused() {
     );
     let renamed = with("[connections.stripe]", "[connections.Stripe_EU]").join("\n");
     assert!(renamed.contains("`Stripe_EU` cannot be the name of a connection"), "{renamed}");
-    for name in ["stripe-bulk", "stripe-dlq"] {
-        let renamed = with("[connections.stripe]", &format!("[connections.{name}]")).join("\n");
-        assert!(renamed.contains(&format!("`{name}` cannot be the name of a connection")), "{renamed}");
-    }
 }
 
 #[test]

@@ -96,15 +96,11 @@ fn twin() -> (Twin, Hub) {
         "ingest-urgent-dlq",
         "ingest-bulk-dlq",
         "fetch-dlq",
-        "fetch-bulk-dlq",
         "refresh",
         "refresh-dlq",
         "upsert-hubspot",
         "upsert-hubspot-dlq",
-        "upsert-hubspot-bulk",
-        "upsert-hubspot-bulk-dlq",
         "upsert-salesforce-dlq",
-        "upsert-salesforce-bulk-dlq",
     ] {
         twin.queues.borrow_mut().create(name, QueueSettings::default());
     }
@@ -247,7 +243,7 @@ async fn a_field_of_ones_own_is_stored_and_explained() {
 #[tokio::test]
 async fn resolve_shows_a_plan_and_requests_it_only_with_apply() {
     let (twin, hub) = twin();
-    for queue in ["fetch-bulk", "upsert-salesforce-bulk"] {
+    for queue in ["fetch", "upsert-salesforce"] {
         twin.queues.borrow_mut().create(queue, QueueSettings::default());
     }
     let vault = Vault::open(&twin).await.expect("a vault");
@@ -270,11 +266,11 @@ async fn resolve_shows_a_plan_and_requests_it_only_with_apply() {
     let text = resolve::render(&plans);
     assert!(text.contains("are read again: hubspot 1\n"), "{text}");
     assert!(text.contains("cannot be read again, and change with their next event: form 1\n"), "{text}");
-    assert_eq!(twin.queues.borrow().peek("fetch-bulk").len(), 0, "a plan sends nothing");
+    assert_eq!(twin.queues.borrow().peek("fetch").len(), 0, "a plan sends nothing");
     let scope = resolve::Scope { apply: true, ..resolve::Scope::default() };
     resolve::resolve_stored(&twin, &vault, &config, &scope).await.expect("requested");
     let queues = twin.queues.borrow();
-    let counts = ["fetch-bulk", "upsert-hubspot-bulk", "upsert-salesforce-bulk"].map(|queue| queues.peek(queue).len());
+    let counts = ["fetch", "upsert-hubspot", "upsert-salesforce"].map(|queue| queues.peek(queue).len());
     assert_eq!(counts, [1, 1, 1], "one read, and one dispatch for each destination");
 }
 
@@ -362,7 +358,7 @@ async fn a_pause_holds_and_a_resume_sends_everything() {
     let hubspot = accounts.iter().find(|a| a.connection == "hubspot").expect("hubspot");
     assert_eq!((hubspot.paused.as_deref(), hubspot.held), (Some("maintenance"), 250));
     assert_eq!(pause::resume(&twin, &hub, "hubspot").await.expect("resumed"), 250);
-    assert_eq!(twin.queues.borrow().peek("upsert-hubspot-bulk").len(), 250);
+    assert_eq!(twin.queues.borrow().peek("upsert-hubspot").len(), 250);
     assert_eq!(paused(&twin, "hubspot").await, Ok(None));
     let unknown = pause::pause(&twin, &hub, "hubspt", "x").await.expect_err("unknown");
     assert!(unknown.to_string().contains("did you mean `hubspot`?"), "{unknown}");
@@ -399,7 +395,7 @@ fn fits(text: &str) {
 #[tokio::test]
 async fn status_shows_what_waits_what_is_held_set_aside_and_swept() {
     let (twin, hub) = twin();
-    for name in ["ingest-bulk", "fetch", "fetch-bulk", "upsert-salesforce", "upsert-salesforce-bulk"] {
+    for name in ["ingest-bulk", "fetch", "upsert-salesforce"] {
         twin.queues.borrow_mut().create(name, QueueSettings::default());
     }
     let event = EventRef { connection: "stripe".into(), envelope: "e".into(), index: 0, received_at_ms: NOW };
@@ -417,7 +413,7 @@ async fn status_shows_what_waits_what_is_held_set_aside_and_swept() {
     assert!(text.contains("1 quarantined event: bad-field: `phone` at `data.object.phone`: no country"), "{text}");
     assert!(text.contains("1 change brought by sweeps"), "{text}");
     assert!(text.contains("  paused: maintenance\n    \\u{1b}[2J\\u{202e}\\r\\nyyy"), "{text}");
-    let hubspot = text.lines().find(|line| line.starts_with("upsert-hubspot ")).expect("its queue");
+    let hubspot = text.lines().find(|line| line.starts_with("upsert-hubspot")).expect("its queue");
     assert_eq!(hubspot.split_whitespace().collect::<Vec<_>>(), ["upsert-hubspot", "0", "0", "1"]);
 
     let json = status::as_json(&accounts, &queues, 1);

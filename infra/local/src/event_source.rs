@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::ids::now_ms;
@@ -28,27 +27,18 @@ pub(crate) struct EventSource {
     pub host: Arc<Host>,
     /// Messages of a failed invocation come back after this, unless the function said when.
     pub visibility_cap: Option<Duration>,
-    /// How many pollers take messages side by side, each with a batch of its own.
-    pub pollers: usize,
 }
 
 impl EventSource {
-    /// Polls until the sender of `enabled` is dropped. As in Lambda, several pollers do so side by side, and each waits for the
-    /// function before it takes its next batch. So a trickle of messages comes as many small batches at the same time.
-    pub(crate) async fn run(self: Arc<Self>, enabled: watch::Receiver<bool>) {
+    /// Polls until the sender of `enabled` is dropped.
+    pub(crate) async fn run(self: Arc<Self>, mut enabled: watch::Receiver<bool>) {
         let limit = self.host.concurrency(&self.spec.function).min(self.spec.concurrency.unwrap_or(usize::MAX)).max(1);
-        let mut pollers = JoinSet::new();
-        for _ in 0..self.pollers.clamp(1, limit) {
-            pollers.spawn(self.clone().poll(enabled.clone()));
-        }
-        pollers.join_all().await;
-    }
-
-    async fn poll(self: Arc<Self>, mut enabled: watch::Receiver<bool>) {
+        let permits = Arc::new(Semaphore::new(limit));
         loop {
             if enabled.wait_for(|on| *on).await.is_err() {
                 return;
             }
+            let Ok(permit) = permits.clone().acquire_owned().await else { return };
             // Nothing is held while this waits, so a pause loses no message.
             let first = tokio::select! {
                 biased;
@@ -67,14 +57,13 @@ impl EventSource {
                 }
             };
             let source = self.clone();
-            // A task of its own: what was received is finished even when the pollers are stopped.
-            let processing = tokio::spawn(async move {
+            tokio::spawn(async move {
                 let record = |r: Received| Record { json: source.record(&r), received: r };
                 for event in events(batch.into_iter().map(record).collect()) {
                     source.process(&event).await;
                 }
+                drop(permit);
             });
-            let _ = processing.await;
         }
     }
 

@@ -64,9 +64,6 @@ pub struct Options {
     pub async_retry_delay: Duration,
     /// Most processes per function at a time.
     pub max_instances: usize,
-    /// How many pollers read each queue, up to the mapping's `MaximumConcurrency` and the function's processes. AWS begins with
-    /// five, and adds more while a queue grows; this host does not.
-    pub pollers: usize,
     /// Transaction conflicts to raise.
     pub conflicts: Option<Conflicts>,
     /// Starts a process of each function ahead of its first event.
@@ -98,8 +95,7 @@ impl Options {
             visibility_cap: Some(Duration::from_secs(5)),
             schedules: Schedules::Real,
             async_retry_delay: Duration::from_secs(1),
-            max_instances: 5,
-            pollers: 5,
+            max_instances: 4,
             conflicts: None,
             warm: true,
             rotate_at_start: false,

@@ -256,7 +256,6 @@ fn set_going(
             queues: services.queues.clone(),
             host: services.host.clone(),
             visibility_cap: options.visibility_cap,
-            pollers: options.pollers,
         };
         stack.tasks.push(tokio::spawn(Arc::new(source).run(switch.subscribe())));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use aws_credential_types::Credentials;
-use sync::ports::{Lane, QueueName, Table};
+use sync::ports::{QueueName, Table};
 
 /// The path of the packed configuration.
 pub const CONFIG: &str = "HUB_CONFIG";
@@ -35,8 +35,6 @@ const QUEUES: &[(&str, &str)] = &[
     ("ingest-bulk-dlq", "HUB_QUEUE_INGEST_BULK_DLQ"),
     ("fetch", "HUB_QUEUE_FETCH"),
     ("fetch-dlq", "HUB_QUEUE_FETCH_DLQ"),
-    ("fetch-bulk", "HUB_QUEUE_FETCH_BULK"),
-    ("fetch-bulk-dlq", "HUB_QUEUE_FETCH_BULK_DLQ"),
     ("refresh", "HUB_QUEUE_REFRESH"),
     ("refresh-dlq", "HUB_QUEUE_REFRESH_DLQ"),
 ];
@@ -56,7 +54,7 @@ pub fn queue_variable(queue: &str) -> String {
 /// The queue whose URL is in a variable. The names of destinations have hyphens and no underscores.
 fn queue_of(variable: &str) -> Option<QueueName> {
     if let Some(destination) = variable.strip_prefix(DESTINATION_QUEUES) {
-        return Some(QueueName::upsert(&destination.to_ascii_lowercase().replace('_', "-"), Lane::Urgent));
+        return Some(QueueName::upsert(&destination.to_ascii_lowercase().replace('_', "-")));
     }
     QUEUES.iter().find(|(_, known)| *known == variable).map(|(queue, _)| (*queue).into())
 }

@@ -1,18 +1,13 @@
-//! The two lanes of work.
+//! The two lanes of envelopes.
 
 use serde::{Deserialize, Serialize};
 
-/// Which of two queues carries a message, so that what a person waits for never stands behind a load.
+/// Which of the two ingest queues carries an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lane {
-    /// What a person waits for: leads, payments, tickets, edits.
+    /// Events that a person waits for: leads, payments, tickets.
     Urgent,
-    /// What arrives in bursts or is requested by a load: opens, clicks, sweeps, imports.
+    /// Events that arrive in bursts: opens, clicks, sweeps.
     Bulk,
-}
-
-impl Lane {
-    /// Both lanes, the one for which people wait first.
-    pub const ALL: [Lane; 2] = [Lane::Urgent, Lane::Bulk];
 }

@@ -113,11 +113,6 @@ text_type! {
     QueueName
 }
 
-/// How the names of the bulk lane's queues end.
-const BULK: &str = "-bulk";
-/// How the names of dead-letter queues end.
-const DEAD_LETTERS: &str = "-dlq";
-
 impl QueueName {
     /// The ingest queue of a lane.
     pub fn ingest(lane: Lane) -> QueueName {
@@ -127,12 +122,9 @@ impl QueueName {
         }
     }
 
-    /// The queue of read requests of a lane, which `reconcile` works on.
-    pub fn fetch(lane: Lane) -> QueueName {
-        match lane {
-            Lane::Urgent => "fetch".into(),
-            Lane::Bulk => "fetch-bulk".into(),
-        }
+    /// The queue of read requests, which `reconcile` works on.
+    pub fn fetch() -> QueueName {
+        "fetch".into()
     }
 
     /// The queue of requests of new access tokens, which `rotate` works on.
@@ -140,44 +132,18 @@ impl QueueName {
         "refresh".into()
     }
 
-    /// The queue of a lane's dispatches to one destination.
-    pub fn upsert(destination: &str, lane: Lane) -> QueueName {
-        match lane {
-            Lane::Urgent => format!("upsert-{destination}").into(),
-            Lane::Bulk => format!("upsert-{destination}{BULK}").into(),
-        }
-    }
-
-    /// The lane of a queue.
-    pub fn lane(&self) -> Lane {
-        if self.strip_suffix(DEAD_LETTERS).unwrap_or(self).ends_with(BULK) { Lane::Bulk } else { Lane::Urgent }
+    /// The queue of dispatches to one destination.
+    pub fn upsert(destination: &str) -> QueueName {
+        format!("upsert-{destination}").into()
     }
 
     /// The dead-letter queue of this queue.
     pub fn dead_letter(&self) -> QueueName {
-        format!("{self}{DEAD_LETTERS}").into()
+        format!("{self}-dlq").into()
     }
 
     /// The destination of a queue of dispatches; `None` for every other queue.
     pub fn destination(&self) -> Option<&str> {
-        let name = self.strip_prefix("upsert-").filter(|name| !name.ends_with(DEAD_LETTERS))?;
-        Some(name.strip_suffix(BULK).unwrap_or(name))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_queue_knows_its_lane_and_its_destination() {
-        for lane in Lane::ALL {
-            for (queue, destination) in
-                [(QueueName::ingest(lane), None), (QueueName::fetch(lane), None), (QueueName::upsert("a-b", lane), Some("a-b"))]
-            {
-                assert_eq!((queue.lane(), queue.destination()), (lane, destination), "{queue}");
-                assert_eq!((queue.dead_letter().lane(), queue.dead_letter().destination()), (lane, None), "{queue}");
-            }
-        }
+        self.strip_prefix("upsert-").filter(|name| !name.ends_with("-dlq"))
     }
 }

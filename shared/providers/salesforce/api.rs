@@ -71,10 +71,6 @@ const EVIDENCE: &[Evidence] = &[
 ];
 
 impl Api for Salesforce {
-    fn must_read_back(&self) -> bool {
-        true
-    }
-
     fn batch_limit(&self, op: Op) -> usize {
         match op {
             Op::Upsert | Op::Update => BATCH,

@@ -41,10 +41,6 @@ pub trait Api: Sync {
     /// Updates existing objects by their remote id, which every row must have, and writes the hub's id into them.
     /// [`Api::parse_written`] parses the response.
     fn update(&self, target: &Target, rows: &[Row]) -> HttpRequest;
-    /// True when the response to a write does not hold the objects as they are then, so that each write is followed by a read.
-    fn must_read_back(&self) -> bool {
-        false
-    }
     /// One result for each row, in the order of the rows. A row that the response does not mention is `Transient`, because nobody
     /// knows whether it was written.
     ///

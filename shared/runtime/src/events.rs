@@ -86,8 +86,6 @@ impl From<&BatchReport> for Answer {
 
 #[cfg(test)]
 mod tests {
-    use sync::ports::Lane;
-
     use super::*;
 
     const EVENT: &str = r#"{"Records":[
@@ -98,8 +96,8 @@ mod tests {
     #[test]
     fn a_real_event_is_read_and_answered_per_message() {
         let batch: SqsBatch = serde_json::from_str(EVENT).unwrap();
-        let names = [QueueName::upsert("hubspot", Lane::Urgent), "hubspot".into(), QueueName::fetch(Lane::Urgent)];
-        assert_eq!(queue_of(batch.source(), names), Some(QueueName::upsert("hubspot", Lane::Urgent)));
+        let names = [QueueName::upsert("hubspot"), "hubspot".into(), QueueName::fetch()];
+        assert_eq!(queue_of(batch.source(), names), Some(QueueName::upsert("hubspot")));
         let deliveries = batch.deliveries();
         assert_eq!((deliveries[0].receive_count, deliveries[0].attributes["event"].as_str()), (3, "4"));
         let report = BatchReport { failures: vec!["m1".into()], metrics: Vec::new() };

@@ -23,28 +23,13 @@ use crate::mutant::{Mutant, mutant};
 use crate::pause::pause_for;
 use crate::ports::{Clock, Http, HttpError, Queue, Secrets, Store};
 use crate::quarantine::{PropertyOf, PropertyUse, RefusedProperties};
-use crate::rate_limit::{Buckets, warn_if_nearly_used};
+use crate::rate_limit::{take_tokens, warn_if_nearly_used};
 use crate::refresh_request::{request_refresh, token_pending};
 
 pub use reads::{ReadById, Reads};
 
-/// The longest that a call waits for the tokens of its buckets, or because the provider requests it, in milliseconds, where the
-/// invocation has the time.
-const LONGEST_WAIT_MS: u64 = 30_000;
-
-/// What a call does at the provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    Read,
-    Write,
-}
-
-/// Calls whose tokens are taken already.
-#[derive(Debug, Clone, Copy, Default)]
-struct Reserved {
-    reads: u32,
-    writes: u32,
-}
+/// The longest that a call waits for the tokens of its buckets, in milliseconds, where the invocation has the time.
+const LONGEST_BUCKET_WAIT_MS: u64 = 30_000;
 
 /// Why a call brought no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +74,6 @@ pub struct Client<'a, P> {
     provider: Arc<Provider>,
     deadline_ms: i64,
     config: &'a Config,
-    buckets: Buckets<'a>,
-    reserved: Cell<Reserved>,
     calls: Cell<u32>,
     usage: Cell<Option<Usage>>,
     refused: RefCell<Option<RefusedProperties>>,
@@ -134,8 +117,7 @@ impl<'a, P: Store + Queue + Secrets + Http + Clock> Client<'a, P> {
     pub fn open(ports: &'a P, config: &'a Config, name: &'a str, deadline_ms: i64) -> Result<Self, Failure> {
         let (connection, provider) = config.connection(name)?;
         let (calls, usage, refused) = (Cell::new(0), Cell::new(None), RefCell::new(None));
-        let (buckets, reserved) = (Buckets::of(name, &connection.buckets), Cell::default());
-        Ok(Client { ports, name, connection, provider, deadline_ms, config, buckets, reserved, calls, usage, refused })
+        Ok(Client { ports, name, connection, provider, deadline_ms, config, calls, usage, refused })
     }
 
     /// The connection's settings.
@@ -174,47 +156,12 @@ impl<'a, P: Store + Queue + Secrets + Http + Clock> Client<'a, P> {
         self.usage.get()
     }
 
-    /// Takes the tokens of these calls at once, and waits until they are there: a worker that could look but not write would look
-    /// in vain.
-    ///
-    /// # Errors
-    /// `RateLimited`, if that would take too long.
-    pub async fn reserve(&self, reads: u32, writes: u32) -> Result<(), Failure> {
-        let had = self.reserved.get();
-        let calls = reads.saturating_sub(had.reads) + writes.saturating_sub(had.writes);
-        if calls > 0 {
-            self.wait_for_tokens(async |longest_ms| self.buckets.reserve(self.ports, calls, longest_ms).await).await?;
-        }
-        self.reserved.set(Reserved { reads: had.reads.max(reads), writes: had.writes.max(writes) });
-        Ok(())
-    }
-
-    /// Makes one reading call about a native object: `build` makes the request, `read` understands the answer. `build` gives `None`
-    /// where the provider has no such call.
+    /// Makes one call about a native object: `build` makes the request, `read` understands the answer. `build` gives `None` where
+    /// the provider has no such call.
     ///
     /// The deadline is checked just before the request leaves, so that its effects end before a lease of this invocation does.
     pub async fn call<T>(
         &self,
-        object: &str,
-        build: impl Fn(&Target) -> Option<HttpRequest>,
-        read: impl Fn(&Target, &HttpResponse) -> Result<T, CallFailure>,
-    ) -> Result<T, CallError> {
-        self.call_for(Purpose::Read, object, build, read).await
-    }
-
-    /// The same for a call that writes.
-    pub async fn call_writing<T>(
-        &self,
-        object: &str,
-        build: impl Fn(&Target) -> Option<HttpRequest>,
-        read: impl Fn(&Target, &HttpResponse) -> Result<T, CallFailure>,
-    ) -> Result<T, CallError> {
-        self.call_for(Purpose::Write, object, build, read).await
-    }
-
-    async fn call_for<T>(
-        &self,
-        purpose: Purpose,
         object: &str,
         build: impl Fn(&Target) -> Option<HttpRequest>,
         read: impl Fn(&Target, &HttpResponse) -> Result<T, CallFailure>,
@@ -229,7 +176,7 @@ impl<'a, P: Store + Queue + Secrets + Http + Clock> Client<'a, P> {
             let target = self.target(object, held.credential.access_token.clone());
             let mut request = build(&target).ok_or_else(|| not_sent(self.no_such_call(object)))?;
             held.credential.show(&self.provider.manifest().api.auth, &self.connection.account, &mut request);
-            let response = self.send_request(purpose, request).await?;
+            let response = self.send_request(request).await?;
             match read(&target, &response) {
                 Ok(value) => return Ok(value),
                 Err(failure) if matches!(failure.kind, FailureKind::Auth | FailureKind::Denied) => {
@@ -339,10 +286,8 @@ impl<'a, P: Store + Queue + Secrets + Http + Clock> Client<'a, P> {
         Failure::new(Code::CannotFetch, format!("the provider of `{}` has no such call for `{object}`", self.name))
     }
 
-    async fn send_request(&self, purpose: Purpose, request: HttpRequest) -> Result<HttpResponse, CallError> {
-        let (reserved, url) = (self.spend_reserved(purpose), request.url.as_str());
-        let taken = self.wait_for_tokens(async |longest_ms| self.buckets.take(self.ports, url, reserved, longest_ms).await).await;
-        taken.map_err(CallError::NotSent)?;
+    async fn send_request(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
+        self.wait_for_tokens(&request.url).await.map_err(CallError::NotSent)?;
         self.calls.set(self.calls.get() + 1);
         if let Some(log) = self.ports.write_log() {
             log.note_call(self.name);
@@ -358,37 +303,20 @@ impl<'a, P: Store + Queue + Secrets + Http + Clock> Client<'a, P> {
         Ok(response)
     }
 
-    /// Uses up a reserved call, if there is one.
-    fn spend_reserved(&self, purpose: Purpose) -> bool {
-        let mut reserved = self.reserved.get();
-        let left = if purpose == Purpose::Write { &mut reserved.writes } else { &mut reserved.reads };
-        let is_reserved = *left > 0;
-        *left = left.saturating_sub(1);
-        self.reserved.set(reserved);
-        is_reserved
-    }
-
     /// Takes tokens of the buckets, and waits for them while the invocation has the time: work that is given up begins anew, and
-    /// what comes last would never be reached. `take` gets the longest wait and returns the wait, both in milliseconds.
-    async fn wait_for_tokens(&self, take: impl AsyncFn(u64) -> Result<u64, Failure>) -> Result<(), Failure> {
+    /// what comes last would never be reached.
+    async fn wait_for_tokens(&self, url: &str) -> Result<(), Failure> {
         let began_ms = self.ports.now_ms();
         loop {
             check_deadline(self.ports, self.deadline_ms)?;
-            let now_ms = self.ports.now_ms();
-            let left_ms = u64::try_from(self.deadline_ms - MARGIN_MS - now_ms).unwrap_or(0);
-            let longest_ms = LONGEST_WAIT_MS.saturating_sub(u64::try_from(now_ms - began_ms).unwrap_or(0)).min(left_ms);
-            match take(longest_ms).await {
-                Ok(0) => return Ok(()),
-                Ok(wait_ms) => {
-                    self.ports.sleep(wait_ms).await;
-                    return check_deadline(self.ports, self.deadline_ms);
-                }
-                Err(failure) => match failure.class {
-                    // Others used the bucket at the same moment.
-                    Class::Throttled { after_ms } if after_ms < longest_ms => self.ports.sleep(after_ms).await,
-                    _ => return Err(failure),
-                },
+            let Err(failure) = take_tokens(self.ports, self.name, &self.connection.buckets, url).await else { return Ok(()) };
+            let Class::Throttled { after_ms } = failure.class else { return Err(failure) };
+            let end_ms = self.ports.now_ms().saturating_add(i64::try_from(after_ms).unwrap_or(i64::MAX));
+            let waited_ms = u64::try_from(end_ms - began_ms).unwrap_or(0);
+            if waited_ms > LONGEST_BUCKET_WAIT_MS || end_ms + MARGIN_MS > self.deadline_ms {
+                return Err(failure);
             }
+            self.ports.sleep(after_ms).await;
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use canonical::{ConnectionName, EventRef, Fields, ImportRequest, Lane, Outcome, ReadRequest};
+use canonical::{ConnectionName, EventRef, Fields, ImportRequest, Outcome, ReadRequest};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Code, Failure};
@@ -280,7 +280,7 @@ pub async fn store_import<P: Store>(ports: &P, import: &mut Import) -> Result<bo
 /// Requests the next page of an import, after a wait in seconds.
 pub async fn send_step<P: Queue>(ports: &P, import: &Import, wait_s: u32) -> Result<(), Failure> {
     let request = ImportRequest { connection: import.connection.clone(), import: import.id.clone(), step: import.position.step };
-    send_read_request_after(ports, Lane::Bulk, &ReadRequest::Import(request), wait_s).await
+    send_read_request_after(ports, &ReadRequest::Import(request), wait_s).await
 }
 
 /// What became of the records of an import so far, counted from their account lines: `new`, `joined`, `changed`, or the outcome.

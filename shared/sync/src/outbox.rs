@@ -30,54 +30,26 @@ pub async fn send_decision<P: Queue>(ports: &P, decision: &Decision) -> Result<(
     send(ports, &QueueName::ingest(Lane::Urgent), vec![Outgoing::new(serialize(decision)?)]).await.map_err(at_send)
 }
 
-/// Requests `reconcile` to read, in a lane.
-pub async fn send_read_requests<P: Queue>(ports: &P, lane: Lane, requests: &[ReadRequest]) -> Result<(), Failure> {
+/// Sends the counts of a connection's refused webhooks to `transform`.
+pub async fn send_refused_webhooks<P: Queue>(ports: &P, refused: &RefusedWebhooks) -> Result<(), Failure> {
+    let message = Outgoing { group: Some(refused.connection.to_string()), ..Outgoing::new(serialize(refused)?) };
+    send(ports, &QueueName::ingest(Lane::Bulk), vec![message]).await.map_err(at_send)
+}
+
+/// Requests `reconcile` to read.
+pub async fn send_read_requests<P: Queue>(ports: &P, requests: &[ReadRequest]) -> Result<(), Failure> {
     let message = |request: &ReadRequest| {
         Ok(Outgoing { group: Some(request.connection().to_string()), ..Outgoing::new(serialize(request)?) })
     };
     let messages = requests.iter().map(message).collect::<Result<_, Failure>>()?;
-    send(ports, &QueueName::fetch(lane), messages).await.map_err(at_send)
+    send(ports, &QueueName::fetch(), messages).await.map_err(at_send)
 }
 
-/// Requests `reconcile` to read after a delay, in a lane.
-pub async fn send_read_request_after<P: Queue>(
-    ports: &P,
-    lane: Lane,
-    request: &ReadRequest,
-    delay_s: u32,
-) -> Result<(), Failure> {
+/// Requests `reconcile` to read after a delay.
+pub async fn send_read_request_after<P: Queue>(ports: &P, request: &ReadRequest, delay_s: u32) -> Result<(), Failure> {
     let group = Some(request.connection().to_string());
     let message = Outgoing { group, delay_s, ..Outgoing::new(serialize(request)?) };
-    send(ports, &QueueName::fetch(lane), vec![message]).await.map_err(at_send)
-}
-
-/// Where dispatches go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Route<'a> {
-    destination: &'a str,
-    lane: Lane,
-    /// The fair-queue group: a burst in the bulk lane does not wait for the loads there.
-    group: Option<&'static str>,
-}
-
-impl<'a> Route<'a> {
-    /// To a destination in a lane. In the bulk lane, the dispatches belong to a load.
-    pub fn to(destination: &'a str, lane: Lane) -> Route<'a> {
-        Route { destination, lane, group: (lane == Lane::Bulk).then_some("load") }
-    }
-
-    /// In the bulk lane, because so much came at once that it is written in fewer calls there.
-    pub fn burst(destination: &'a str) -> Route<'a> {
-        Route { destination, lane: Lane::Bulk, group: Some("burst") }
-    }
-
-    fn message(&self, dispatch: &Dispatch) -> Result<Outgoing, Failure> {
-        Ok(Outgoing { group: self.group.map(str::to_owned), ..Outgoing::new(serialize(dispatch)?) })
-    }
-
-    fn queue(&self) -> QueueName {
-        QueueName::upsert(self.destination, self.lane)
-    }
+    send(ports, &QueueName::fetch(), vec![message]).await.map_err(at_send)
 }
 
 /// An object that a call did not find, and that is to be read again before that counts.
@@ -89,8 +61,6 @@ pub struct SecondLook<'a> {
     pub since_ms: i64,
     /// How long the provider's answers may lag behind, as its manifest declares.
     pub lag_ms: u64,
-    /// The lane of the work that did not find it.
-    pub lane: Lane,
 }
 
 /// Requests `reconcile` to read an object once more, after the provider's lag.
@@ -104,7 +74,7 @@ pub async fn request_second_look<P: Queue>(ports: &P, config: &Config, look: Sec
     };
     let wait_ms = look.lag_ms / u64::from(config.hub().retry.speed.max(1));
     let delay_s = u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(MAX_DELAY_S).clamp(1, MAX_DELAY_S);
-    send_read_request_after(ports, look.lane, &ReadRequest::Fetch(request), delay_s).await
+    send_read_request_after(ports, &ReadRequest::Fetch(request), delay_s).await
 }
 
 /// The longest delay of a message, in seconds.
@@ -118,23 +88,23 @@ pub async fn send_refresh_request<P: Queue>(ports: &P, request: &RefreshRequest)
 /// Dispatches golden records to a destination.
 pub async fn send_dispatches<'d, P: Queue>(
     ports: &P,
-    route: Route<'_>,
+    destination: &str,
     dispatches: impl IntoIterator<Item = &'d Dispatch>,
 ) -> Result<(), Failure> {
-    let message = |dispatch: &Dispatch| route.message(dispatch);
+    let message = |dispatch: &Dispatch| Ok(Outgoing::new(serialize(dispatch)?));
     let messages = dispatches.into_iter().map(message).collect::<Result<_, Failure>>()?;
-    send(ports, &route.queue(), messages).await.map_err(at_send)
+    send(ports, &QueueName::upsert(destination), messages).await.map_err(at_send)
 }
 
 /// Dispatches a golden record to a destination that may handle it only after a delay.
 pub async fn send_dispatch_after<P: Queue>(
     ports: &P,
-    route: Route<'_>,
+    destination: &str,
     dispatch: &Dispatch,
     delay_s: u32,
 ) -> Result<(), Failure> {
-    let message = Outgoing { delay_s, ..route.message(dispatch)? };
-    send(ports, &route.queue(), vec![message]).await.map_err(at_send)
+    let message = Outgoing { delay_s, ..Outgoing::new(serialize(dispatch)?) };
+    send(ports, &QueueName::upsert(destination), vec![message]).await.map_err(at_send)
 }
 
 /// Sends a copy of a message to its own queue.

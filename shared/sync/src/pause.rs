@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use canonical::{Dispatch, Lane};
+use canonical::Dispatch;
 use providers::api::{FailureKind, RowFailure};
 
 use crate::batch::write_if;
 use crate::failure::{Code, Failure};
-use crate::outbox::{Route, send_dispatches, serialize};
+use crate::outbox::{send_dispatches, serialize};
 use crate::ports::{Attr, Clock, Condition, Item, Key, Queue, Store, Table, Write};
 
 /// From how long a requested wait on the hub makes no calls to the connection until it is over, in milliseconds.
@@ -214,8 +214,7 @@ pub async fn send_held<P: Store + Queue>(ports: &P, destination: &str) -> Result
             return Ok(sent);
         }
         let dispatches = page.items.iter().map(held_dispatch).collect::<Result<Vec<_>, _>>()?;
-        // Many of them may be held, and what is new must not wait for them.
-        send_dispatches(ports, Route::to(destination, Lane::Bulk), &dispatches).await?;
+        send_dispatches(ports, destination, &dispatches).await?;
         for item in page.items {
             // An item that was replaced by a newer dispatch after it was read stays for the next page.
             let condition = Condition::Equals("dispatch", Attr::S(item.s("dispatch").unwrap_or_default().to_owned()));

@@ -39,8 +39,7 @@ fn holds(condition: &Condition, item: Option<&Item>) -> bool {
     }
 }
 
-/// The size of an item in bytes, as DynamoDB counts it.
-pub fn size(item: &Item) -> usize {
+fn size(item: &Item) -> usize {
     let attr = |value: &Attr| match value {
         Attr::S(text) => text.len(),
         // One byte for two digits, and one more.

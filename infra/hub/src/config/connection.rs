@@ -27,10 +27,6 @@ pub struct ConnectionOverride {
 /// A connection's name is part of URLs, queue names and keys.
 pub(super) fn check_name(name: &Spanned<String>, report: &mut Report) {
     let text = name.get_ref();
-    if ["-bulk", "-dlq"].iter().any(|end| text.ends_with(end)) {
-        let help = "queues are named after connections, and these ends mean a queue's lane and its dead letters";
-        report.error(name.span(), format!("`{text}` cannot be the name of a connection")).help(help);
-    }
     let fits = text.len() <= 40
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use canonical::{BodyRef, Dispatch, Envelope, EnvelopeKind, Lane, QueueName, ReadRequest};
+use canonical::{BodyRef, Dispatch, Envelope, EnvelopeKind, QueueName, ReadRequest};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use sync::config::Hub;
@@ -174,7 +174,7 @@ impl Parked {
 pub fn queue_named(hub: &Hub, name: &str) -> Result<QueueName, CommandError> {
     let known = dead_letter_queues(hub);
     let queue = QueueName::from(name);
-    let candidates = [queue.dead_letter(), QueueName::upsert(name, Lane::Urgent).dead_letter(), queue];
+    let candidates = [queue.dead_letter(), QueueName::upsert(name).dead_letter(), queue];
     candidates.into_iter().find(|candidate| known.contains(candidate)).ok_or_else(|| {
         let known: Vec<&str> = known.iter().map(QueueName::as_str).collect();
         CommandError::Usage(format!("there is no dead-letter queue `{name}`; known: {}", known.join(", ")))

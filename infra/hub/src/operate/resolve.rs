@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use canonical::{ConnectionName, Dispatch, FetchRequest, Lane, ObjectType, ReadRequest, RemoteId};
+use canonical::{ConnectionName, Dispatch, FetchRequest, ObjectType, ReadRequest, RemoteId};
 use clap::Args;
 use providers::api_of;
 use sync::config::Config;
 use sync::failure::Failure;
-use sync::outbox::{Route, send_dispatches, send_read_requests};
+use sync::outbox::{send_dispatches, send_read_requests};
 use sync::ports::{Item, Table};
 use sync::record::{GoldenRecord, SourceRecord, read_golden, read_source};
 use sync::seal::Vault;
@@ -156,7 +156,7 @@ impl<P: Ports> Run<'_, P> {
             }
         }
         if self.scope.apply {
-            send_read_requests(self.ports, Lane::Bulk, &requests).await?;
+            send_read_requests(self.ports, &requests).await?;
         }
         self.dispatch(golden, plan).await
     }
@@ -191,7 +191,7 @@ impl<P: Ports> Run<'_, P> {
                 let received_at_ms = self.ports.now_ms();
                 let (record, version) = (golden.id.clone(), golden.version);
                 let dispatch = Dispatch { object: golden.object, record, version, trace: TRACE.to_owned(), received_at_ms };
-                send_dispatches(self.ports, Route::to(destination, Lane::Bulk), [&dispatch]).await?;
+                send_dispatches(self.ports, destination, [&dispatch]).await?;
             }
         }
         Ok(())

@@ -144,33 +144,6 @@ async fn only_the_reported_messages_of_a_batch_come_back() {
     stack.stop().await;
 }
 
-/// How long two messages take that come one after the other, each of which keeps the function busy for 500 ms.
-async fn trickle(pollers: usize) -> Duration {
-    let mut options = options();
-    options.pollers = pollers;
-    let stack = Stack::start(options).await.unwrap();
-    // Both processes are there before the first message.
-    tokio::join!(async { invoke(&stack, json!({ "sleep_ms": 300 })).await.unwrap() }, async {
-        invoke(&stack, json!({ "sleep_ms": 300 })).await.unwrap()
-    });
-    let start = Instant::now();
-    for _ in 0..2 {
-        stack.send("work", text(&json!({ "sleep_ms": 500 }))).unwrap();
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    until("both messages", || stack.counts("work").unwrap().total() == 0).await;
-    let took = start.elapsed();
-    stack.stop().await;
-    took
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_queue_has_several_pollers_as_on_aws() {
-    let (several, one) = (trickle(5).await, trickle(1).await);
-    assert!(one >= Duration::from_millis(1_000), "one poller takes one batch after the other: {one:?}");
-    assert!(several < Duration::from_millis(950), "a second batch does not wait for the first one: {several:?}");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_whose_function_dies_comes_back_as_a_whole() {
     let stack = Stack::start(options()).await.unwrap();

@@ -1,12 +1,12 @@
 //! Dispatching what is behind: golden records that a destination does not have yet, or whose last push is not confirmed there.
 
-use canonical::{Dispatch, Lane, ObjectType};
+use canonical::{Dispatch, ObjectType};
 
 use super::position::Scan;
 use super::{JobReport, Ports, Reconcile, SCAN_PAGE, golden_parts};
 use crate::batch::check_deadline;
 use crate::failure::Failure;
-use crate::outbox::{Route, send_dispatches};
+use crate::outbox::send_dispatches;
 use crate::ports::{Attr, Item, Table};
 use crate::record::Link;
 
@@ -44,7 +44,7 @@ impl<P: Ports> Reconcile<'_, P> {
             }
             let received_at_ms = self.ports.now_ms();
             let dispatch = Dispatch { object, record: record.into(), version, trace: String::new(), received_at_ms };
-            send_dispatches(self.ports, Route::to(destination, Lane::Bulk), [&dispatch]).await?;
+            send_dispatches(self.ports, destination, [&dispatch]).await?;
             report.dispatched += 1;
         }
         Ok(())

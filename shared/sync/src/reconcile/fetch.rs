@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{FetchRequest, Lane, RemoteId};
+use canonical::{FetchRequest, RemoteId};
 use providers::api::{CallFailure, FailureKind, RemoteRecord, Target};
 use providers::fetch::{Fetch, parse_fetched};
 use providers::http::HttpResponse;
@@ -63,9 +63,7 @@ impl<P: Ports> Reconcile<'_, P> {
                 envelopes.push(self.build_envelope(read).await?);
             }
         }
-        // What was requested by a load stays behind what people wait for.
-        let lane = if self.lane == Lane::Bulk { Lane::Bulk } else { client.connection().lane };
-        send_envelopes(self.ports, lane, envelopes).await?;
+        send_envelopes(self.ports, client.connection().lane, envelopes).await?;
         Ok(unfinished)
     }
 

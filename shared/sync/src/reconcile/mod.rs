@@ -19,7 +19,7 @@ pub use sweep::last_sweep_ms;
 use std::collections::BTreeMap;
 
 use canonical::{
-    ConnectionName, EventRef, FetchRequest, Fetched, ImportRequest, Lane, ObjectType, Outcome, QueueName, ReadRequest, RemoteId,
+    ConnectionName, EventRef, FetchRequest, Fetched, ImportRequest, ObjectType, Outcome, QueueName, ReadRequest, RemoteId,
     SweepRequest,
 };
 use providers::api::RemoteRecord;
@@ -95,8 +95,6 @@ struct Reconcile<'a, P> {
     ports: &'a P,
     config: &'a Config,
     deadline_ms: i64,
-    /// The lane of its work; jobs are bulk.
-    lane: Lane,
 }
 
 /// A read request and the message that brought it.
@@ -142,9 +140,9 @@ impl Groups {
     }
 }
 
-/// Handles a batch of read requests of one queue.
-pub async fn handle_batch<P: Ports>(invocation: Invocation<'_, P>, queue: &QueueName, deliveries: Vec<Delivery>) -> BatchReport {
-    let reconcile = Reconcile { lane: queue.lane(), ..Reconcile::new(invocation) };
+/// Handles a batch of read requests.
+pub async fn handle_batch<P: Ports>(invocation: Invocation<'_, P>, deliveries: Vec<Delivery>) -> BatchReport {
+    let reconcile = Reconcile::new(invocation);
     let mut results: Vec<Result<(), Failure>> = deliveries.iter().map(|_| Ok(())).collect();
     let mut report = BatchReport::default();
     let groups = Groups::collect(&deliveries, &mut results);
@@ -172,7 +170,7 @@ pub async fn handle_batch<P: Ports>(invocation: Invocation<'_, P>, queue: &Queue
             report.metrics.extend(measure_handled(is_error(&result), request.connection()));
         }
         let on_park = async |failure: &Failure| reconcile.close_parked_event(delivery, failure).await;
-        if finish_delivery(invocation, queue, delivery, result, on_park).await {
+        if finish_delivery(invocation, &QueueName::fetch(), delivery, result, on_park).await {
             report.failures.push(delivery.id.clone());
         }
     }
@@ -240,7 +238,7 @@ impl JobReport {
 impl<'a, P: Ports> Reconcile<'a, P> {
     fn new(invocation: Invocation<'a, P>) -> Reconcile<'a, P> {
         let Invocation { ports, config, deadline_ms } = invocation;
-        Reconcile { ports, config, deadline_ms, lane: Lane::Bulk }
+        Reconcile { ports, config, deadline_ms }
     }
 
     fn client<'c>(&'c self, name: &'c str) -> Result<Client<'c, P>, Failure> {

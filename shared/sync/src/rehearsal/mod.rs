@@ -78,8 +78,8 @@ impl<P: Ports> Rehearsed<'_, P> {
     fn queues(&self) -> Vec<QueueName> {
         let hub = self.config.hub();
         let destinations = hub.connections.iter().filter(|(_, connection)| connection.destination);
-        let upserts = destinations.flat_map(|(name, _)| Lane::ALL.map(|lane| QueueName::upsert(name, lane)));
-        upserts.chain(Lane::ALL.map(QueueName::ingest)).chain(Lane::ALL.map(QueueName::fetch)).collect()
+        let upserts = destinations.map(|(name, _)| QueueName::upsert(name));
+        upserts.chain([QueueName::ingest(Lane::Urgent), QueueName::ingest(Lane::Bulk), QueueName::fetch()]).collect()
     }
 
     /// Handles one batch. Returns false when no message is left.
@@ -108,8 +108,8 @@ impl<P: Ports> Rehearsed<'_, P> {
         let deadline_ms = self.copy.now_ms() + BATCH_MS;
         let invocation = Invocation { ports: &self.copy, config: self.config, deadline_ms };
         match queue.destination() {
-            Some(_) => upsert::handle_batch(invocation, &self.vault, queue, deliveries).await,
-            None if *queue == QueueName::fetch(queue.lane()) => reconcile::handle_batch(invocation, queue, deliveries).await,
+            Some(destination) => upsert::handle_batch(invocation, &self.vault, destination, deliveries).await,
+            None if *queue == QueueName::fetch() => reconcile::handle_batch(invocation, deliveries).await,
             None => transform::handle_batch(invocation, &self.vault, queue, deliveries).await,
         }
     }

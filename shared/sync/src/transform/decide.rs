@@ -220,7 +220,7 @@ impl<P: Ports> Transform<'_, P> {
             for record in &plan.dispatch {
                 let received_at_ms = self.ports.now_ms();
                 let dispatch = Dispatch { object, record: record.id.clone(), version: 0, trace: String::new(), received_at_ms };
-                send_dispatches(self.ports, self.route(destination), [&dispatch]).await?;
+                send_dispatches(self.ports, destination, [&dispatch]).await?;
             }
         }
         Ok(())

@@ -114,8 +114,7 @@ impl<P: Ports> Transform<'_, P> {
         let since_ms = fetched.absent_since_ms.unwrap_or(fetched.read_at_ms);
         if !confirmed {
             let lag_ms = provider.manifest().api.lag_ms;
-            let look = SecondLook { source: &fetched.source, since_ms, lag_ms, lane: self.lane };
-            request_second_look(self.ports, self.config, look).await?;
+            request_second_look(self.ports, self.config, SecondLook { source: &fetched.source, since_ms, lag_ms }).await?;
         }
         Ok(Some(change_of(fetched, object, ChangeKind::Absent { confirmed }, since_ms)))
     }

@@ -14,7 +14,6 @@ pub mod effects;
 mod fetched;
 mod fuse;
 pub mod identity;
-mod lanes;
 mod long_values;
 pub mod merge;
 mod observe;
@@ -30,8 +29,9 @@ pub mod survivorship;
 pub mod transaction;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
-use canonical::{Change, ConnectionName, Dispatch, Envelope, EnvelopeKind, EventRef, Lane, Outcome, Problem, QueueName};
+use canonical::{Change, ConnectionName, Dispatch, Envelope, EnvelopeKind, EventRef, Outcome, Problem, QueueName};
 use providers::{EventBody, Inbound, InboundEvent};
 
 use crate::batch::{BatchReport, Invocation, Metric, check_deadline, finish_delivery, is_error, measure_handled, write_if};
@@ -40,14 +40,13 @@ use crate::envelope;
 use crate::failure::{AtStage, Code, Disposition, Failure, Stage};
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
-use crate::outbox::{DeadLetter, send_dead_letter};
+use crate::outbox::{self, DeadLetter, send_dead_letter};
 use crate::ports::{Attr, Blob, Clock, Condition, Delivery, Key, Queue, Secrets, Store, Table, Write, WriteError};
 use crate::quarantine::quarantine_reason;
 use crate::record::journal::{AccountLine, DAY_MS, JournalEntry, entry_key, outcome_of};
 use crate::seal::Vault;
 use crate::transform::effects::derive_changes;
 use crate::transform::fuse::BatchFuses;
-use crate::transform::lanes::lane_of_batch;
 use crate::transform::long_values::{set_long_values_aside, set_longest_aside};
 use crate::transform::plan::Merged;
 use crate::transform::quarantine::{SetAside, drains_of, key_with_drains};
@@ -69,8 +68,6 @@ struct Transform<'a, P> {
     config: &'a Config,
     vault: &'a Vault,
     queue: &'a QueueName,
-    /// The lane of what follows: that of the queue, or bulk in a burst.
-    lane: Lane,
     deadline_ms: i64,
     /// What is counted besides the outcomes of events.
     counted: RefCell<Vec<Metric>>,
@@ -85,9 +82,8 @@ pub async fn handle_batch<P: Ports>(
     deliveries: Vec<Delivery>,
 ) -> BatchReport {
     let Invocation { ports, config, deadline_ms } = invocation;
-    let lane = lane_of_batch(queue, deliveries.len());
-    let (counted, fuses) = (RefCell::default(), BatchFuses::default());
-    let transform = &Transform { ports, config, vault, queue, lane, deadline_ms, counted, fuses };
+    let transform =
+        &Transform { ports, config, vault, queue, deadline_ms, counted: RefCell::default(), fuses: BatchFuses::default() };
     let results = join(deliveries.iter().map(|delivery| async move {
         let mut metrics = Vec::new();
         let result = transform.handle_envelope(delivery, &mut metrics).await;
@@ -413,6 +409,15 @@ impl<P: Ports> Transform<'_, P> {
             tracing::warn!(object = %change.object, record = %plan.golden.id, %other, "two records may be the same: `hub review list`");
             self.counted.borrow_mut().push(Metric::count("reviews_opened", 1.0, &change.source.connection));
         }
+    }
+
+    async fn send_dispatches(&self, dispatches: &[(ConnectionName, Dispatch)]) -> Result<(), Failure> {
+        let destinations: BTreeSet<&ConnectionName> = dispatches.iter().map(|(destination, _)| destination).collect();
+        for destination in destinations {
+            let here = dispatches.iter().filter(|(to, _)| to == destination).map(|(_, dispatch)| dispatch);
+            outbox::send_dispatches(self.ports, destination, here).await?;
+        }
+        Ok(())
     }
 
     /// Closes the account lines of an envelope that is parked as a whole: each of its events without an outcome ends as dead.

@@ -1,7 +1,7 @@
 //! Events whose body does not hold the data: `reconcile` is requested to read the records that a thin event names, or what events
 //! that were lost would have reported.
 
-use canonical::{Envelope, EventRef, FetchRequest, Lane, Outcome, ReadRequest, RemoteId, SweepRequest};
+use canonical::{Envelope, EventRef, FetchRequest, Outcome, ReadRequest, RemoteId, SweepRequest};
 use providers::Sequence;
 
 use super::{EventResult, Incoming, Ports, Transform};
@@ -91,10 +91,7 @@ impl<P: Ports> Transform<'_, P> {
                 self.open_account_line(event_ref).await?;
             }
             let cause = entry.first_event(&envelope.connection);
-            let requests = requests(&cause);
-            let is_load = requests.iter().any(|request| matches!(request, ReadRequest::Sweep(_)));
-            let lane = if is_load { Lane::Bulk } else { self.lane };
-            send_read_requests(self.ports, lane, &requests).await?;
+            send_read_requests(self.ports, &requests(&cause)).await?;
             result.close.push(self.mark_dispatched(envelope, entry, key));
         }
         Ok(result)
@@ -133,7 +130,7 @@ impl<P: Ports> Transform<'_, P> {
                     cause: None,
                     trace: envelope.trace.clone(),
                 };
-                send_read_requests(self.ports, Lane::Bulk, &[ReadRequest::Sweep(request)]).await?;
+                send_read_requests(self.ports, &[ReadRequest::Sweep(request)]).await?;
             }
             let item = Item::new(key.clone()).with("last", Attr::N(number(sequence.last)));
             let condition = stored.map_or(Condition::Absent, |last| Condition::Equals("last", Attr::N(last)));

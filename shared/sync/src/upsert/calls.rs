@@ -81,11 +81,7 @@ impl<'a, P: Ports> Destination<'a, P> {
             request
         };
         self.client
-            .call_writing(
-                &native,
-                |target| Some(request(target)),
-                |target, response| self.api.parse_written(target, rows, response),
-            )
+            .call(&native, |target| Some(request(target)), |target, response| self.api.parse_written(target, rows, response))
             .await
             .map_err(|error| error.at(Stage::Write))
     }
@@ -104,7 +100,7 @@ impl<'a, P: Ports> Destination<'a, P> {
         }
         let request = |target: &Target| self.api.associate(target, association, edges);
         let parse = |target: &Target, response: &HttpResponse| self.api.parse_associated(target, edges, response);
-        self.client.call_writing(&native, request, parse).await.map_err(|error| error.at(Stage::Write))
+        self.client.call(&native, request, parse).await.map_err(|error| error.at(Stage::Write))
     }
 
     /// Merges one object of the destination into another and gives the id of what remains; `None` if it did not merge them. The
@@ -120,7 +116,7 @@ impl<'a, P: Ports> Destination<'a, P> {
             other => other.map(Some),
         };
         let request = |target: &Target| self.api.merge(target, primary, other);
-        let answer = self.client.call_writing(&native, request, merged).await.map_err(|e| e.at(Stage::Write))?;
+        let answer = self.client.call(&native, request, merged).await.map_err(|e| e.at(Stage::Write))?;
         if answer.is_some() {
             return Ok(answer);
         }

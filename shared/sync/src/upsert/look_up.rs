@@ -198,7 +198,7 @@ impl<P: Ports> Upsert<'_, P> {
     pub(super) async fn request_second_look(&self, object: ObjectType, remote: &str) -> Result<(), Failure> {
         let source = RemoteId { connection: self.name().into(), object: self.destination.native(object)?, id: remote.to_owned() };
         let lag_ms = self.destination.provider.manifest().api.lag_ms;
-        let look = SecondLook { source: &source, since_ms: self.ports().now_ms(), lag_ms, lane: self.lane };
+        let look = SecondLook { source: &source, since_ms: self.ports().now_ms(), lag_ms };
         request_second_look(self.ports(), self.destination.config, look).await
     }
 
@@ -212,7 +212,7 @@ impl<P: Ports> Upsert<'_, P> {
     pub(super) async fn request_read(&self, object: ObjectType, remote: &str, trace: &str) -> Result<(), Failure> {
         let source = RemoteId { connection: self.name().into(), object: self.destination.native(object)?, id: remote.to_owned() };
         let request = FetchRequest { source, cause: None, not_before: None, absent_since_ms: None, trace: trace.to_owned() };
-        send_read_requests(self.ports(), self.lane, &[ReadRequest::Fetch(request)]).await
+        send_read_requests(self.ports(), &[ReadRequest::Fetch(request)]).await
     }
 }
 

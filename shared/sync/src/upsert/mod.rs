@@ -20,14 +20,14 @@ mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canonical::{Dispatch, GoldenId, Lane, ObjectType, QueueName};
+use canonical::{Dispatch, GoldenId, ObjectType, QueueName};
 use providers::api::Op;
 
 use crate::batch::{BatchReport, Invocation, Metric, finish_delivery, is_error, measure_handled};
 use crate::failure::{AtStage, Class, Code, Failure, Stage};
 use crate::join::join;
 use crate::mutant::{Mutant, mutant};
-use crate::outbox::{Route, send_dispatch_after, send_dispatches};
+use crate::outbox::{send_dispatch_after, send_dispatches};
 use crate::pause::{Pauses, hold_dispatch};
 use crate::ports::{Clock, Delivery, Http, Queue, Secrets, Store, Table, Write};
 use crate::record::link::Push;
@@ -125,20 +125,20 @@ impl Job {
     }
 }
 
-/// Handles a batch of dispatches of one queue: to one destination, in one lane.
+/// Handles a batch of dispatches to one destination.
 pub async fn handle_batch<P: Ports>(
     invocation: Invocation<'_, P>,
     vault: &Vault,
-    queue: &QueueName,
+    destination: &str,
     deliveries: Vec<Delivery>,
 ) -> BatchReport {
-    let destination = queue.destination().unwrap_or_default();
+    let queue = &QueueName::upsert(destination);
     let mut results: Vec<Result<(), Failure>> = deliveries.iter().map(|_| Ok(())).collect();
     let mut jobs = collect(&deliveries, &mut results);
     let mut report = BatchReport::default();
     match Destination::open(invocation, vault, destination) {
         Ok(opened) => {
-            let upsert = Upsert { destination: opened, lane: queue.lane() };
+            let upsert = Upsert { destination: opened };
             upsert.run(&mut jobs).await;
             let client = &upsert.destination.client;
             report.metrics.push(Metric::count("api_calls", client.calls_made() as f64, destination));
@@ -194,7 +194,6 @@ fn collect(deliveries: &[Delivery], results: &mut [Result<(), Failure>]) -> Vec<
 
 struct Upsert<'a, P> {
     destination: Destination<'a, P>,
-    lane: Lane,
 }
 
 impl<P: Ports> Upsert<'_, P> {
@@ -219,10 +218,6 @@ impl<P: Ports> Upsert<'_, P> {
         let objects: BTreeSet<ObjectType> = jobs.iter().filter(|j| j.work.is_some()).map(Job::object).collect();
         for object in objects {
             let mut mine: Vec<&mut Job> = jobs.iter_mut().filter(|j| j.object() == object && j.is_pending()).collect();
-            if let Err(failure) = self.reserve_calls(&mine).await {
-                self.release_without_call(&mut mine, &failure).await;
-                continue;
-            }
             self.look_up(object, &mut mine).await;
             for (op, exists) in [(Op::Update, true), (Op::Upsert, false)] {
                 let mut rows: Vec<&mut Job> = mine
@@ -236,21 +231,6 @@ impl<P: Ports> Upsert<'_, P> {
             }
         }
         self.redispatch(jobs).await;
-    }
-
-    /// Takes the tokens of the calls that these jobs will surely make, before the first one is made. A worker that looked, and then
-    /// could not write, would have to look once more.
-    async fn reserve_calls(&self, jobs: &[&mut Job]) -> Result<(), Failure> {
-        let api = self.destination.api;
-        let calls = |op: Op, exists: bool| {
-            let rows = jobs.iter().filter(|job| job.link.remote_id().is_some() == exists).count();
-            u32::try_from(rows.div_ceil(api.batch_limit(op))).unwrap_or(u32::MAX)
-        };
-        let looks = u32::from(jobs.iter().any(|job| job.link.needs_look_up()));
-        // A rehearsal writes nothing.
-        let writes = if self.ports().write_log().is_some() { 0 } else { calls(Op::Update, true) + calls(Op::Upsert, false) };
-        let reads_back = if api.must_read_back() { writes } else { 0 };
-        self.destination.client.reserve(looks + reads_back, writes).await
     }
 
     /// Ends the jobs whose object type, or whole connection, is paused: their messages are stored durably as held, or wait for a
@@ -391,7 +371,7 @@ impl<P: Ports> Upsert<'_, P> {
         let at_ms = self.ports().now_ms() + late_ms;
         let delay_s = u32::try_from(late_ms / 1000 + RECHECK_SLACK_S).unwrap_or(0);
         let dispatch = self.dispatch(golden.object, &golden.id, 0, "");
-        send_dispatch_after(self.ports(), Route::to(self.name(), self.lane), &dispatch, delay_s).await?;
+        send_dispatch_after(self.ports(), self.name(), &dispatch, delay_s).await?;
         Ok(Some(at_ms))
     }
 
@@ -427,7 +407,7 @@ impl<P: Ports> Upsert<'_, P> {
 
     async fn send_dispatch(&self, object: ObjectType, record: &str, version: u64, trace: &str) -> Result<(), Failure> {
         let dispatch = self.dispatch(object, record, version, trace);
-        send_dispatches(self.ports(), Route::to(self.name(), self.lane), [&dispatch]).await
+        send_dispatches(self.ports(), self.name(), [&dispatch]).await
     }
 
     fn dispatch(&self, object: ObjectType, record: &str, version: u64, trace: &str) -> Dispatch {

@@ -98,14 +98,6 @@ impl<P: Ports> Upsert<'_, P> {
         Some(Row { hub_id: golden.id.to_string(), remote_id, properties })
     }
 
-    /// Releases jobs for which no call was made. What an earlier worker left unknown stays unknown.
-    pub(super) async fn release_without_call(&self, jobs: &mut [&mut Job], failure: &Failure) {
-        for job in jobs.iter_mut().filter(|job| job.link.push().is_in_flight() && !job.link.needs_look_up()) {
-            job.link.push_not_made();
-        }
-        join(jobs.iter_mut().map(|job| self.release(job, Err(failure.clone())))).await;
-    }
-
     async fn release_unwritten(&self, jobs: &mut [&mut Job], error: CallError) {
         for job in jobs.iter_mut() {
             match &error {

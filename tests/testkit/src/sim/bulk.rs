@@ -1,13 +1,8 @@
 //! How many calls an import costs: many records that are new or changed at once, batches as full as the queues give them.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
-use sync::ports::Lane;
-
-use super::policy::config_with;
 use super::script::{Author, Form, START_MS, Script};
-use super::setup::sources;
 use super::{Options, Sim, Violation};
 
 /// What a wave of changed records cost at one CRM.
@@ -31,16 +26,8 @@ impl Wave {
 }
 
 /// Messages per batch of the upsert queues, as in `template.yaml`.
-pub(super) const BATCHES: &[(&str, usize)] = &[
-    ("ingest-urgent", 10),
-    ("ingest-bulk", 100),
-    ("fetch", 10),
-    ("fetch-bulk", 100),
-    ("upsert-hubspot", 10),
-    ("upsert-hubspot-bulk", 100),
-    ("upsert-salesforce", 10),
-    ("upsert-salesforce-bulk", 200),
-];
+pub(super) const BATCHES: &[(&str, usize)] =
+    &[("ingest-urgent", 10), ("ingest-bulk", 100), ("fetch", 100), ("upsert-hubspot", 100), ("upsert-salesforce", 200)];
 
 /// When the second wave begins, in milliseconds. The first one is finished by then.
 const SECOND_WAVE_MS: i64 = 3_600_000;
@@ -53,10 +40,6 @@ pub fn bulk(people: usize) -> Result<Vec<Wave>, Violation> {
     let options = Options { calm: true, ..Options::default() };
     let mut sim = Sim::new(0, script(people), options);
     sim.batches = BATCHES;
-    // A load comes by the bulk lane.
-    sim.config = Rc::new(config_with(&sources(), |hub| {
-        hub.connections.values_mut().for_each(|connection| connection.lane = Lane::Bulk);
-    }));
     let (later, first) = std::mem::take(&mut sim.trips).into_iter().partition(|(at, _)| *at >= START_MS + SECOND_WAVE_MS);
     let mut waves = Vec::new();
     let mut before = counts(&sim);

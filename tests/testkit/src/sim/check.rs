@@ -61,7 +61,7 @@ pub(super) fn finish<T>(sim: &Sim, future: impl Future<Output = T>) -> T {
 }
 
 fn state(sim: &Sim) -> Result<State, Violation> {
-    let ports = sim.ports("test");
+    let ports = sim.ports();
     let now = sim.shared.now.get();
     let mut state = State { golden: BTreeMap::new(), links: BTreeMap::new(), read: BTreeMap::new() };
     let broken = |e: sync::failure::Failure| Violation::new("store", e.chain());

@@ -282,8 +282,8 @@ impl Fleet {
     ) {
         let now = self.shared.now.get();
         let skew = self.shared.rng.borrow_mut().range(-3_000, 3_000);
-        let wake = Rc::new(Cell::new(now));
-        let sim = SimPorts { shared: Rc::clone(&self.shared), wake: Rc::clone(&wake), skew, function: "test" };
+        let sim = SimPorts { shared: Rc::clone(&self.shared), wake: Rc::new(Cell::new(now)), skew };
+        let wake = Rc::clone(&sim.wake);
         let process = call.map_or(0, |call| call % WORKERS);
         let ports = TokenPorts { sim, scene: Rc::clone(&self.scene), process };
         let work = Box::pin(work(ports, Rc::clone(&self.config), now + skew + INVOCATION_MS));

@@ -7,10 +7,8 @@ mod acts;
 mod ada;
 mod bulk;
 mod check;
-mod cost;
 mod credential_ports;
 mod credentials;
-mod load;
 mod lost_and_found;
 mod named;
 mod operator;
@@ -23,7 +21,6 @@ mod script;
 mod setup;
 mod stepper;
 mod story;
-mod tally;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -32,7 +29,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use sync::batch::{BatchReport, Invocation, Subject};
+use sync::batch::{BatchReport, Invocation};
 use sync::config::Config;
 use sync::mutant::Mutant;
 use sync::ports::QueueName;
@@ -42,8 +39,6 @@ use sync::seal::Vault;
 
 pub use bulk::{Wave, bulk};
 pub use check::Violation;
-pub use cost::{Cost, costs};
-pub use load::{Load, Served, load};
 use named::NAMED;
 use outside::Trip;
 pub use policy::{HUBSPOT_ID, SALESFORCE_ID, Source, config};
@@ -54,7 +49,6 @@ use script::{Act, Edit, Fact, Verdict};
 pub use script::{START_MS, Script};
 pub use stepper::Stepper;
 pub use story::{Crm, Story};
-pub use tally::{Tally, Units};
 
 /// How to run a seed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -158,23 +152,6 @@ pub(crate) struct Sim {
     batches: &'static [(&'static str, usize)],
     /// True while nothing is written to CRMs.
     hold_upserts: bool,
-    /// True while the CRMs' webhooks are on their way.
-    hold_webhooks: bool,
-    /// The most handlers of a queue at the same time.
-    pollers: usize,
-    /// The records that were written to a CRM.
-    arrivals: Vec<Arrival>,
-}
-
-/// A golden record that was written to a CRM.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Arrival {
-    /// The connection.
-    pub destination: String,
-    /// When its webhook was received.
-    pub received_ms: i64,
-    /// From then until it was written.
-    pub took_ms: i64,
 }
 
 /// How many of 10,000 calls to a CRM hang in a script with hanging processes.
@@ -183,30 +160,13 @@ const HANGING_CALLS: u32 = 3_000;
 const OVERSTAY_MS: i64 = 300_000;
 /// An invocation may take this long, in milliseconds.
 const INVOCATION_MS: i64 = 30_000;
-/// How many pollers take messages of a queue at the same time in a run with faults. Lambda begins with five; [`load`] has as many.
-const POLLERS: usize = 3;
+/// The most handlers of a queue at the same time.
+const CONCURRENCY: usize = 3;
 /// The queues that handlers read, with the batch size of each.
-const QUEUES: &[(&str, usize)] = &[
-    ("ingest-urgent", 5),
-    ("ingest-bulk", 5),
-    ("fetch", 10),
-    ("fetch-bulk", 10),
-    ("upsert-hubspot", 10),
-    ("upsert-hubspot-bulk", 10),
-    ("upsert-salesforce", 10),
-    ("upsert-salesforce-bulk", 10),
-];
+const QUEUES: &[(&str, usize)] =
+    &[("ingest-urgent", 5), ("ingest-bulk", 5), ("fetch", 10), ("upsert-hubspot", 10), ("upsert-salesforce", 10)];
 /// Longest run after the script's end, in milliseconds of virtual time.
 const PATIENCE_MS: i64 = 6 * 3_600_000;
-
-/// The function that reads a queue.
-fn reader(queue: &str) -> &'static str {
-    match queue.split('-').next() {
-        Some("ingest") => "transform",
-        Some("upsert") => "upsert",
-        _ => "reconcile",
-    }
-}
 
 impl Sim {
     fn new(seed: u64, script: Script, options: Options) -> Sim {
@@ -237,9 +197,6 @@ impl Sim {
             stats: Stats::default(),
             batches: if script.full_batches { bulk::BATCHES } else { QUEUES },
             hold_upserts: false,
-            hold_webhooks: false,
-            pollers: POLLERS,
-            arrivals: Vec::new(),
         };
         sim.shared.faults.set(sim.faults);
         for sending in script.sendings {
@@ -317,13 +274,11 @@ impl Sim {
         times.extend(self.shared.late.borrow().iter().map(|(at, _, _)| *at));
         let queues = self.shared.queues.borrow();
         for (name, _) in self.open_queues() {
-            if self.running(name) < self.pollers {
+            if self.running(name) < CONCURRENCY {
                 times.extend(queues.next_visible(name));
             }
         }
-        if !self.hold_webhooks {
-            times.extend(self.shared.crms.borrow().values().filter_map(|crm| crm.next_webhook_ms()));
-        }
+        times.extend(self.shared.crms.borrow().values().filter_map(|crm| crm.next_webhook_ms()));
         times.into_iter().min().map(|at| at.max(now))
     }
 
@@ -343,9 +298,7 @@ impl Sim {
 
     fn begin_what_is_due(&mut self) {
         let now = self.shared.now.get();
-        if !self.hold_webhooks {
-            self.collect_crm_webhooks(now);
-        }
+        self.collect_crm_webhooks(now);
         let (due, later) = std::mem::take(&mut self.trips).into_iter().partition::<Vec<_>, _>(|(at, _)| *at <= now);
         self.trips = later;
         for (_, trip) in due {
@@ -362,7 +315,7 @@ impl Sim {
             self.act(act);
         }
         for (queue, most) in self.open_queues().collect::<Vec<_>>() {
-            while self.running(queue) < self.pollers {
+            while self.running(queue) < CONCURRENCY {
                 let deliveries = self.shared.receive(queue, *most);
                 if deliveries.is_empty() {
                     break;
@@ -372,11 +325,9 @@ impl Sim {
         }
     }
 
-    /// The ports of a new handler. Its clock is off, unless nothing goes wrong.
-    fn ports(&self, function: &'static str) -> SimPorts {
-        let skew = if self.faults == Faults::NONE { 0 } else { self.shared.rng.borrow_mut().range(-400, 400) };
-        self.shared.tally.borrow_mut().invoked(function);
-        SimPorts { shared: Rc::clone(&self.shared), wake: Rc::new(Cell::new(self.shared.now.get())), skew, function }
+    fn ports(&self) -> SimPorts {
+        let skew = self.shared.rng.borrow_mut().range(-400, 400);
+        SimPorts { shared: Rc::clone(&self.shared), wake: Rc::new(Cell::new(self.shared.now.get())), skew }
     }
 
     fn spawn(&mut self, ports: &SimPorts, queue: Option<&str>, work: Work, killed: Option<Finish>) {
@@ -386,7 +337,7 @@ impl Sim {
     }
 
     fn invoke(&mut self, queue: &'static str, deliveries: Vec<sync::ports::Delivery>) {
-        let ports = self.ports(reader(queue));
+        let ports = self.ports();
         let (config, vault) = (Rc::clone(&self.config), Rc::clone(&self.vault));
         let deadline_ms = self.shared.now.get() + INVOCATION_MS;
         let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
@@ -399,10 +350,8 @@ impl Sim {
             let invocation = Invocation { ports: &handler_ports, config: &config, deadline_ms };
             let name = QueueName::from(queue);
             let report = match name.destination() {
-                Some(_) => sync::upsert::handle_batch(invocation, &vault, &name, deliveries).await,
-                None if name == QueueName::fetch(name.lane()) => {
-                    sync::reconcile::handle_batch(invocation, &name, deliveries).await
-                }
+                Some(destination) => sync::upsert::handle_batch(invocation, &vault, destination, deliveries).await,
+                None if name == QueueName::fetch() => sync::reconcile::handle_batch(invocation, deliveries).await,
                 None => sync::transform::handle_batch(invocation, &vault, &name, deliveries).await,
             };
             let finish: Finish = Box::new(move |sim| sim.delete(queue, &receipts, &report));
@@ -414,12 +363,10 @@ impl Sim {
     /// The event source mapping deletes what the handler did not report.
     fn delete(&mut self, queue: &str, receipts: &[(String, String)], report: &BatchReport) {
         self.shared.trace(|| format!("{queue} ends: {} of {} messages stay", report.failures.len(), receipts.len()));
-        self.note_arrivals(report);
         let lose = { self.shared.rng.borrow_mut().chance(self.shared.faults.get().lose) };
         if lose {
             return;
         }
-        self.shared.tally.borrow_mut().polled(reader(queue), receipts.len() - report.failures.len());
         let mut queues = self.shared.queues.borrow_mut();
         for (id, receipt) in receipts {
             if !report.failures.contains(id) {
@@ -428,17 +375,8 @@ impl Sim {
         }
     }
 
-    fn note_arrivals(&mut self, report: &BatchReport) {
-        for metric in report.metrics.iter().filter(|metric| metric.name == "webhook_to_write") {
-            let Subject::ConnectionInFunction(destination) = &metric.subject else { continue };
-            let took_ms = metric.value as i64;
-            let received_ms = self.shared.now.get() - took_ms;
-            self.arrivals.push(Arrival { destination: destination.clone(), received_ms, took_ms });
-        }
-    }
-
     fn reconcile(&mut self, job: Job) {
-        let ports = self.ports("reconcile");
+        let ports = self.ports();
         let config = Rc::clone(&self.config);
         let deadline_ms = self.shared.now.get() + INVOCATION_MS * 20;
         let handler_ports = ports.clone();

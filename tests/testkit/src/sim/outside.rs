@@ -41,8 +41,8 @@ impl Sim {
     pub(super) fn deliver(&mut self, trip: Trip) {
         self.stats.webhooks += 1;
         let request: Request = setup::request(&trip.sending, self.shared.now.get());
-        let ports = self.ports("receive");
-        let (config, certificates) = (Rc::clone(&self.config), Rc::clone(&self.certificates));
+        let ports = self.ports();
+        let (config, process) = (Rc::clone(&self.config), Rc::clone(&self.process));
         let (again, handler_ports) = (trip.clone(), ports.clone());
         let work: Work = Box::pin(async move {
             let answer = sync::receive::handle(&handler_ports, &config, &process, &request).await;

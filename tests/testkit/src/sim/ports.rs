@@ -17,7 +17,6 @@ use sync::ports::{
 };
 
 use super::rng::Rng;
-use super::tally::Tally;
 use crate::memory::{Queues, Tables};
 
 /// How often things go wrong, each in ten thousand.
@@ -70,8 +69,6 @@ pub struct Shared {
     pub steps: Cell<u64>,
     /// Port calls that had their effect.
     pub calls: Cell<u64>,
-    /// What AWS would count and charge.
-    pub tally: RefCell<Tally>,
     /// A line for each thing that happened, if the run is traced.
     pub trace: Option<RefCell<Vec<String>>>,
 }
@@ -85,8 +82,6 @@ pub struct SimPorts {
     pub wake: Rc<Cell<i64>>,
     /// How far this handler's clock is off, in milliseconds.
     pub skew: i64,
-    /// The function that the handler is part of.
-    pub function: &'static str,
 }
 
 struct Until {
@@ -146,10 +141,6 @@ impl SimPorts {
         self.step(latency).await;
     }
 
-    fn count(&self, count: impl FnOnce(&mut Tally, &Tables)) {
-        count(&mut self.shared.tally.borrow_mut(), &self.shared.tables.borrow());
-    }
-
     /// A call whose effect happens between two await points.
     pub(super) async fn call<T>(&self, effect: impl FnOnce(&Shared) -> Result<T, PortError>) -> Result<T, PortError> {
         match self.before().await {
@@ -193,7 +184,6 @@ impl Clock for SimPorts {
 impl Queue for SimPorts {
     async fn send(&self, queue: &QueueName, messages: Vec<Outgoing>) -> Vec<Result<(), PortError>> {
         let count = messages.len();
-        self.count(|tally, _| tally.sent(self.function, &messages));
         let sent = self
             .call(|shared| {
                 let mut queues = shared.queues.borrow_mut();
@@ -208,38 +198,29 @@ impl Queue for SimPorts {
     }
 
     async fn delay(&self, queue: &QueueName, receipt: &str, seconds: u32) -> Result<(), PortError> {
-        self.count(|tally, _| tally.call(self.function, "ChangeMessageVisibility"));
         self.call(|shared| shared.queues.borrow_mut().delay(queue, receipt, seconds, shared.now.get())).await
     }
 }
 
 impl Store for SimPorts {
     async fn get(&self, table: Table, key: &Key) -> Result<Option<Item>, PortError> {
-        self.count(|tally, tables| tally.read(self.function, "GetItem", [tables.get(table, key).as_ref()]));
         self.call(|shared| Ok(shared.tables.borrow().get(table, key))).await
     }
 
     async fn get_many(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Item>>, PortError> {
-        self.count(|tally, tables| {
-            let found: Vec<Option<Item>> = keys.iter().map(|key| tables.get(table, key)).collect();
-            tally.read(self.function, "BatchGetItem", found.iter().map(Option::as_ref));
-        });
         self.call(|shared| shared.tables.borrow().get_many(table, keys)).await
     }
 
     async fn query(&self, table: Table, pk: &str, prefix: &str, limit: u32, after: Option<&Key>) -> Result<Page, PortError> {
-        self.count(|tally, tables| tally.list(self.function, "Query", &tables.query(table, pk, prefix, limit, after).items));
         self.call(|shared| Ok(shared.tables.borrow().query(table, pk, prefix, limit, after))).await
     }
 
     async fn scan(&self, table: Table, limit: u32, after: Option<&Key>) -> Result<Page, PortError> {
-        self.count(|tally, tables| tally.list(self.function, "Scan", &tables.scan(table, limit, after).items));
         self.call(|shared| Ok(shared.tables.borrow().scan(table, limit, after))).await
     }
 
     async fn write(&self, writes: Vec<Write>, token: Option<&str>) -> Result<(), WriteError> {
         let fate = self.before().await;
-        self.count(|tally, tables| tally.written(self.function, &writes, token.is_some(), tables));
         if self.draw(|rng, faults| rng.chance(faults.conflict)) {
             return Err(WriteError::Conflict { failed: Vec::new() });
         }
@@ -271,7 +252,6 @@ fn describe(write: &Write) -> String {
 
 impl Blob for SimPorts {
     async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), PortError> {
-        self.count(|tally, _| tally.call(self.function, "PutObject"));
         self.call(|shared| {
             shared.blobs.borrow_mut().insert(key.to_owned(), bytes.to_vec());
             Ok(())
@@ -280,7 +260,6 @@ impl Blob for SimPorts {
     }
 
     async fn get_blob(&self, key: &str) -> Result<Option<Vec<u8>>, PortError> {
-        self.count(|tally, _| tally.call(self.function, "GetObject"));
         self.call(|shared| Ok(shared.blobs.borrow().get(key).cloned())).await
     }
 }
@@ -311,7 +290,6 @@ impl Http for SimPorts {
             self.step(i64::try_from(request.timeout_ms).unwrap_or(10_000)).await;
             return Err(HttpError::Unknown("simulated: timed out".into()));
         }
-        self.shared.tally.borrow_mut().provider_call(self.function);
         let answer = self.shared.apply(&host, &call);
         self.after().await;
         match (answer, fate) {
@@ -338,7 +316,6 @@ impl Shared {
             faults: Cell::new(Faults::NONE),
             steps: Cell::new(0),
             calls: Cell::new(0),
-            tally: RefCell::default(),
             trace: None,
         }
     }

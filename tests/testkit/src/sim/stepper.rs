@@ -18,7 +18,7 @@ impl Stepper {
     /// Empty ports at this time, in milliseconds since the epoch.
     pub fn new(seed: u64, now_ms: i64) -> Stepper {
         let shared = Rc::new(Shared::new(seed, now_ms));
-        Stepper { ports: SimPorts { shared, wake: Rc::new(Cell::new(i64::MAX)), skew: 0, function: "test" } }
+        Stepper { ports: SimPorts { shared, wake: Rc::new(Cell::new(i64::MAX)), skew: 0 } }
     }
 
     /// The ports, for the process.

@@ -79,7 +79,7 @@ impl Story {
 
     /// The ports of a handler.
     pub fn ports(&self) -> SimPorts {
-        SimPorts { skew: 0, ..self.sim.ports("test") }
+        SimPorts { skew: 0, ..self.sim.ports() }
     }
 
     /// The configuration.

@@ -200,18 +200,6 @@ fn stand_ins() -> [(String, Box<dyn Sandbox>); 2] {
     [("hubspot.test".to_owned(), Box::new(hubspot)), ("salesforce.test".to_owned(), Box::new(salesforce))]
 }
 
-/// In the order in which their messages are handled.
-const QUEUES: [&str; 8] = [
-    "ingest-urgent",
-    "ingest-bulk",
-    "upsert-hubspot",
-    "upsert-hubspot-bulk",
-    "upsert-salesforce",
-    "upsert-salesforce-bulk",
-    "fetch",
-    "fetch-bulk",
-];
-
 /// A hub with a provider as its source, and with both destinations.
 struct WholeHub {
     twin: Twin,
@@ -223,7 +211,7 @@ struct WholeHub {
 impl WholeHub {
     fn new(provider: &str, answer: Answer) -> WholeHub {
         let twin = Twin::at(NOW_MS);
-        for queue in QUEUES {
+        for queue in ["ingest-urgent", "ingest-bulk", "fetch", "upsert-hubspot", "upsert-salesforce"] {
             twin.queues.borrow_mut().create(queue, QueueSettings::default());
             twin.queues.borrow_mut().create(&format!("{queue}-dlq"), QueueSettings::default());
         }
@@ -253,10 +241,8 @@ impl WholeHub {
         let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
         let report = match queue.destination() {
             _ if receipts.is_empty() => return,
-            Some(_) => finish(sync::upsert::handle_batch(self.invocation(), &self.vault, &queue, deliveries)),
-            None if queue == QueueName::fetch(queue.lane()) => {
-                finish(sync::reconcile::handle_batch(self.invocation(), &queue, deliveries))
-            }
+            Some(destination) => finish(sync::upsert::handle_batch(self.invocation(), &self.vault, destination, deliveries)),
+            None if queue == QueueName::fetch() => finish(sync::reconcile::handle_batch(self.invocation(), deliveries)),
             None => finish(sync::transform::handle_batch(self.invocation(), &self.vault, &queue, deliveries)),
         };
         let mut queues = self.twin.queues.borrow_mut();
@@ -270,7 +256,7 @@ impl WholeHub {
 
     fn run(&self) {
         for _ in 0..ROUNDS {
-            for queue in QUEUES {
+            for queue in ["ingest-urgent", "ingest-bulk", "upsert-hubspot", "upsert-salesforce", "fetch"] {
                 self.work(queue);
             }
         }

@@ -64,10 +64,8 @@ fn full_crms() -> Story {
         let title = (n % 7 == 0).then_some("Engineer");
         add(&story, Crm::Salesforce, n, phone.as_deref(), title);
     }
-    for n in HUBSPOT + BOTH..HUBSPOT + BOTH + DUPLICATES {
-        // The same title: which of the two is taken first is chance.
-        let title = (n % 7 == 0).then_some("Engineer");
-        add(&story, Crm::Salesforce, n, None, title);
+    for n in 0..DUPLICATES {
+        add(&story, Crm::Salesforce, HUBSPOT + BOTH + n, None, None);
     }
     story
 }

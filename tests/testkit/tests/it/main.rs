@@ -1,13 +1,11 @@
-//! Tests of the hub on ports in memory: bad input, logs, costs, credentials, kills, load, parking, pauses, reads, records, the simulator.
+//! Tests of the hub on ports in memory: bad input, canaries in logs, kills, parking, pauses, reads, records, and the simulator.
 
 mod bad_input;
 mod canary;
-mod cost;
 mod credentials;
 mod fixtures;
 mod import_story;
 mod kills;
-mod load;
 mod log;
 mod outbound;
 mod parking;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use canonical::{Lane, QueueName};
+use canonical::QueueName;
 use sync::batch::{Invocation, finish_delivery};
 use sync::failure::{Code, Failure};
 use sync::ports::Delivery;
@@ -18,7 +18,7 @@ fn delivery(receive_count: u32) -> Delivery {
 /// dead-letter queue.
 fn finish(receive_count: u32, failure: Failure) -> (bool, Vec<String>, Vec<String>) {
     let stepper = Stepper::new(1, 1_000_000);
-    let queue = QueueName::fetch(Lane::Urgent);
+    let queue = QueueName::fetch();
     let dead = queue.dead_letter();
     for name in [&queue, &dead] {
         stepper.queues().create(name, QueueSettings::default());

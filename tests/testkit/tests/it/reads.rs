@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use canonical::{Envelope, EnvelopeKind, EventRef, FetchRequest, Lane, Outcome, QueueName, ReadRequest, RemoteId, SweepRequest};
+use canonical::{Envelope, EnvelopeKind, EventRef, FetchRequest, Outcome, ReadRequest, RemoteId, SweepRequest};
 use serde_json::json;
 use sync::batch::{BatchReport, Invocation};
 use sync::config::Config;
@@ -40,8 +40,8 @@ impl Batch {
         let deliveries = twin.queues.borrow_mut().receive("fetch", 100, NOW_MS);
         let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
         let config = config();
-        let invocation = Invocation { ports: &twin, config: &config, deadline_ms: NOW_MS + 600_000 };
-        let report = finish(handle_batch(invocation, &QueueName::fetch(Lane::Urgent), deliveries));
+        let report =
+            finish(handle_batch(Invocation { ports: &twin, config: &config, deadline_ms: NOW_MS + 600_000 }, deliveries));
         for (_, receipt) in receipts.iter().filter(|(id, _)| !report.failures.contains(id)) {
             twin.queues.borrow_mut().delete("fetch", receipt);
         }

@@ -81,7 +81,7 @@ impl Hub {
         queues.send("upsert-hubspot", Outgoing::new(serde_json::to_string(dispatch).unwrap()), NOW_MS).unwrap();
         let deliveries = queues.receive("upsert-hubspot", 10, NOW_MS);
         drop(queues);
-        finish(sync::upsert::handle_batch(self.invocation(), &self.vault, &"upsert-hubspot".into(), deliveries))
+        finish(sync::upsert::handle_batch(self.invocation(), &self.vault, "hubspot", deliveries))
     }
 
     fn items(&self, table: Table, partition: &str) -> Vec<Item> {

@@ -10,13 +10,13 @@ use testkit::memory::QueueSettings;
 use testkit::sim::{Stepper, config};
 
 const RECORDS: usize = 1_200;
-const QUEUE: &str = "upsert-salesforce-bulk";
+const QUEUE: &str = "upsert-salesforce";
 
 /// Ports with golden records that no destination has.
 fn stepper() -> Stepper {
     let stepper = Stepper::new(1, 1_000_000);
     for destination in ["hubspot", "salesforce"] {
-        stepper.queues().create(&format!("upsert-{destination}-bulk"), QueueSettings::default());
+        stepper.queues().create(&format!("upsert-{destination}"), QueueSettings::default());
     }
     for n in 0..RECORDS {
         let key = Key::new(format!("g#contact#{n:05}"), "golden");

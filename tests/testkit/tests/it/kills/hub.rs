@@ -39,8 +39,7 @@ impl Hub {
         let sources: Vec<Source> =
             if ["hubspot", "salesforce"].contains(&provider) { Vec::new() } else { vec![Source::of(provider, provider)] };
         let stepper = Stepper::new(1, NOW_MS);
-        let queues = ["ingest-urgent", "ingest-bulk", "fetch", "fetch-bulk", "upsert-hubspot", "upsert-hubspot-bulk"];
-        for queue in queues.into_iter().chain(["upsert-salesforce", "upsert-salesforce-bulk"]) {
+        for queue in ["ingest-urgent", "ingest-bulk", "fetch", "upsert-hubspot", "upsert-salesforce"] {
             stepper.queues().create(&format!("{queue}-dlq"), QueueSettings::default());
             stepper.queues().create(queue, QueueSettings { visibility_ms: INVOCATION_MS, ..QueueSettings::default() });
         }
@@ -212,7 +211,7 @@ impl Effects {
 
     /// The requests for reads.
     pub fn requests(&self) -> Vec<ReadRequest> {
-        let fetches = self.messages.iter().filter(|(queue, _, _)| queue.starts_with("fetch"));
+        let fetches = self.messages.iter().filter(|(queue, _, _)| queue == "fetch");
         fetches.map(|(_, body, _)| serde_json::from_str(body).unwrap()).collect()
     }
 

@@ -1,6 +1,6 @@
 //! A user who may see less than before: what is not found any more is not taken for gone beyond the limit.
 
-use canonical::{FetchRequest, Lane, ObjectType, QueueName, ReadRequest, RemoteId};
+use canonical::{FetchRequest, ObjectType, ReadRequest, RemoteId};
 use sandbox::{Fault, FaultKind};
 use sync::ports::{Clock, Outgoing};
 use sync::reconcile::absences::confirm_absences;
@@ -12,7 +12,7 @@ use super::hub::Hub;
 fn look(hub: &Hub) -> usize {
     let deliveries = hub.twin.queues.borrow_mut().receive("fetch", 100, hub.twin.now_ms());
     let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
-    let report = finish(sync::reconcile::handle_batch(hub.invocation(), &QueueName::fetch(Lane::Urgent), deliveries));
+    let report = finish(sync::reconcile::handle_batch(hub.invocation(), deliveries));
     for (_, receipt) in receipts.iter().filter(|(id, _)| !report.failures.contains(id)) {
         hub.twin.queues.borrow_mut().delete("fetch", receipt);
     }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use canonical::{
-    Change, ChangeKind, Dispatch, EventRef, FieldName, FieldValue, Lane, ObjectType, QueueName, RemoteId, Stamp, Value,
-};
+use canonical::{Change, ChangeKind, Dispatch, EventRef, FieldName, FieldValue, ObjectType, RemoteId, Stamp, Value};
 use providers::{Overrides, Provider};
 use sandbox::{Fault, FaultKind, HubSpot, Salesforce, Sandbox, hubspot, salesforce};
 use serde_json::{Map, json};
@@ -44,8 +42,7 @@ impl Hub {
 
     pub fn with(hubspot: hubspot::Options, salesforce: salesforce::Options) -> Hub {
         let twin = Twin::at(NOW_MS);
-        let queues = ["ingest-urgent", "ingest-bulk", "fetch", "fetch-bulk", "upsert-hubspot", "upsert-hubspot-bulk"];
-        for name in queues.into_iter().chain(["upsert-salesforce", "upsert-salesforce-bulk"]) {
+        for name in ["ingest-urgent", "ingest-bulk", "fetch", "upsert-hubspot", "upsert-salesforce"] {
             twin.queues.borrow_mut().create(name, QueueSettings::default());
             twin.queues.borrow_mut().create(&format!("{name}-dlq"), QueueSettings::default());
         }
@@ -121,14 +118,10 @@ impl Hub {
 
     /// Handles one batch of what waits for a destination.
     fn handle(&self, destination: &str) -> BatchReport {
-        self.handle_lane(destination, Lane::Urgent)
-    }
-
-    fn handle_lane(&self, destination: &str, lane: Lane) -> BatchReport {
-        let queue = QueueName::upsert(destination, lane);
+        let queue = format!("upsert-{destination}");
         let deliveries = self.twin.queues.borrow_mut().receive(&queue, 100, self.twin.now_ms());
         let receipts: Vec<(String, String)> = deliveries.iter().map(|d| (d.id.clone(), d.receipt.clone())).collect();
-        let report = finish(sync::upsert::handle_batch(self.invocation(), &self.vault, &queue, deliveries));
+        let report = finish(sync::upsert::handle_batch(self.invocation(), &self.vault, destination, deliveries));
         for (_, receipt) in receipts.iter().filter(|(id, _)| !report.failures.contains(id)) {
             self.twin.queues.borrow_mut().delete(&queue, receipt);
         }
@@ -140,16 +133,14 @@ impl Hub {
         let end_ms = self.twin.now_ms() + i64::try_from(ms).unwrap();
         while self.twin.now_ms() < end_ms {
             finish(self.twin.sleep(5_000));
-            for lane in Lane::ALL {
-                self.handle_lane(destination, lane);
-            }
+            self.handle(destination);
         }
     }
 
     /// Runs the scheduled sweep, which also dispatches what is behind, and handles what it dispatched.
     pub fn reconcile(&self, destination: &str) -> sync::reconcile::JobReport {
         let report = finish(sync::reconcile::run_job(self.invocation(), sync::reconcile::Job::Sweep)).unwrap();
-        self.handle_lane(destination, Lane::Bulk);
+        self.handle(destination);
         report
     }
 
