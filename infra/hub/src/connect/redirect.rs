@@ -89,7 +89,7 @@ impl Redirect {
     /// # Errors
     /// The port is taken, or is not the one that is registered at the provider.
     pub async fn bind(declared: &str, port: Option<u16>) -> Result<Redirect, CommandError> {
-        let fault = || CommandError::Usage(format!("`{declared}` is no loopback URL"));
+        let fault = || CommandError::Usage(format!("`{declared}` is not a loopback URL"));
         let (host, rest) = declared.strip_prefix("http://").and_then(|rest| rest.split_once(':')).ok_or_else(fault)?;
         let (own, path) = rest.split_once('/').ok_or_else(fault)?;
         let wanted = match port {

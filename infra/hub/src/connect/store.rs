@@ -47,7 +47,7 @@ impl Seen {
     }
 
     fn replaced(&self) -> CommandError {
-        let text = "somebody else, or the refresh of its token, stored another value meanwhile, and it was not replaced";
+        let text = "somebody else, or the refresh of its token, stored another value in between, and it was not replaced";
         CommandError::Backend(format!("`{}`: {text}; run the command again", self.id))
     }
 }

@@ -292,7 +292,7 @@ impl Auth {
             return Ok(());
         }
         let help = "it begins with https:// or {base_url}/, and has no placeholders but {base_url}, {account} and {tenant}";
-        Err(format!("`{url}` of {} is no URL: {help}", self.describe()))
+        Err(format!("`{url}` of {} is not a valid URL: {help}", self.describe()))
     }
 
     fn check_redirect(&self) -> Result<(), String> {
@@ -353,8 +353,8 @@ mod tests {
         assert!(refused(oauth2(serde_json::json!({ "grace_s": 60 }))).contains("only refresh tokens that rotate"));
         assert!(refused(oauth2(serde_json::json!({ "audience": "https://x.example" }))).contains("`jwt_bearer`"));
         assert!(refused(oauth2(serde_json::json!({ "grant_ends_from": "use" }))).contains("`grant_ends_days`"));
-        assert!(refused(oauth2(serde_json::json!({ "token_url": "http://x.example/token" }))).contains("is no URL"));
-        assert!(refused(oauth2(serde_json::json!({ "token_url": "https://{shop}/token" }))).contains("is no URL"));
+        assert!(refused(oauth2(serde_json::json!({ "token_url": "http://x.example/token" }))).contains("is not a valid URL"));
+        assert!(refused(oauth2(serde_json::json!({ "token_url": "https://{shop}/token" }))).contains("is not a valid URL"));
         assert!(refused(oauth2(serde_json::json!({ "redirect": "http://10.0.0.1/x" }))).contains("loopback"));
         assert_eq!(auth(oauth2(serde_json::json!({ "rotates": true, "grace_s": 60 }))).check(), Ok(()));
     }

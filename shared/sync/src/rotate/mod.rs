@@ -87,7 +87,7 @@ pub async fn handle_batch<P: Ports>(invocation: Invocation<'_, P>, deliveries: V
     report
 }
 
-/// A request that cannot be met now is given up: whoever still needs the token requests it again.
+/// A request that cannot be met now is given up: the worker that still needs the token requests it again.
 async fn handle_request<P: Ports>(invocation: Invocation<'_, P>, request: &RefreshRequest) -> Result<(), Failure> {
     let version = request.version.as_str();
     let reason = if request.refused { Reason::Refused(version) } else { Reason::NearEnd(version) };
